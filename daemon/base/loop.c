@@ -1,0 +1,122 @@
+/* The control loop: an event base and an eventfd behind which posted calls queue.
+ *
+ * The queue is a lock-free stack that the loop takes whole and turns round. A poster writes to the eventfd only when it
+ * finds the stack empty: the write and the taking meet at the head's exchange, so no call is left behind unseen.
+ */
+#include "loop.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+struct loop {
+	struct event_base *base;
+	struct event *wake_event;
+	int wake_fd;
+
+	/* Posted by any thread, taken by the loop thread. */
+	_Atomic(struct loop_call *) posted;
+};
+
+static void run_posted(struct loop *loop)
+{
+	/* acquire: what the poster wrote before its release exchange is seen by fn */
+	struct loop_call *call = atomic_exchange_explicit(&loop->posted, NULL, memory_order_acquire);
+	struct loop_call *first = NULL;
+
+	while (call) { /* newest first: turn round */
+		struct loop_call *next = call->next;
+
+		call->next = first;
+		first = call;
+		call = next;
+	}
+	while (first) {
+		call = first;
+		first = call->next;
+		call->fn(call);
+	}
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+	uint64_t count;
+
+	(void)what; /* only ever readable */
+	(void)!read(fd, &count, sizeof(count)); /* the count says nothing that the stack does not */
+	run_posted(arg);
+}
+
+int loop_open(struct loop **ret_loop)
+{
+	struct loop *loop = calloc(1, sizeof(*loop));
+	int r = -ENOMEM;
+
+	if (!loop)
+		return -ENOMEM;
+	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (loop->wake_fd < 0) {
+		r = -errno;
+		goto fail;
+	}
+	loop->base = event_base_new();
+	if (!loop->base)
+		goto fail;
+	loop->wake_event = event_new(loop->base, loop->wake_fd, EV_READ | EV_PERSIST, on_wake, loop);
+	if (!loop->wake_event || event_add(loop->wake_event, NULL) < 0)
+		goto fail;
+	*ret_loop = loop;
+	return 0;
+fail:
+	loop_close(loop);
+	return r;
+}
+
+void loop_close(struct loop *loop)
+{
+	if (!loop)
+		return;
+	run_posted(loop);
+	if (loop->wake_event)
+		event_free(loop->wake_event);
+	if (loop->base)
+		event_base_free(loop->base);
+	if (loop->wake_fd >= 0)
+		(void)close(loop->wake_fd); /* an eventfd has nothing to lose */
+	free(loop);
+}
+
+struct event_base *loop_base(struct loop *loop)
+{
+	return loop->base;
+}
+
+int loop_run(struct loop *loop)
+{
+	return event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0 ? -EIO : 0;
+}
+
+void loop_stop(struct loop *loop)
+{
+	(void)event_base_loopbreak(loop->base); /* fails only for a NULL base */
+}
+
+void loop_post(struct loop *loop, struct loop_call *call)
+{
+	const uint64_t one = 1;
+	/* relaxed: only compared; the exchange below publishes */
+	struct loop_call *head = atomic_load_explicit(&loop->posted, memory_order_relaxed);
+
+	do {
+		call->next = head;
+		/* release: pairs with the acquire in run_posted() */
+	} while (!atomic_compare_exchange_weak_explicit(&loop->posted, &head, call, memory_order_release,
+							memory_order_relaxed));
+	if (!head)
+		(void)!write(loop->wake_fd, &one, sizeof(one)); /* full only if a wake-up is pending anyway */
+}

@@ -1,0 +1,32 @@
+/* The control loop: libevent's base, plus calls posted from other threads.
+ *
+ * One thread runs loop_run() and owns everything that hangs on the loop. Other threads own nothing of it; they hand
+ * over a struct loop_call with loop_post(), and its function runs on the loop thread, in order of posting per thread.
+ * A loop is opened and closed by the thread that runs it.
+ */
+#ifndef CONCD_BASE_LOOP_H
+#define CONCD_BASE_LOOP_H
+
+struct event_base;
+struct loop;
+
+struct loop_call {
+	void (*fn)(struct loop_call *call); /* may free the call */
+	struct loop_call *next; /* private while posted */
+};
+
+int loop_open(struct loop **ret_loop); /* 0, -ENOMEM, -EMFILE */
+/* Runs calls still posted, then frees. NULL is fine. The threads that post must have ended. */
+void loop_close(struct loop *loop);
+
+/* The base, for events of the loop thread. Valid until loop_close(). */
+struct event_base *loop_base(struct loop *loop);
+
+int loop_run(struct loop *loop); /* until loop_stop(); 0, or -EIO where libevent gave up */
+void loop_stop(struct loop *loop); /* from the loop thread: ends loop_run() after the events now active */
+
+/* Have call->fn run soon on the loop thread. Any thread; never blocks, never fails; the call belongs to the loop until
+ * its function runs. Posting from the loop thread itself defers the call to the loop's next turn. */
+void loop_post(struct loop *loop, struct loop_call *call);
+
+#endif

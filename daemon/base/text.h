@@ -1,0 +1,33 @@
+/* Numbers, durations and sizes as people write them. Strict: the whole text must be the value. Any thread. */
+#ifndef CONCD_BASE_TEXT_H
+#define CONCD_BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Decimal digits only. 0; -EINVAL for anything else; -ERANGE over 64 bits. */
+int text_parse_u64(const char *text, uint64_t *ret_value);
+int text_parse_i64(const char *text, int64_t *ret_value); /* with an optional '-' in front */
+int text_parse_double(const char *text, double *ret_value); /* finite only; independent of the locale */
+int text_parse_bool(const char *text, bool *ret_value); /* true false yes no on off 1 0 */
+
+/* "500ms", "10s", "1.5h"; units ns us ms s m h d; "0" needs none. Nanoseconds. 0, -EINVAL, -ERANGE. */
+int text_parse_duration(const char *text, int64_t *ret_ns);
+/* "64M", "1.5G", "4096"; units K M G T of 1,024, "B" or "iB" may follow. Bytes. 0, -EINVAL, -ERANGE. */
+int text_parse_size(const char *text, uint64_t *ret_bytes);
+
+#define TEXT_DURATION_BYTES 32
+/* "812 us", "1.25 s", "3 m 20 s": for people. */
+void text_format_duration(int64_t ns, char ret_text[TEXT_DURATION_BYTES]);
+/* "512 B", "1.5 MiB": for people. */
+void text_format_size(uint64_t bytes, char ret_text[TEXT_DURATION_BYTES]);
+
+/* The name nearest to `word` among n names, for "did you mean"; NULL where none is near enough to be meant.
+ * name_at(names, i) gives the i-th name. */
+const char *text_nearest(const char *word, const void *names, size_t n,
+			 const char *(*name_at)(const void *names, size_t i));
+
+bool text_is_utf8(const void *data, size_t len);
+
+#endif

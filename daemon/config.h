@@ -1,0 +1,76 @@
+/* The configuration, read once and handed down as plain structs. config.c is the only reader of files and environment
+ * variables that configure the daemon. */
+#ifndef CONCD_CONFIG_H
+#define CONCD_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/log.h"
+
+struct error;
+
+/* A value and where it came from, for messages and `config show`: "FILE:LINE", "defaults", "built-in". */
+struct config_pair {
+	char *name;
+	char *value;
+};
+
+/* What a workload's stanza says, with `defaults` and built-in values filled in. */
+struct workload_config {
+	char *name;
+	char *plugin; /* name of the plugin: FILE.so in plugin_dir, or an absolute path */
+	char *where; /* file:line of the stanza; NULL: no stanza */
+	char *model; /* "sync" ... "auto" */
+	char *shape; /* "PxTxC"; NULL: by model */
+	uint32_t workers; /* 0: auto */
+	bool service; /* refused by this version's checks until services exist */
+	bool idempotent, deterministic, thread_safe; /* false: takes back what the plugin promises */
+	int64_t grace_ns, idle_timeout_ns, stall_ns, task_timeout_ns, start_timeout_ns, backoff_ns;
+	uint32_t retries;
+	uint32_t max_crashes; /* 0: no limit */
+	uint64_t max_result_bytes;
+	uint64_t stack_bytes; /* 0: by the number of coroutines */
+	struct config_pair *params;
+	size_t n_params;
+};
+
+struct config {
+	char *path; /* the main file; NULL: built-in defaults only */
+	char *socket_path;
+	char *socket_group; /* NULL: the process's own */
+	mode_t socket_mode;
+	char *state_dir;
+	char *plugin_dir;
+	char *worker_path; /* concd-worker */
+	enum log_level log_level;
+	enum log_target log_target;
+	struct workload_config defaults; /* name, plugin and params NULL */
+	struct workload_config *workloads; /* in the order of the file */
+	size_t n_workloads;
+
+	/* limits = { ... } */
+	uint32_t max_clients; /* connections at once */
+	uint32_t max_clients_per_user;
+	uint64_t max_request_bytes; /* body of one request */
+	uint64_t max_jobs; /* that have not ended */
+	uint64_t max_tasks; /* of one job */
+	uint64_t max_queued_bytes; /* inputs of jobs that have not ended */
+	uint32_t max_workers; /* processes x threads x coroutines of one crew */
+	uint32_t max_processes; /* worker processes in all */
+	int64_t open_timeout_ns; /* an open job without a new piece */
+	uint32_t keep_ephemeral; /* ended --no-durable jobs kept for `results` */
+};
+
+/* Read path (NULL: /etc/concd.conf if this is root or the file was installed for this user's service; an ordinary user
+ * gets built-in defaults) and the directory PATH.d in order, check everything that needs no plugin. 0, or -errno with the
+ * first error's file, line, key and remedy. *ret_config is the caller's, config_free(). */
+int config_load(const char *path, struct config **ret_config, struct error *err);
+void config_free(struct config *config);
+
+/* The stanza called name, or NULL. */
+const struct workload_config *config_find_workload(const struct config *config, const char *name);
+
+#endif

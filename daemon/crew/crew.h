@@ -1,0 +1,182 @@
+/* Crews: the worker processes that serve a workload under one shape, and what the jobs above ask of them.
+ *
+ *	jobs                            crew
+ *	crew_join(job) ───────────────> seat
+ *	crew_kick() ──────────────────> pulls batches while runners have room:
+ *	   next() <────────────────────    which tasks now?          (feed.c)
+ *	   on_ended() <────────────────    records collected         (collect.c)
+ *	   on_returned() <─────────────    taken back, never begun
+ *	   on_lost() <─────────────────    begun in a process that died, with a verdict (blame.c)
+ *	crew_leave(seat) ─────────────>
+ *
+ * A crew is found or made by crews_get(), starts processes as tasks need them, replaces the dead, and ends idle_timeout
+ * after its last seat left (a dedicated crew at once). A task handed out by next() comes back exactly once: ended, returned or lost.
+ * Everything here belongs to the control thread, callbacks included; a callback may call crew_kick(), crew_join() and
+ * crew_cancel(), which act after it returned, but must not leave seats of the crew that calls.
+ */
+#ifndef CONCD_CREW_CREW_H
+#define CONCD_CREW_CREW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "crew/model.h"
+#include "ring/ring.h"
+
+struct config_pair;
+struct crew;
+struct crew_seat;
+struct crews;
+struct error;
+struct loop;
+struct store;
+
+/* Tasks for one chunk. */
+struct crew_batch {
+	struct crew_seat *seat; /* whose job they belong to */
+	uint64_t first;
+	uint32_t count; /* at most crew_seat_room() and the max_tasks asked for */
+	const uint8_t *packed; /* valid until next() is called again or the loop is returned to */
+	size_t packed_bytes; /* at most RING_CHUNK_INPUT_BYTES unless count is 1 */
+};
+
+struct crew_ended {
+	void *user; /* of the seat */
+	uint64_t task;
+	enum ring_status status;
+	int64_t begin_ns;
+	float wall_s, cpu_s, runq_s;
+	int64_t retry_after_ns;
+	uint32_t worker_pid;
+	uint16_t worker_thread;
+	const uint8_t *data; /* valid during the callback */
+	size_t len;
+};
+
+/* What became of a task that was begun in a process that died. */
+enum crew_verdict {
+	CREW_GUILTY, /* a fault handler named it, or it was the only one begun: a death counts against it */
+	CREW_SUSPECT, /* it was on a processor and nobody is named: run it alone in a process of its own */
+	CREW_INNOCENT, /* a neighbour: run it again */
+	CREW_OVERDUE, /* the process was killed because this task did not come back (its time limit, or a cancel) */
+};
+
+struct crew_loss {
+	void *user;
+	uint64_t task;
+	enum crew_verdict verdict;
+	bool on_crash; /* the death was not ordered by the daemon: counts for GUILTY */
+	int signal; /* that ended the process; 0: it exited */
+	int exit_status; /* where signal is 0 */
+	uint32_t worker_pid;
+	uint16_t worker_thread;
+	int64_t begin_ns; /* 0: unknown */
+	const char *last_log; /* the last lines the process wrote, "" if none; valid during the callback */
+};
+
+/* What the layer above provides; all required. `ctx` is the one given to crews_open(). */
+struct crew_ops {
+	/* Fill *ret_batch with at most max_tasks tasks that this crew may run now. 0; -EAGAIN: nothing to run, or its
+	 * inputs are being read (crew_kick() when they are there). The seats' limits (crew_seat_room()) are to be kept. */
+	int (*next)(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_batch *ret_batch);
+	void (*on_ended)(void *ctx, const struct crew_ended *ended);
+	/* Tasks first..first+count-1 come back unbegun, to be handed out before what follows them. */
+	void (*on_returned)(void *ctx, void *user, uint64_t first, uint64_t count);
+	void (*on_lost)(void *ctx, const struct crew_loss *loss);
+	/* After a run of the three above: a good moment to schedule, flush and stream. */
+	void (*on_settled)(void *ctx, struct crew *crew);
+	/* worker_init failed three times in a row (or no process could be started): every seat's job should fail its
+	 * unfinished tasks with code worker-init and this message. Tasks that were out have been returned before. */
+	void (*on_init_failed)(void *ctx, struct crew *crew, void *user, const char *message);
+	/* The job no longer holds any task of the crew (after crew_cancel() or otherwise), or `grace` has passed and what
+	 * held out was killed: told once per crew_cancel(). */
+	void (*on_cancelled)(void *ctx, void *user);
+};
+
+struct crews_options {
+	const char *worker_path; /* concd-worker */
+	const char *state_dir; /* for workers.lock */
+	uint32_t max_processes;
+	const struct crew_ops *ops;
+	void *ctx;
+};
+
+/* Starts by waiting, without blocking, for survivors of an earlier daemon: LOCK_EX on workers.lock, after 2 s by killing those
+ * the store names. Until then crews_ready() is false and nothing is handed out; ops->on_settled(ctx, NULL) says it is. */
+int crews_open(struct loop *loop, struct store *store, const struct crews_options *options, struct crews **ret_crews,
+	       struct error *err);
+/* Ask every process to finish what it has begun (DRAIN, STOP), kill those that remain after grace_ns, then call
+ * on_stopped. Nothing is handed out any more; unbegun tasks are returned, ends are still reported. */
+void crews_stop(struct crews *crews, int64_t grace_ns, void (*on_stopped)(void *arg), void *arg);
+void crews_close(struct crews *crews); /* kills what is left, reaps it, frees */
+bool crews_ready(const struct crews *crews);
+
+struct crew_request {
+	const struct workload *workload;
+	struct shape shape;
+	bool in_order; /* hand out one task of one job at a time per runner and never more than there are free runners */
+	uint64_t dedicated; /* 0: shared; else a number of the owner's: the crew serves this owner only */
+};
+
+/* Find or make the crew. 0 or -errno with words (no memory, no descriptors). Processes start with the first task. */
+int crews_get(struct crews *crews, const struct crew_request *request, struct crew **ret_crew, struct error *err);
+
+/* What a crew needs to know of a job, all copied. */
+struct crew_job {
+	uint64_t id;
+	uint32_t workers; /* tasks of it at once */
+	int64_t task_timeout_ns; /* 0: none */
+	int64_t grace_ns;
+	bool idempotent; /* false: one task a chunk, never more than there are free workers */
+	const struct config_pair *params; /* every parameter, resolved */
+	size_t n_params;
+};
+
+/* Take a seat: the job may now be named in batches. 0 or -ENOMEM. */
+int crew_join(struct crew *crew, const struct crew_job *job, void *user, struct crew_seat **ret_seat);
+/* Give it up. Only while none of its tasks is out. */
+void crew_leave(struct crew_seat *seat);
+void crew_kick(struct crew *crew); /* tasks may be ready: pull (from the loop's next turn) */
+
+struct crew *crew_of(const struct crew_seat *seat);
+/* How many tasks the next batch of this job may have: its -j, what it has out, and the size that its measured task time calls for;
+ * 0: none now. */
+uint32_t crew_seat_room(const struct crew_seat *seat);
+uint64_t crew_seat_out(const struct crew_seat *seat); /* tasks handed out and not back */
+uint64_t crew_seat_running(const struct crew_seat *seat); /* of these, begun: a walk over its chunks */
+/* Is this task begun now, where, and how far? For `show`. */
+struct crew_task_view {
+	bool begun;
+	uint32_t worker_pid;
+	uint16_t worker_thread;
+	float progress; /* negative: none reported */
+};
+void crew_seat_task(const struct crew_seat *seat, uint64_t task, struct crew_task_view *ret_view);
+void crew_set_workers(struct crew_seat *seat, uint32_t workers);
+
+/* Cancel the job's tasks: unbegun ones are returned at once, begun ones told (reason WIRE_CANCEL_*); what has not come back after
+ * grace is killed with its process, whose other tasks are lost as innocent. on_cancelled follows. */
+void crew_cancel(struct crew_seat *seat, uint32_t reason);
+/* Take back what is unbegun, without telling the begun ones (pause). */
+void crew_recall(struct crew_seat *seat);
+
+/* Peak memory of the crew's processes since this seat was taken; 0: unknown, or the crew served another job too. */
+uint64_t crew_seat_peak_rss_bytes(const struct crew_seat *seat);
+
+struct crew_view {
+	const char *workload;
+	struct shape shape;
+	bool dedicated;
+	uint32_t processes; /* alive now */
+	uint32_t idle_runners;
+	uint32_t seats;
+	uint64_t tasks_out;
+	uint64_t starts, deaths; /* processes so far */
+	uint64_t rss_bytes; /* now */
+	const char *stack_note; /* how stacks are guarded, from `show`'s point of view; "" where nothing is special */
+};
+/* For `status`: every crew in turn, while fn returns 0. */
+int crews_walk(const struct crews *crews, int (*fn)(void *arg, const struct crew_view *view), void *arg);
+
+#endif

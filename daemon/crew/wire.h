@@ -1,0 +1,60 @@
+/* The messages of the socketpair between the daemon and a worker process: SOCK_SEQPACKET, one message a packet, fields
+ * written with base/buffer.h in the order listed here. Both ends come from one build; the version in HELLO catches a
+ * daemon that outlived an upgrade. Messages from the worker are untrusted.
+ *
+ *	daemon                                              worker process
+ *	spawn with fds 3 (socket), 4 (segment), 5 (daemon's eventfd), 6 (workers.lock)
+ *	HELLO ─────────────────────────────────────────────> load the plugin, start runners, worker_init on each
+ *	      <─────────────────────────────────── READY with one eventfd per runner (SCM_RIGHTS), or INIT_FAILED
+ *	JOB (before its first chunk is submitted) ─────────> parameters, limits
+ *	CANCEL ────────────────────────────────────────────> begun tasks of the job are told
+ *	      <──────────────────────────────────── OVERDUE: a task did not come back within its grace
+ *	DRAIN ─────────────────────────────────────────────> claim nothing more
+ *	STOP ──────────────────────────────────────────────> finish begun tasks, worker_exit, exit 0
+ *	end of file = the other side died
+ */
+#ifndef CONCD_CREW_WIRE_H
+#define CONCD_CREW_WIRE_H
+
+#define WIRE_VERSION 1
+#define WIRE_MAX_BYTES (128 * 1024) /* the socket buffers are raised to hold a few of these */
+#define WIRE_FDS_PER_MESSAGE 250 /* SCM_RIGHTS allows 253; a process with more threads sends several READYs */
+
+/* Descriptors a worker process is started with; 0 is /dev/null, 1 and 2 are the pipe that the daemon logs. */
+#define WORKER_FD_SOCKET 3
+#define WORKER_FD_SEGMENT 4
+#define WORKER_FD_EVENT 5
+#define WORKER_FD_LOCK 6
+
+enum wire_type {
+	/* To the worker. Every message begins with its type as a varint.
+	 * HELLO: version; text workload; text plugin path; first runner; threads; coroutines; stack bytes (0: by C);
+	 *        max_result bytes; start_timeout ns; stall ns; n params, then n x (text name, text value). */
+	WIRE_HELLO = 1,
+	/* JOB: job; workers; task_timeout ns (0: none); grace ns; flags (WIRE_JOB_*); n params, n x (text, text): all
+	 * parameters of the job, resolved. Sent to every process of the crew, also again to one that joins later. */
+	WIRE_JOB,
+	/* FORGET: job. No chunk of it is in flight. */
+	WIRE_FORGET,
+	/* CANCEL: job; reason (WIRE_CANCEL_*). All begun tasks of the job, and those that still begin. */
+	WIRE_CANCEL,
+	WIRE_DRAIN,
+	WIRE_STOP,
+
+	/* From the worker.
+	 * READY: first runner of this message; n; with n eventfds. */
+	WIRE_READY,
+	/* INIT_FAILED: text message. The process ends by itself. */
+	WIRE_INIT_FAILED,
+	/* OVERDUE: runner; chunk; generation; index. Its grace has passed after its own time limit: the daemon kills. */
+	WIRE_OVERDUE,
+	/* DROPPED: lines. That many log lines were dropped since the last message. */
+	WIRE_DROPPED,
+};
+
+#define WIRE_JOB_NOT_IDEMPOTENT 1u
+
+#define WIRE_CANCEL_USER 1u /* cancelled */
+#define WIRE_CANCEL_TIMEOUT 2u /* the job's time limit */
+
+#endif

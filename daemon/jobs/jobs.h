@@ -1,0 +1,172 @@
+/* Jobs: what was submitted, what has become of it, and which task runs next. The control thread's.
+ *
+ *	            ┌──────── open ───────┐ (inputs still arriving; runs what it has)
+ *	accepted ───┤                     ├──> running ──> done | failed | cancelled
+ *	            └─────── queued ──────┘      │ ^
+ *	                                         v │
+ *	                                        paused
+ *
+ * A job is accepted when its first piece is on disk. Its tasks are handed to a crew (schedule.c), their outcomes
+ * gathered in segments and recorded (results.c), and only then shown to watchers.
+ */
+#ifndef CONCD_JOBS_JOBS_H
+#define CONCD_JOBS_JOBS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "crew/model.h"
+#include "store/segment.h"
+
+struct config;
+struct config_pair;
+struct crews;
+struct error;
+struct job;
+struct jobs;
+struct loop;
+struct store;
+struct workloads;
+
+enum job_state { JOB_OPEN, JOB_QUEUED, JOB_RUNNING, JOB_PAUSED, JOB_DONE, JOB_FAILED, JOB_CANCELLED };
+const char *job_state_name(enum job_state state);
+static inline bool job_state_ended(enum job_state state)
+{
+	return state >= JOB_DONE;
+}
+
+int jobs_open(struct loop *loop, const struct config *config, const struct workloads *workloads, struct store *store,
+	      struct jobs **ret_jobs, struct error *err);
+/* Recover every unfinished job from the store, and start handing out through these crews. */
+int jobs_start(struct jobs *jobs, struct crews *crews, struct error *err);
+/* Record what is known; call on_stopped when the store has it. After crews_stop(). */
+void jobs_stop(struct jobs *jobs, void (*on_stopped)(void *arg), void *arg);
+void jobs_close(struct jobs *jobs);
+extern const struct crew_ops jobs_crew_ops; /* ctx: the struct jobs */
+
+/* ---- Submitting ---- */
+
+struct job_spec {
+	const char *submission; /* the client's own id; NULL: one is made */
+	const char *workload;
+	struct model_request model;
+	const struct config_pair *params; /* -p */
+	size_t n_params;
+	int64_t timeout_ns; /* 0: none */
+	int64_t task_timeout_ns; /* -1: the stanza's; 0: none */
+	bool durable;
+	bool open; /* more pieces follow */
+	const char *label; /* "" or NULL: none */
+	uint32_t uid;
+	bool dry_run; /* resolve and check only */
+};
+
+/* Called once on the loop, not before jobs_submit() returns: status 0 once the job is on disk (or kept, if not
+ * durable); -EEXIST: this submission is known, as `job` (a success for the client); else -errno with words. `job` is
+ * valid during the call (job_ref() to keep it); NULL on failure and for an ended job that a known submission names (then
+ * only existing_id is set). */
+typedef void (*jobs_accepted_fn)(void *arg, int status, struct job *job, uint64_t existing_id, const struct error *err);
+
+/* Check, resolve and accept. `inputs` are packed (checked here); ownership of its bytes moves when 0 is returned. 0: on_accepted
+ * will follow; else -errno with words and code: no-such-workload, no-such-model, bad-parameter, too-large, busy ... */
+int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *inputs, jobs_accepted_fn on_accepted,
+		void *arg, struct error *err);
+/* The same checks without accepting; what would be chosen. */
+int jobs_check(struct jobs *jobs, const struct job_spec *spec, struct model_choice *ret_choice, struct error *err);
+
+/* Add a piece to an open job: `from` is the number of tasks the client believes to be on disk. on_added gets the number
+ * that is. 0; -ESTALE (code wrong-offset) with the number in *ret_have; -EPERM: not open (wrong-state). */
+int job_add_inputs(struct job *job, uint64_t from, struct buffer *inputs, bool last,
+		   void (*on_added)(void *arg, int status, uint64_t have, const struct error *err), void *arg,
+		   uint64_t *ret_have, struct error *err);
+
+/* ---- Looking ---- */
+
+/* Find or load a job; on_opened gets a reference to give back with job_unref(). May call back before it returns. status 0,
+ * -ENOENT, -EIO. */
+void jobs_get(struct jobs *jobs, uint64_t id, void (*on_opened)(void *arg, int status, struct job *job), void *arg);
+struct job *job_ref(struct job *job);
+void job_unref(struct job *job);
+
+struct job_view {
+	uint64_t id;
+	const char *submission, *workload, *label;
+	uint32_t uid;
+	enum job_state state;
+	bool open;
+	bool durable;
+	uint64_t total; /* tasks so far; final unless open */
+	uint64_t queued, running, done, failed, cancelled;
+	const char *model; /* what it runs under */
+	bool by_auto;
+	const char *model_reason;
+	struct shape shape;
+	uint32_t workers;
+	bool dedicated;
+	const struct config_pair *params;
+	const uint32_t *param_flags; /* CONCD_PARAM_SECRET: do not show */
+	size_t n_params;
+	int64_t timeout_ns, task_timeout_ns, grace_ns;
+	int64_t created_unix_us, started_unix_us, ended_unix_us; /* 0: not yet */
+	double wall_s, cpu_s, wait_s, runq_s; /* wall so far */
+	uint64_t peak_rss_bytes; /* 0: unknown */
+	const char *error_code, *error_text; /* of the job itself; NULL: none */
+	const char *waiting; /* why it is not running now: words for people; "" where it is, or has ended */
+	uint64_t recorded; /* outcomes on disk */
+};
+void job_view(const struct job *job, struct job_view *ret_view); /* texts valid until the loop is returned to */
+
+/* Live jobs by number, ascending, while fn returns 0. Ended ones: jobs_list_ended(). */
+int jobs_walk(struct jobs *jobs, int (*fn)(void *arg, struct job *job), void *arg);
+/* Ended jobs, newest first, below an id (0: all), at most limit: one call of fn per job, then fn(arg, NULL). */
+void jobs_list_ended(struct jobs *jobs, uint64_t below, uint32_t limit,
+		     void (*fn)(void *arg, const struct job_view *view), void *arg);
+
+struct jobs_view {
+	uint64_t by_state[JOB_CANCELLED + 1]; /* live ones, and ended since the start */
+	uint64_t tasks_done; /* since the start */
+	uint64_t queued_bytes;
+	bool stopping;
+	const char *trouble; /* store stalled and the like; "" where all is well */
+};
+void jobs_view(struct jobs *jobs, struct jobs_view *ret_view);
+
+/* Running tasks of a job, for `show`: at most limit, while fn returns 0. */
+struct task_view {
+	uint64_t index;
+	uint32_t worker_pid;
+	uint16_t worker_thread;
+	uint16_t attempts;
+	float progress; /* negative: none */
+};
+int job_walk_running(struct job *job, uint32_t limit, int (*fn)(void *arg, const struct task_view *view), void *arg);
+
+/* ---- Results ---- */
+
+/* The segment that holds task `task`, with a reference (segment_unref()). 0; -EAGAIN: being read from disk, the job's
+ * watchers hear on_progress when it is there; -ENOENT: no such task, or nothing of that segment is recorded yet; -EIO.
+ * Only records with `recorded` set may be shown. */
+int job_segment(struct job *job, uint64_t task, struct segment **ret_segment);
+/* The packed inputs from task `task` on: points at task's own entry and says how many follow in the same run. 0; -EAGAIN as above;
+ * -ENOENT; -EIO. Valid until the loop is returned to. */
+int job_inputs(struct job *job, uint64_t task, const uint8_t **ret_packed, size_t *ret_bytes, uint64_t *ret_count);
+
+/* Watching: on_progress after outcomes were recorded or a read finished, on_state after a change of state (ended: all
+ * outcomes are recorded and the row is on disk). A watch may be removed in its own callback. */
+struct job_watch {
+	void (*on_progress)(struct job_watch *watch);
+	void (*on_state)(struct job_watch *watch, enum job_state state);
+	struct job_watch *next, **prev; /* private */
+};
+void job_watch(struct job *job, struct job_watch *watch); /* the caller's memory, until job_unwatch() */
+void job_unwatch(struct job_watch *watch); /* fine on one that is not watching (prev NULL) */
+
+/* ---- Acting ---- */
+
+/* Cancel: queued tasks at once, running ones cooperatively, then by the kill at the end of grace. The job's state becomes
+ * cancelled when none is left (on_state). 0; -EALREADY (code wrong-state): it has ended. */
+int job_cancel(struct job *job, struct error *err);
+
+#endif

@@ -1,0 +1,86 @@
+/* A segment: the outcomes of up to SEGMENT_TASKS consecutive tasks of one job, in memory and as a packed row.
+ *
+ * While tasks of it are unfinished a segment is *open* and belongs to the control thread, which fills it in any order.
+ * Once every task has ended it is *full* and never changes again: the writer thread may then read it (to pack it)
+ * while the control thread streams from it. References are counted by the control thread alone.
+ */
+#ifndef CONCD_STORE_SEGMENT_H
+#define CONCD_STORE_SEGMENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+
+#define SEGMENT_TASKS 4096
+
+enum task_state { TASK_QUEUED, TASK_RUNNING, TASK_DONE, TASK_FAILED, TASK_CANCELLED };
+
+/* Why a task failed; the names are those of the protocol's `error.code` (task_error_name). */
+enum task_error {
+	TASK_ERROR_NONE,
+	TASK_ERROR_INVALID_INPUT,
+	TASK_ERROR_FAILED,
+	TASK_ERROR_TIMEOUT,
+	TASK_ERROR_CRASHED,
+	TASK_ERROR_QUARANTINED,
+	TASK_ERROR_INTERRUPTED,
+	TASK_ERROR_WORKER_INIT,
+	TASK_ERROR_TOO_LARGE,
+	TASK_ERROR_CANCELLED,
+	TASK_ERROR_COUNT,
+};
+
+const char *task_state_name(enum task_state state); /* "queued" ... */
+const char *task_error_name(enum task_error error); /* "invalid-input" ..., "" for NONE */
+
+/* One task's outcome. Result or error message lie in the segment's bytes. wait = wall - cpu - runq. */
+struct task_record {
+	uint32_t offset; /* into segment.bytes */
+	uint32_t length;
+	int64_t begin_unix_us; /* of its last attempt; 0: never begun */
+	float wall_s, cpu_s, runq_s;
+	float queue_s; /* from ready to begun */
+	uint32_t worker_pid; /* 0: never ran */
+	uint16_t worker_thread; /* the runner's number in its process */
+	uint16_t attempts;
+	uint8_t state; /* enum task_state: QUEUED (open), else ended */
+	uint8_t error; /* enum task_error */
+	uint8_t signal; /* that ended its worker; 0: none */
+	bool recorded; /* on disk (or, of a job that is not durable, kept): may be streamed */
+};
+
+struct segment {
+	uint64_t first; /* number of its first task: a multiple of SEGMENT_TASKS */
+	uint32_t count; /* tasks in it; of an open job's last segment SEGMENT_TASKS until the job is closed */
+	uint32_t ended; /* tasks with an outcome */
+	uint32_t n_recorded;
+	bool special; /* some result holds a backslash, TAB, CR, LF or NUL: lines need escaping */
+	unsigned int refs; /* control thread */
+	struct task_record *records; /* count of them */
+	struct buffer bytes;
+};
+
+/* All tasks QUEUED, one reference. NULL: out of memory. */
+struct segment *segment_new(uint64_t first, uint32_t count);
+struct segment *segment_ref(struct segment *segment);
+void segment_unref(struct segment *segment); /* NULL is fine */
+
+/* Record how a task ended: copies the outcome (its offset and length are set here) and the bytes. 0; -EALREADY: it has
+ * an outcome; -ENOMEM; -EMSGSIZE: more than 4 GiB of results in one segment. */
+int segment_put(struct segment *segment, uint32_t index, const struct task_record *outcome, const void *data,
+		size_t len);
+static inline bool segment_full(const struct segment *segment)
+{
+	return segment->ended == segment->count;
+}
+
+/* The packed form: a version byte, then per task varints with what is usual left out, then the bytes in task order.
+ * encode: a full segment; any thread. 0 or -ENOMEM. decode: untrusted bytes; every task recorded. 0, -EBADMSG, -ENOMEM. */
+int segment_encode(const struct segment *segment, struct buffer *ret_blob);
+int segment_decode(uint64_t first, const void *blob, size_t len, struct segment **ret_segment);
+/* The same for a single outcome (the rows of finished tasks while their segment is open). */
+int task_record_encode(const struct task_record *record, const void *data, struct buffer *ret_blob);
+int task_record_decode(const void *blob, size_t len, struct task_record *ret_record, const uint8_t **ret_data);
+
+#endif

@@ -1,0 +1,219 @@
+/* The store: what was accepted, what was started and how it ended, in SQLite (WAL, synchronous=FULL). The only user of
+ * sqlite3.h.
+ *
+ * Writing. The control thread fills in a struct store_op and submits it; the writer thread takes all that is queued,
+ * runs it in one transaction, commits, and posts the ops back to the loop in the order of submission, each with its
+ * status. It begins as soon as it is idle, so a burst makes few large commits. An op and everything it points to
+ * belongs to the store until its on_done; the control thread must not change it meanwhile. Where the disk is full or
+ * failing the transaction is rolled back as a whole: ops that can be refused (may_fail) come back with -ENOSPC or -EIO,
+ * the others wait and are tried again each second, in order; store_stalled() says so.
+ *
+ * Reading. store_read_*() queue a request for the reader thread, which has its own connection and sees every commit
+ * whose ops have been reported; the answer is posted to the loop.
+ *
+ * One row per job; inputs in rows of packed inputs; results in segments, with rows of single tasks only while their
+ * segment is open. The keys make a second outcome for (job, task, part) impossible: then an op comes back -EEXIST.
+ *
+ * Every call belongs to the control thread.
+ */
+#ifndef CONCD_STORE_STORE_H
+#define CONCD_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/loop.h"
+
+struct error;
+struct segment;
+struct store;
+
+struct store_options {
+	const char *path; /* of the database, in the state directory; made with mode 0600 */
+};
+
+/* Open or create, migrate, and start the threads. Blocks (start-up only). 0 or -errno with words: another schema than
+ * this program knows, not a database, no permission, read-only. */
+int store_open(struct loop *loop, const struct store_options *options, struct store **ret_store, struct error *err);
+/* Finish what is queued, commit, stop the threads, checkpoint, close. Blocks. Ops still out run their on_done before it returns. */
+void store_close(struct store *store);
+
+bool store_stalled(const struct store *store, const char **ret_why); /* writes are failing and waiting for room */
+
+struct store_stats {
+	uint64_t commits;
+	uint64_t ops;
+	uint64_t bytes; /* of the database and its log */
+};
+void store_stats(const struct store *store, struct store_stats *ret_stats);
+
+/* ---- Writing ---- */
+
+enum store_op_type {
+	STORE_JOB_ADD, /* a job's row, and its first input rows, in one transaction */
+	STORE_INPUT_ADD, /* one more row of inputs */
+	STORE_JOB_CLOSE, /* its number of tasks is now known */
+	STORE_JOB_STATE, /* state, times, error, sums: job row update */
+	STORE_SEGMENT, /* a full segment; deletes the task rows and started marks that it replaces */
+	STORE_TASKS, /* outcomes of single tasks of open segments */
+	STORE_STARTED_SET, /* started marks, for tasks that must not run twice */
+	STORE_STARTED_CLEAR, /* taken back unbegun */
+	STORE_JOB_DELETE, /* the job and all that belongs to it, in slices */
+	STORE_WORKER_ADD, /* a worker process: pid and start time */
+	STORE_WORKER_DEL,
+	STORE_PLUGIN_PUT, /* a plugin's description */
+	STORE_NEXT_ID, /* no job below this id is ever named again: ids given to jobs that are not kept */
+};
+
+/* What of a job does not change after acceptance. Texts are owned by whoever holds the struct. */
+struct store_job {
+	uint64_t id;
+	const char *submission; /* the client's id of this submission: unique */
+	const char *workload;
+	const char *spec; /* JSON object: model, shape, limits, parameters, label, as resolved at acceptance */
+	uint32_t uid; /* who submitted */
+	int64_t created_unix_us;
+};
+
+/* What of a job changes. */
+struct store_job_state {
+	uint8_t state; /* enum job_state */
+	bool open; /* more inputs may come */
+	uint64_t total; /* tasks on disk */
+	int64_t started_unix_us, ended_unix_us; /* 0: not yet */
+	uint64_t done, failed, cancelled;
+	double cpu_s, wait_s, runq_s, wall_s; /* sums over its tasks; wall_s: of the job */
+	uint64_t peak_rss_bytes; /* 0: unknown */
+	const char *error_code; /* of the job itself; NULL: none */
+	const char *error_text;
+};
+
+struct store_input {
+	uint64_t first; /* number of its first task */
+	uint32_t count;
+	const uint8_t *packed; /* packed inputs */
+	size_t packed_bytes;
+};
+
+struct store_task {
+	uint64_t task;
+	const uint8_t *blob; /* task_record_encode() */
+	size_t blob_bytes;
+};
+
+struct store_range {
+	uint64_t first, count;
+};
+
+struct store_op {
+	enum store_op_type type;
+	bool may_fail; /* report a full disk instead of waiting */
+	uint64_t job; /* every type that concerns one */
+	union {
+		struct { /* STORE_JOB_ADD; -EEXIST: the submission is known, existing_job says as which job */
+			struct store_job job;
+			struct store_job_state state;
+			const struct store_input *inputs;
+			size_t n_inputs;
+			uint64_t existing_job;
+		} add;
+		struct { /* STORE_INPUT_ADD: the row, and the job's new total */
+			struct store_input row;
+			uint64_t total;
+		} input;
+		uint64_t total; /* STORE_JOB_CLOSE */
+		struct store_job_state state; /* STORE_JOB_STATE */
+		struct segment *segment; /* STORE_SEGMENT: packed by the writer thread */
+		struct { /* STORE_TASKS */
+			const struct store_task *tasks;
+			size_t n;
+		} tasks;
+		struct { /* STORE_STARTED_SET, STORE_STARTED_CLEAR */
+			const struct store_range *ranges;
+			size_t n;
+		} started;
+		struct { /* STORE_WORKER_ADD, STORE_WORKER_DEL */
+			int32_t pid;
+			uint64_t start_time; /* field 22 of /proc/PID/stat */
+		} worker;
+		struct { /* STORE_PLUGIN_PUT */
+			const char *key; /* path, device, inode, size, mtime, ABI */
+			const char *description;
+		} plugin;
+		uint64_t next_id; /* STORE_NEXT_ID */
+	} u;
+	/* On the loop thread; status 0 or -errno as said above. The op is the caller's again. */
+	void (*on_done)(struct store_op *op, int status);
+
+	struct loop_call call; /* private to the store from here on */
+	struct store_op *next;
+	int status;
+};
+
+/* Queue an op; *op stays the caller's memory. Never blocks. */
+void store_submit(struct store *store, struct store_op *op);
+uint64_t store_queued(const struct store *store); /* ops submitted and not reported: for back-pressure */
+
+/* ---- Reading, once at start-up, blocking ---- */
+
+struct store_recovered_job {
+	struct store_job job; /* texts valid during the callback */
+	struct store_job_state state;
+};
+/* Every job that has not ended, oldest first. The callback's -errno ends the walk and is returned. */
+int store_recover_jobs(struct store *store, int (*fn)(void *arg, const struct store_recovered_job *job), void *arg);
+/* What is recorded of one job's tasks. */
+struct store_recovery_ops {
+	int (*on_segment)(void *arg, uint64_t first, uint32_t count); /* recorded whole */
+	int (*on_task)(void *arg, uint64_t task, const void *blob, size_t len); /* of open segments */
+	int (*on_started)(void *arg, uint64_t first, uint64_t count); /* marked and without an outcome */
+	int (*on_input)(void *arg, uint64_t first, uint32_t count, size_t packed_bytes); /* a row of inputs */
+};
+int store_recover_tasks(struct store *store, uint64_t job, const struct store_recovery_ops *ops, void *arg);
+/* Worker processes recorded and not removed: survivors of a daemon that was killed. */
+int store_recover_workers(struct store *store, int (*fn)(void *arg, int32_t pid, uint64_t start_time), void *arg);
+int store_next_id(struct store *store, uint64_t *ret_id); /* the smallest id never given out */
+/* A cached description, appended to ret_description (NUL-terminated, not counted). 0 or -ENOENT. */
+int store_plugin_find(struct store *store, const char *key, struct buffer *ret_description);
+
+/* ---- Reading while running ---- */
+
+enum store_read_type {
+	STORE_READ_INPUT, /* the row of inputs that holds task u.task */
+	STORE_READ_SEGMENT, /* the segment that holds task u.task: decoded; recorded tasks only, others QUEUED */
+	STORE_READ_JOB, /* one ended or live job's row */
+	STORE_READ_JOBS, /* rows of ended jobs, newest first */
+	STORE_FIND_SUBMISSION, /* the job that a submission became */
+};
+
+struct store_read {
+	enum store_read_type type;
+	uint64_t job;
+	uint64_t task;
+	uint64_t below; /* STORE_READ_JOBS: ids below this one; 0: from the newest */
+	uint32_t limit; /* STORE_READ_JOBS: rows at most */
+	const char *submission;
+	/* On the loop thread. status 0, -ENOENT, -EBADMSG (damaged), -EIO. The request is the caller's again; what it
+	 * found is valid until the callback returns, unless taken (take_ptr on input.data or segment). */
+	void (*on_done)(struct store_read *read, int status);
+
+	/* Found: */
+	struct buffer input; /* packed */
+	uint64_t input_first;
+	uint32_t input_count;
+	struct segment *segment;
+	struct store_recovered_job *jobs; /* n_jobs of them; STORE_READ_JOB and FIND_SUBMISSION give one */
+	size_t n_jobs;
+
+	struct loop_call call; /* private to the store from here on */
+	struct store_read *next;
+	int status;
+};
+
+void store_read(struct store *store, struct store_read *read);
+/* Free what was found; the struct itself is the caller's. Called by the owner after (or in) on_done. */
+void store_read_fini(struct store_read *read);
+
+#endif

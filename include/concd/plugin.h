@@ -1,0 +1,422 @@
+/* The concd plugin interface: the one header that a plugin includes.
+ *
+ * A plugin implements a *workload*: it turns one input into one result, as straight-line code. concd decides how many
+ * of its tasks run at once and on what: one by one, as coroutines on an event loop, on threads, in processes. The same
+ * shared object runs under every model without a change.
+ *
+ *	static int run(struct concd_task *task)
+ *	{
+ *		size_t len;
+ *		const char *input = concd_input(task, &len);
+ *
+ *		return concd_result(task, input, len);
+ *	}
+ *
+ *	static const struct concd_plugin plugin = {
+ *		CONCD_PLUGIN_HEADER,
+ *		.name = "echo", .version = "1.0", .summary = "gives its input back",
+ *		.kind = CONCD_KIND_CPU,
+ *		.flags = CONCD_THREAD_SAFE | CONCD_IDEMPOTENT | CONCD_DETERMINISTIC,
+ *		.run = run,
+ *	};
+ *	CONCD_PLUGIN(plugin)
+ *
+ * Life of a plugin in a worker process
+ *
+ *	load ── worker_init ── run, run, run ... ── worker_exit ── unload
+ *	        (once per runner thread)          (same thread)
+ *
+ * A runner thread keeps 1..C tasks going. With C > 1 each task is a coroutine, and the functions marked (y) below let
+ * the other tasks of the same thread go on while this one waits; with C = 1 they just wait. A task never moves to
+ * another thread. Between two (y) calls it runs alone on its thread, so state kept per thread needs no lock.
+ *
+ * Cancelling makes the (y) call in progress, and every later one, return -ECANCELED. The task then frees what it holds
+ * and returns; it is never torn down from outside, unless it does not return within its grace time: then its process
+ * is killed. Code that computes for long without a (y) call asks concd_cancelled() every few milliseconds.
+ *
+ * Rules: no global mutable state unless the plugin is not CONCD_THREAD_SAFE; never block a (y)-capable thread in a call
+ * that waits (that is what (y) calls and concd_offload() are for); restore rounding modes and signal masks that you
+ * change; stacks are 64 KiB - 256 KiB with C > 1, so large arrays go to the heap; retrying is the host's work
+ * (CONCD_FAIL_RETRY), never the plugin's.
+ *
+ * Errors are negative errno values. Every struct begins with its size and only grows at its end.
+ */
+#ifndef CONCD_PLUGIN_H
+#define CONCD_PLUGIN_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CONCD_ABI 1u
+
+/* Marks a function that may let other tasks of the same thread run before it returns. */
+#define CONCD_YIELDS
+
+/* What the time of a task goes to: a hint for model "auto" and for advice. */
+#define CONCD_KIND_MIXED 0u
+#define CONCD_KIND_CPU 1u
+#define CONCD_KIND_IO 2u
+
+/* What the host may rely on (concd_plugin.flags). Configuration can take a promise back, never add one. */
+#define CONCD_THREAD_SAFE (1u << 0) /* run may execute on several threads of one process at once */
+#define CONCD_IDEMPOTENT (1u << 1) /* a task may run twice, for example after a crash */
+#define CONCD_DETERMINISTIC (1u << 2) /* the same input gives the same result, under every model */
+
+/* What tasks need (concd_plugin.needs); what is not named may be denied by the sandbox. */
+#define CONCD_NEEDS_NETWORK (1u << 0)
+#define CONCD_NEEDS_FILES (1u << 1) /* writes outside its own temporary directory */
+#define CONCD_NEEDS_PROCESSES (1u << 2)
+#define CONCD_NEEDS_THREADS (1u << 3) /* starts threads of its own */
+
+/* Types of parameters. Their values are text in configuration and on the command line. */
+#define CONCD_PARAM_TEXT 0u
+#define CONCD_PARAM_INT 1u /* int64 */
+#define CONCD_PARAM_NUMBER 2u /* double */
+#define CONCD_PARAM_BOOL 3u
+#define CONCD_PARAM_DURATION 4u /* "500ms", "10s", "2m": nanoseconds in int64 */
+#define CONCD_PARAM_SIZE 5u /* "64M": bytes in int64 */
+
+#define CONCD_PARAM_SECRET (1u << 0) /* never shown, logged or stored in clear listings */
+
+/* One parameter of a workload. All strings are static. */
+struct concd_param {
+	const char *name; /* lower-case letters, digits, '_' */
+	uint32_t type; /* CONCD_PARAM_TEXT ... */
+	uint32_t flags; /* CONCD_PARAM_SECRET */
+	const char *value; /* the default, as text; NULL: "" or 0 */
+	const char *min; /* smallest value as text, for INT, NUMBER, DURATION, SIZE; NULL: no limit */
+	const char *max; /* largest value, likewise */
+	const char *choices; /* for TEXT: the words allowed, separated by '|'; NULL: any text */
+	const char *help; /* one line for people, with the unit where the type does not say it */
+};
+
+/* Severity of concd_log(). */
+#define CONCD_LOG_ERROR 0
+#define CONCD_LOG_WARNING 1
+#define CONCD_LOG_INFO 2
+#define CONCD_LOG_DEBUG 3
+
+/* Why a task fails (concd_fail()). */
+#define CONCD_FAIL_INPUT 1u /* the input is not acceptable: code invalid-input; never tried again */
+#define CONCD_FAIL_PERMANENT 2u /* trying again cannot help: code failed */
+#define CONCD_FAIL_RETRY 3u /* trying again may help: the host decides, by the job's retries and back-off */
+
+/* Events of concd_wait_fd(). */
+#define CONCD_READ 1
+#define CONCD_WRITE 2
+
+#define CONCD_NO_TIMEOUT INT64_C(-1)
+
+struct concd_host;
+struct concd_resumer;
+
+/* A runner thread, as its plugin sees it. Made and freed by the host; valid from worker_init to worker_exit. */
+struct concd_worker {
+	const struct concd_host *host;
+	void *state; /* what worker_init stored; the plugin's own, one per runner thread */
+};
+
+/* A task in progress. Made and freed by the host; valid until run returns. */
+struct concd_task {
+	const struct concd_host *host;
+	struct concd_worker *worker;
+};
+
+/* The services of the host. Plugins call them through the concd_*() functions below, which say what they do. */
+struct concd_host {
+	uint32_t size; /* of this struct as the host knows it */
+	uint32_t abi;
+
+	const void *(*input)(struct concd_task *task, size_t *ret_len);
+	uint64_t (*index)(struct concd_task *task);
+	int (*param_text)(struct concd_task *task, const char *name, const char **ret_value);
+	int (*param_int)(struct concd_task *task, const char *name, int64_t *ret_value);
+	int (*param_number)(struct concd_task *task, const char *name, double *ret_value);
+	int (*worker_param_text)(struct concd_worker *worker, const char *name, const char **ret_value);
+	int (*worker_param_int)(struct concd_worker *worker, const char *name, int64_t *ret_value);
+	int (*worker_param_number)(struct concd_worker *worker, const char *name, double *ret_value);
+
+	int (*result)(struct concd_task *task, const void *data, size_t len);
+	int (*vfail)(struct concd_task *task, uint32_t why, int64_t retry_after_ns, const char *format, va_list ap);
+	void (*vlog)(struct concd_worker *worker, int level, const char *format, va_list ap);
+	void (*progress)(struct concd_task *task, double fraction);
+	int (*cancelled)(struct concd_task *task);
+
+	int (*sleep)(struct concd_task *task, int64_t duration_ns);
+	int (*wait_fd)(struct concd_task *task, int fd, int events, int64_t timeout_ns);
+	int (*yield)(struct concd_task *task);
+	int (*receive)(struct concd_task *task, int64_t timeout_ns, const void **ret_data, size_t *ret_len);
+	int (*offload)(struct concd_task *task, void (*fn)(void *arg), void *arg);
+
+	struct concd_resumer *(*resumer)(struct concd_task *task);
+	int (*suspend)(struct concd_task *task, int64_t timeout_ns);
+	void (*resume)(struct concd_resumer *resumer);
+	void (*resumer_free)(struct concd_resumer *resumer);
+	void *(*event_base)(struct concd_worker *worker);
+
+	int (*part_add)(struct concd_task *task, const void *data, size_t len);
+	uint64_t (*part_count)(struct concd_task *task);
+	const void *(*part_result)(struct concd_task *task, uint64_t part, size_t *ret_len);
+	uint32_t (*workers)(struct concd_task *task);
+};
+
+/* What a plugin exports. Static and constant. Functions that may be NULL say so. */
+struct concd_plugin {
+	uint32_t size; /* CONCD_PLUGIN_HEADER fills these two; the host checks them before anything else */
+	uint32_t abi;
+
+	const char *name; /* lower-case letters, digits, '-', '_'; at most 32 */
+	const char *version;
+	const char *summary; /* one line for people */
+	uint32_t kind; /* CONCD_KIND_* */
+	uint32_t flags; /* CONCD_THREAD_SAFE ... */
+	uint32_t needs; /* CONCD_NEEDS_* */
+	uint32_t n_params;
+	const struct concd_param *params; /* NULL where n_params is 0 */
+
+	/* Prepare a runner thread: open the session, the connection, the scratch memory that its tasks share, and store
+	 * it in worker->state. Runs on the thread's own stack before its first task; must finish within start_timeout.
+	 * 0, or -errno after logging why: the process ends and no task is blamed. May be NULL. */
+	int (*worker_init)(struct concd_worker *worker);
+	/* Undo worker_init on the same thread. Not called where the process is killed. May be NULL. */
+	void (*worker_exit)(struct concd_worker *worker);
+
+	/* Run one task. 0: done, with what concd_result() was given, or an empty result. Negative: failed, with what
+	 * concd_fail() was told, else with the errno's text; -ECANCELED of a cancelled task: cancelled. */
+	int (*run)(struct concd_task *task);
+
+	/* Divide a big input: call concd_part_add() for each part, at best a few per concd_workers(), and return 0. No
+	 * part at all: the input is not worth dividing and goes to run. May be NULL: inputs are never divided. */
+	int (*split)(struct concd_task *task);
+	/* Run one part, like run; its input is what split added. NULL: run serves parts too. */
+	int (*run_part)(struct concd_task *task);
+	/* Put the parts' results (concd_part_result) together into the task's. Required where split is given. */
+	int (*combine)(struct concd_task *task);
+};
+
+#define CONCD_PLUGIN_HEADER .size = sizeof(struct concd_plugin), .abi = CONCD_ABI
+#define CONCD_PLUGIN_SYMBOL "concd_plugin_v1"
+
+/* Export the plugin: once, at the end of its source. */
+#define CONCD_PLUGIN(plugin) \
+	__attribute__((visibility("default"))) const struct concd_plugin *const concd_plugin_v1 = &(plugin);
+
+/* ---- The task and its data. Any time within run, on the task's own thread. None of these blocks or yields. ---- */
+
+/* The input's bytes, valid until run returns. A NUL stands behind them, so text can be used as a string. */
+static inline const char *concd_input(struct concd_task *task, size_t *ret_len)
+{
+	return (const char *)task->host->input(task, ret_len);
+}
+
+/* The task's number in its job, from 0. */
+static inline uint64_t concd_index(struct concd_task *task)
+{
+	return task->host->index(task);
+}
+
+/* A parameter as this job has it (command line, stanza, plugin's default, in this order). 0; -ENOENT: the plugin
+ * declares no such parameter; -EINVAL: declared with another type. Text is valid until run returns. DURATION is in
+ * nanoseconds, SIZE in bytes, BOOL 0 or 1, all three through concd_param_int(). */
+static inline int concd_param_text(struct concd_task *task, const char *name, const char **ret_value)
+{
+	return task->host->param_text(task, name, ret_value);
+}
+
+static inline int concd_param_int(struct concd_task *task, const char *name, int64_t *ret_value)
+{
+	return task->host->param_int(task, name, ret_value);
+}
+
+static inline int concd_param_number(struct concd_task *task, const char *name, double *ret_value)
+{
+	return task->host->param_number(task, name, ret_value);
+}
+
+/* The same as the workload's stanza has it, for worker_init and callbacks: a runner serves many jobs. */
+static inline int concd_worker_param_text(struct concd_worker *worker, const char *name, const char **ret_value)
+{
+	return worker->host->worker_param_text(worker, name, ret_value);
+}
+
+static inline int concd_worker_param_int(struct concd_worker *worker, const char *name, int64_t *ret_value)
+{
+	return worker->host->worker_param_int(worker, name, ret_value);
+}
+
+static inline int concd_worker_param_number(struct concd_worker *worker, const char *name, double *ret_value)
+{
+	return worker->host->worker_param_number(worker, name, ret_value);
+}
+
+/* Set the result; the bytes are copied, and a later call replaces them. 0; -ENOMEM; -EMSGSIZE over the daemon's
+ * max_result: the task then fails with code too-large whatever run returns. */
+static inline int concd_result(struct concd_task *task, const void *data, size_t len)
+{
+	return task->host->result(task, data, len);
+}
+
+/* Say why the task fails, in words for its user, and return -EBADMSG for run to return: `return concd_fail(...)`.
+ * The first call counts. */
+__attribute__((format(printf, 3, 4))) static inline int concd_fail(struct concd_task *task, uint32_t why,
+								    const char *format, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, format);
+	r = task->host->vfail(task, why, -1, format, ap);
+	va_end(ap);
+	return r;
+}
+
+/* The same with CONCD_FAIL_RETRY, not before retry_after_ns have passed (a server's Retry-After). */
+__attribute__((format(printf, 3, 4))) static inline int concd_fail_retry_after(struct concd_task *task,
+										int64_t retry_after_ns,
+										const char *format, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, format);
+	r = task->host->vfail(task, CONCD_FAIL_RETRY, retry_after_ns, format, ap);
+	va_end(ap);
+	return r;
+}
+
+/* A line in the daemon's log, named after the workload. Rate-limited per process; what is dropped is counted and said.
+ * Also from worker_init, worker_exit and callbacks on the event base. */
+__attribute__((format(printf, 3, 4))) static inline void concd_log(struct concd_worker *worker, int level,
+								    const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	worker->host->vlog(worker, level, format, ap);
+	va_end(ap);
+}
+
+/* How far the task is, 0.0 to 1.0. One store to memory: call it as often as you like. */
+static inline void concd_progress(struct concd_task *task, double fraction)
+{
+	task->host->progress(task, fraction);
+}
+
+/* 1 once the task is to end early: cancelled, over its time limit, or the daemon stops. One load from memory. */
+static inline int concd_cancelled(struct concd_task *task)
+{
+	return task->host->cancelled(task);
+}
+
+/* ---- Waiting (y). Only within run, on the task's own stack: elsewhere -EPERM. All return -ECANCELED when the task is
+ * cancelled before or while they wait. ---- */
+
+/* Wait for a time. 0. */
+CONCD_YIELDS static inline int concd_sleep(struct concd_task *task, int64_t duration_ns)
+{
+	return task->host->sleep(task, duration_ns);
+}
+
+/* Wait until the descriptor is ready for one of `events` (CONCD_READ | CONCD_WRITE). The ready ones; -ETIMEDOUT;
+ * -EBADF, -EPERM (a regular file cannot be waited for). timeout_ns: CONCD_NO_TIMEOUT for none. */
+CONCD_YIELDS static inline int concd_wait_fd(struct concd_task *task, int fd, int events, int64_t timeout_ns)
+{
+	return task->host->wait_fd(task, fd, events, timeout_ns);
+}
+
+/* Let the thread's other tasks have a turn. 0. */
+CONCD_YIELDS static inline int concd_yield(struct concd_task *task)
+{
+	return task->host->yield(task);
+}
+
+/* Wait for the next message that `concctl send` addressed to this task. Its bytes are valid until the next call.
+ * 0; -ETIMEDOUT; -ENOSYS from a host that cannot deliver messages. */
+CONCD_YIELDS static inline int concd_receive(struct concd_task *task, int64_t timeout_ns, const void **ret_data,
+					     size_t *ret_len)
+{
+	return task->host->receive(task, timeout_ns, ret_data, ret_len);
+}
+
+/* Run fn(arg) on a helper thread and wait until it has ended, for a blocking call or a long computation inside an event
+ * loop. Returns only then, also when cancelled: fn may use the task's memory, but none of its services except
+ * concd_cancelled(). 0; -EAGAIN: no helper could be started; -ENOSYS from a host without helpers. */
+CONCD_YIELDS static inline int concd_offload(struct concd_task *task, void (*fn)(void *arg), void *arg)
+{
+	return task->host->offload(task, fn, arg);
+}
+
+/* Suspend and resume join the task to anything that calls back: a library on the event base, another thread.
+ *
+ *	struct concd_resumer *r = concd_resumer(task);		one handle, may be copied to the callback
+ *	start(library, r);					... callback: concd_resume(r)
+ *	err = concd_suspend(task, CONCD_NO_TIMEOUT);		0 once resumed; also when resumed before this call
+ *	concd_resumer_free(r);
+ *
+ * concd_resumer() gives a new counted handle (NULL: out of memory); each is freed once, by any thread, also after the
+ * task ended. concd_resume() may be called by any thread and from callbacks: it only posts, and the task goes on after
+ * the callback has returned; several calls before the task runs count as one; on an ended task it does nothing.
+ * concd_suspend(): 0; -ETIMEDOUT; -ECANCELED, after which the other side may still call concd_resume(). */
+static inline struct concd_resumer *concd_resumer(struct concd_task *task)
+{
+	return task->host->resumer(task);
+}
+
+CONCD_YIELDS static inline int concd_suspend(struct concd_task *task, int64_t timeout_ns)
+{
+	return task->host->suspend(task, timeout_ns);
+}
+
+static inline void concd_resume(const struct concd_host *host, struct concd_resumer *resumer)
+{
+	host->resume(resumer);
+}
+
+static inline void concd_resumer_free(const struct concd_host *host, struct concd_resumer *resumer)
+{
+	host->resumer_free(resumer);
+}
+
+/* The runner's libevent base (struct event_base *), never NULL: put a library's sockets and timers on it in
+ * worker_init or run, and it is served under every model. Never run or free it. Callbacks execute on the loop's stack
+ * between tasks: they may log, read parameters and resume tasks, and must not wait. */
+static inline void *concd_event_base(struct concd_worker *worker)
+{
+	return worker->host->event_base(worker);
+}
+
+/* ---- Dividing big inputs ---- */
+
+/* In split: add a part; its input bytes are copied. 0, -ENOMEM, -E2BIG over 65,536 parts, -EPERM outside split. */
+static inline int concd_part_add(struct concd_task *task, const void *data, size_t len)
+{
+	return task->host->part_add(task, data, len);
+}
+
+/* In combine: the number of parts, and a part's result, valid until combine returns. */
+static inline uint64_t concd_part_count(struct concd_task *task)
+{
+	return task->host->part_count(task);
+}
+
+static inline const void *concd_part_result(struct concd_task *task, uint64_t part, size_t *ret_len)
+{
+	return task->host->part_result(task, part, ret_len);
+}
+
+/* How many tasks of this job run at once in all. */
+static inline uint32_t concd_workers(struct concd_task *task)
+{
+	return task->host->workers(task);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
