@@ -145,14 +145,14 @@ struct crew *crew_of(const struct crew_seat *seat);
 uint32_t crew_seat_room(const struct crew_seat *seat);
 uint64_t crew_seat_out(const struct crew_seat *seat); /* tasks handed out and not back */
 uint64_t crew_seat_running(const struct crew_seat *seat); /* of these, begun: a walk over its chunks */
-/* Is this task begun now, where, and how far? For `show`. */
+/* The seat's tasks that are begun now, where, and how far: for `show`. While fn returns 0; its last value is returned. */
 struct crew_task_view {
-	bool begun;
+	uint64_t task;
 	uint32_t worker_pid;
 	uint16_t worker_thread;
 	float progress; /* negative: none reported */
 };
-void crew_seat_task(const struct crew_seat *seat, uint64_t task, struct crew_task_view *ret_view);
+int crew_seat_walk(const struct crew_seat *seat, int (*fn)(void *arg, const struct crew_task_view *view), void *arg);
 void crew_set_workers(struct crew_seat *seat, uint32_t workers);
 
 /* Cancel the job's tasks: unbegun ones are returned at once, begun ones told (reason WIRE_CANCEL_*); what has not come back after
