@@ -12,7 +12,7 @@
 
 struct error;
 
-/* A value and where it came from, for messages and `config show`: "FILE:LINE", "defaults", "built-in". */
+/* A name and its value as text: a workload's parameter. */
 struct config_pair {
 	char *name;
 	char *value;
@@ -26,14 +26,16 @@ struct workload_config {
 	char *model; /* "sync" ... "auto" */
 	char *shape; /* "PxTxC"; NULL: by model */
 	uint32_t workers; /* 0: auto */
-	bool service; /* refused by this version's checks until services exist */
+	bool service; /* always false: refused until services exist */
 	bool idempotent, deterministic, thread_safe; /* false: takes back what the plugin promises */
-	int64_t grace_ns, idle_timeout_ns, stall_ns, task_timeout_ns, start_timeout_ns, backoff_ns;
+	int64_t grace_ns, idle_timeout_ns, stall_ns, start_timeout_ns, backoff_ns;
+	int64_t task_timeout_ns; /* 0: none */
 	uint32_t retries;
 	uint32_t max_crashes; /* 0: no limit */
 	uint64_t max_result_bytes;
 	uint64_t stack_bytes; /* 0: by the number of coroutines */
 	struct config_pair *params;
+	char **params_where; /* file:line of each of params */
 	size_t n_params;
 };
 
@@ -47,8 +49,8 @@ struct config {
 	char *worker_path; /* concd-worker */
 	enum log_level log_level;
 	enum log_target log_target;
-	struct workload_config defaults; /* name, plugin and params NULL */
-	struct workload_config *workloads; /* in the order of the file */
+	struct workload_config defaults; /* name, plugin, shape and params NULL */
+	struct workload_config *workloads; /* in the order of the files */
 	size_t n_workloads;
 
 	/* limits = { ... } */
@@ -64,11 +66,16 @@ struct config {
 	uint32_t keep_ephemeral; /* ended --no-durable jobs kept for `results` */
 };
 
-/* Read path (NULL: /etc/concd.conf if this is root or the file was installed for this user's service; an ordinary user
- * gets built-in defaults) and the directory PATH.d in order, check everything that needs no plugin. 0, or -errno with the
- * first error's file, line, key and remedy. *ret_config is the caller's, config_free(). */
+/* Read the configuration: the file path, then path.d / *.conf in the order of their names, later files overriding
+ * single settings and adding workloads. path NULL: SYSCONFDIR/concd.conf for root, where it may be missing; an ordinary
+ * user gets built-in defaults. Checks everything that needs no plugin. Blocks, writes nothing. 0, or -errno with the
+ * first error's file, line, key and remedy (code bad-config). *ret_config is the caller's, config_free(). */
 int config_load(const char *path, struct config **ret_config, struct error *err);
-void config_free(struct config *config);
+void config_free(struct config *config); /* NULL is fine */
+
+/* Make the state directory (0700) and the socket's directory where they are missing, and refuse those that belong to
+ * somebody else or that others may write to. Blocks. 0 or -errno with words. */
+int config_make_dirs(const struct config *config, struct error *err);
 
 /* The stanza called name, or NULL. */
 const struct workload_config *config_find_workload(const struct config *config, const char *name);

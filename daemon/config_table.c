@@ -1,0 +1,84 @@
+/* Every key of concd.conf: its type, its field and its range. A new key is a row here, a line in conf/concd.conf and an
+ * entry in concd.conf(5); a test holds the three together. */
+#include "config.h"
+#include "config_private.h"
+
+const struct option config_top_options[] = {
+	{ .name = "control", .type = OPTION_OTHER },
+	{ .name = "state_dir", .type = OPTION_PATH, .offset = offsetof(struct config, state_dir) },
+	{ .name = "plugin_dir", .type = OPTION_PATH, .offset = offsetof(struct config, plugin_dir) },
+	{ .name = "log", .type = OPTION_OTHER },
+	{ .name = "defaults", .type = OPTION_OTHER },
+	{ .name = "limits", .type = OPTION_OTHER },
+	{ .name = "workloads", .type = OPTION_OTHER },
+	{ .name = NULL },
+};
+
+const struct option config_control_options[] = {
+	{ .name = "socket", .type = OPTION_PATH, .offset = offsetof(struct config, socket_path) },
+	{ .name = "group", .type = OPTION_TEXT, .offset = offsetof(struct config, socket_group) },
+	{ .name = "mode", .type = OPTION_MODE, .offset = offsetof(struct config, socket_mode) },
+	{ .name = NULL },
+};
+
+const struct option config_log_options[] = {
+	{ .name = "level", .type = OPTION_LEVEL, .offset = offsetof(struct config, log_level) },
+	{ .name = "target", .type = OPTION_TARGET, .offset = offsetof(struct config, log_target) },
+	{ .name = NULL },
+};
+
+#define LIMIT(name_, type_, field_, min_, max_) \
+	{ .name = name_, .type = type_, .offset = offsetof(struct config, field_), .min = min_, .max = max_ }
+
+const struct option config_limits_options[] = {
+	LIMIT("max_clients", OPTION_U32, max_clients, "1", "10000"),
+	LIMIT("max_clients_per_user", OPTION_U32, max_clients_per_user, "1", "10000"),
+	/* clients send pieces of 1 MiB of inputs and the job's description in front */
+	LIMIT("max_request", OPTION_SIZE, max_request_bytes, "1280K", "2M"),
+	LIMIT("max_jobs", OPTION_U64, max_jobs, "1", "1000000"),
+	LIMIT("max_tasks", OPTION_U64, max_tasks, "1", "1000000000"),
+	LIMIT("max_queued", OPTION_SIZE, max_queued_bytes, "2M", "1024G"),
+	LIMIT("max_workers", OPTION_U32, max_workers, "1", "1000000"),
+	LIMIT("max_processes", OPTION_U32, max_processes, "1", "4095"),
+	LIMIT("open_timeout", OPTION_DURATION, open_timeout_ns, "1s", "7d"),
+	LIMIT("keep_ephemeral", OPTION_U32, keep_ephemeral, "0", "10000"),
+	{ .name = NULL },
+};
+
+/* What a stanza may say and `defaults` may say for all of them. */
+#define FIELD(field_) offsetof(struct workload_config, field_)
+#define COMMON_OPTIONS \
+	{ .name = "model", .type = OPTION_WORD, .offset = FIELD(model), \
+	  .choices = "sync|async|thread|pool|process|auto" }, \
+	{ .name = "workers", .type = OPTION_WORKERS, .offset = FIELD(workers), .min = "1", .max = "1000000" }, \
+	{ .name = "grace", .type = OPTION_DURATION, .offset = FIELD(grace_ns), .min = "10ms", .max = "1h" }, \
+	{ .name = "idle_timeout", .type = OPTION_DURATION, .offset = FIELD(idle_timeout_ns), .min = "0", \
+	  .max = "1d" }, \
+	{ .name = "stall", .type = OPTION_DURATION, .offset = FIELD(stall_ns), .min = "1ms", .max = "1h" }, \
+	{ .name = "task_timeout", .type = OPTION_DURATION, .offset = FIELD(task_timeout_ns), .min = "1ms", \
+	  .max = "365d", .zero = true }, \
+	{ .name = "start_timeout", .type = OPTION_DURATION, .offset = FIELD(start_timeout_ns), .min = "100ms", \
+	  .max = "1h" }, \
+	{ .name = "retries", .type = OPTION_U32, .offset = FIELD(retries), .min = "0", .max = "1000" }, \
+	{ .name = "backoff", .type = OPTION_DURATION, .offset = FIELD(backoff_ns), .min = "0", .max = "1d" }, \
+	{ .name = "max_crashes", .type = OPTION_U32, .offset = FIELD(max_crashes), .min = "0", .max = "1000" }, \
+	{ .name = "max_result", .type = OPTION_SIZE, .offset = FIELD(max_result_bytes), .min = "1", .max = "1G" }, \
+	{ .name = "stack_size", .type = OPTION_SIZE, .offset = FIELD(stack_bytes), .min = "16K", .max = "64M", \
+	  .zero = true }
+
+const struct option config_defaults_options[] = {
+	COMMON_OPTIONS,
+	{ .name = NULL },
+};
+
+const struct option config_workload_options[] = {
+	{ .name = "plugin", .type = OPTION_PLUGIN, .offset = FIELD(plugin) },
+	{ .name = "shape", .type = OPTION_SHAPE, .offset = FIELD(shape) },
+	{ .name = "service", .type = OPTION_SERVICE, .offset = FIELD(service) },
+	{ .name = "idempotent", .type = OPTION_BOOL, .offset = FIELD(idempotent) },
+	{ .name = "deterministic", .type = OPTION_BOOL, .offset = FIELD(deterministic) },
+	{ .name = "thread_safe", .type = OPTION_BOOL, .offset = FIELD(thread_safe) },
+	{ .name = "params", .type = OPTION_OTHER },
+	COMMON_OPTIONS,
+	{ .name = NULL },
+};
