@@ -29,6 +29,7 @@ struct ring;
 #define RING_CHUNK_TASKS 64 /* tasks in one chunk at most */
 #define RING_CHUNK_INPUT_BYTES 3072 /* packed inputs that fit a chunk; a single larger input goes to the arena */
 #define RING_BIG_INPUT_BYTES (UINT32_C(1) << 20) /* the largest input */
+#define RING_MAX_RESULT_BYTES (UINT64_C(64) << 20) /* the largest result, until ring_set_max_result() */
 
 struct ring_geometry {
 	uint32_t n_runners; /* processes x threads: 1..RING_MAX_RUNNERS */
@@ -49,6 +50,14 @@ int ring_segment_fd(const struct ring *ring); /* for the worker to map; stays th
 int ring_event_fd(const struct ring *ring); /* readable when a worker woke the daemon; stays the ring's */
 const struct ring_geometry *ring_geometry(const struct ring *ring);
 
+/* The largest result that a runner may send: the max_result its process was told. A longer one in fragments is
+ * garbage. */
+void ring_set_max_result(struct ring *ring, uint64_t bytes);
+
+/* Does every shared word that no call above has to read make sense (geometry, submission ring, idle mask, heads, words
+ * of chunks in flight)? 0, or -EBADMSG: kill the crew. A walk over the segment's words, for a tick. */
+int ring_check(const struct ring *ring);
+
 /* ---- Feeding ---- */
 
 /* The tasks of one chunk: `count` consecutive tasks of one job with their packed inputs (base/buffer.h), of which no
@@ -56,7 +65,7 @@ const struct ring_geometry *ring_geometry(const struct ring *ring);
 struct ring_batch {
 	uint64_t job;
 	uint64_t first; /* number of the first task in its job */
-	uint32_t count; /* 1..RING_CHUNK_TASKS */
+	uint32_t count; /* 1..RING_CHUNK_TASKS, else -EINVAL */
 	uint32_t flags; /* free for the layer above, seen by the worker */
 	const uint8_t *packed;
 	size_t packed_bytes;
@@ -65,7 +74,8 @@ struct ring_batch {
 /* How many chunks ring_fill() can still give out. */
 uint32_t ring_free_chunks(const struct ring *ring);
 /* Copy the batch into a free chunk; `user` comes back with its records. 0; -EAGAIN: no chunk free, or for a large
- * input no place in the arena, until something completes; -EMSGSIZE: an input over RING_BIG_INPUT_BYTES. */
+ * input no place in the arena, until something completes; -EMSGSIZE: an input over RING_BIG_INPUT_BYTES, or several
+ * over RING_CHUNK_INPUT_BYTES; -EBADMSG: the submission ring's head is garbage (kill the crew). */
 int ring_fill(struct ring *ring, const struct ring_batch *batch, void *user, uint32_t *ret_chunk);
 /* Offer a filled chunk to the runners. */
 void ring_submit(struct ring *ring, uint32_t chunk);
@@ -76,7 +86,8 @@ void ring_wake_all(struct ring *ring);
 uint32_t ring_idle_runners(const struct ring *ring); /* a hint */
 uint32_t ring_unclaimed_chunks(const struct ring *ring); /* submitted and not yet taken by a runner: a hint */
 
-/* The eventfd of a runner, from its process's ready message. Not owned; -1 forgets it. */
+/* The eventfd of a runner, from its process's ready message. Not owned; -1 forgets it. It is written to at once, for a
+ * runner that has been idle in its base since before it was known. */
 void ring_set_runner_fd(struct ring *ring, uint32_t runner, int fd);
 
 /* ---- Collecting ---- */
@@ -106,10 +117,10 @@ struct ring_record {
 	uint32_t chunk;
 	uint32_t index; /* of the task in its chunk, for RESULT */
 	void *user; /* of the chunk, for RESULT; else NULL */
-	int64_t begin_ns; /* CLOCK_MONOTONIC; checked to be no later than the call to ring_collect */
+	int64_t begin_ns; /* CLOCK_MONOTONIC; checked to be no later than the record's collection */
 	float wall_s, cpu_s, runq_s; /* checked: finite, >= 0, cpu + runq <= wall after clamping */
 	int64_t retry_after_ns;
-	const uint8_t *data; /* payload, valid during the callback */
+	const uint8_t *data; /* payload, valid during the callback; in shared memory: copy it, then interpret it */
 	size_t len;
 };
 
@@ -141,8 +152,8 @@ struct ring_chunk_state {
 /* The chunk now. 0; -ENOENT: not in flight; -EBADMSG: its shared word is garbage (kill the crew). */
 int ring_chunk_state(const struct ring *ring, uint32_t chunk, struct ring_chunk_state *ret_state);
 /* Take back every task of the chunk that is not begun: tasks *ret_begun..*ret_end-1 are the caller's again. Where the
- * chunk has thereby nothing left to wait for it is free when this returns (*ret_free; its user pointer is void). 0; -ENOENT;
- * -EBADMSG. */
+ * chunk has thereby nothing left to wait for it is free when this returns (*ret_free; its user pointer is void). 0;
+ * -ENOENT; -EBADMSG. */
 int ring_take_back(struct ring *ring, uint32_t chunk, uint32_t *ret_begun, uint32_t *ret_end, bool *ret_free);
 
 /* After the death of a process is certain (its pidfd is readable), for each of its runners: first

@@ -9,6 +9,8 @@
 
 struct worker_ring;
 
+#define RING_LOG_BYTES 4096 /* longer log lines are cut */
+
 /* Map the segment (not inherited by forked children: MADV_DONTFORK) and check that its geometry is one this program
  * can follow. event_fd is the daemon's. Both descriptors stay the caller's and may be closed after the call
  * (segment) or when the process ends (event). 0, -EINVAL, -ENOMEM. */
@@ -23,12 +25,15 @@ struct ring_claim {
 	uint32_t flags;
 	uint64_t job;
 	uint64_t first; /* number of the chunk's first task in its job */
-	const uint8_t *inputs; /* packed; valid while tasks of the chunk are unfinished */
+	/* Packed. To be read only after a ring_begin() that succeeded, and while tasks begun are unfinished: until then
+	 * the daemon may take all back and fill the chunk anew. */
+	const uint8_t *inputs;
 	size_t inputs_bytes;
 	bool big; /* one input in the arena: copy it, then ring_release_big() */
 };
 
-/* Claim the next submitted chunk. 0, or -EAGAIN: none is there. */
+/* Claim the next submitted chunk. 0; -EAGAIN: none is there; -EBADMSG: the segment has been scribbled over, the process
+ * should end. */
 int ring_claim(struct worker_ring *ring, uint32_t runner, struct ring_claim *ret_claim);
 /* Begin the next task of a claimed chunk. Its index; -EAGAIN: nothing left to begin (all begun, or taken back): the
  * claim is used up. */
@@ -67,7 +72,10 @@ void ring_set_progress(struct worker_ring *ring, uint32_t chunk, uint32_t index,
 /* Sleeping. ring_sleep_begin() announces that this runner is idle, in its event base (in_base: the daemon will write
  * to the runner's eventfd) or on its futex, and looks once more: false: a chunk is there, or the host thread called
  * ring_kick(); claim instead. After true the runner either serves its base until the eventfd is readable, or calls
- * ring_sleep_futex(). ring_sleep_end() after either. */
+ * ring_sleep_futex(). ring_sleep_end() after either.
+ *
+ * Only for a runner that would claim a chunk: one that does not (draining, or its tasks are as many as it can keep)
+ * must not announce itself, or a wake-up meant for another is lost on it. */
 bool ring_sleep_begin(struct worker_ring *ring, uint32_t runner, bool in_base);
 void ring_sleep_futex(struct worker_ring *ring, uint32_t runner);
 void ring_sleep_end(struct worker_ring *ring, uint32_t runner);

@@ -1,0 +1,325 @@
+/* Collecting records. All that is read here was written by an untrusted process: the header is copied before it is
+ * looked at, and each field is checked against private state. */
+#include <errno.h>
+#include <float.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "ring/futex.h"
+#include "ring/ring_private.h"
+
+#define RING_LOG_LEVELS 4 /* CONCD_LOG_ERROR .. CONCD_LOG_DEBUG */
+
+/* Clocks of two processors, or one read with another method, may differ by a little. */
+#define CLOCK_SLACK_NS NS_PER_S
+
+/* One call's view of what it reads. */
+struct collecting {
+	struct ring *ring;
+	struct runner_meta *meta;
+	const uint8_t *bytes; /* the runner's ring */
+	uint32_t runner;
+	int64_t now_ns; /* 0: not read yet */
+	ring_record_fn fn;
+	void *arg;
+};
+
+/* Tell the runner how far we have read, and wake it if it waits for room. */
+static void show_head(struct ring *ring, uint32_t runner)
+{
+	struct runner_meta *meta = &ring->runners[runner];
+	struct shared_runner *shared = &ring->shared_runners[runner];
+
+	meta->shown_head = meta->head;
+	/* seq_cst: release for our reading of the records; and before the look at room_wait, which the runner sets
+	 * before it looks at the head: one of the two sees the other */
+	atomic_store_explicit(&shared->head, meta->head, memory_order_seq_cst);
+	if (atomic_load_explicit(&shared->room_wait, memory_order_seq_cst) == 0)
+		return;
+	/* relaxed: the head is what counts */
+	atomic_store_explicit(&shared->room_wait, 0, memory_order_relaxed);
+	futex_wake(&shared->room_wait);
+}
+
+static inline bool time_is_sane(float s)
+{
+	return s >= 0 && s <= FLT_MAX; /* false for a NaN */
+}
+
+/* Fill in the times, checked. */
+static inline int take_times(struct collecting *c, const struct shared_record *h, const struct shared_extra *extra,
+			     struct ring_record *record)
+{
+	float runq_s = extra ? extra->runq_s : 0;
+
+	if (!time_is_sane(h->wall_s) || !time_is_sane(h->cpu_s) || !time_is_sane(runq_s) || h->begin_ns < 0)
+		return -EBADMSG;
+	record->begin_ns = h->begin_ns;
+	if (h->begin_ns > c->now_ns) {
+		/* One reading of the clock serves a run of records, and it was made before the last of them. */
+		c->now_ns = clock_mono_ns();
+		if (h->begin_ns > c->now_ns + CLOCK_SLACK_NS)
+			return -EBADMSG;
+		if (h->begin_ns > c->now_ns)
+			record->begin_ns = c->now_ns;
+	}
+	record->wall_s = h->wall_s;
+	record->cpu_s = h->cpu_s < h->wall_s ? h->cpu_s : h->wall_s;
+	record->runq_s = runq_s < h->wall_s - record->cpu_s ? runq_s : h->wall_s - record->cpu_s;
+	return 0;
+}
+
+/* Does the header name a task that this runner may still complete? */
+static inline bool names_open_task(const struct collecting *c, const struct shared_record *h)
+{
+	const struct chunk_meta *chunk;
+
+	if (h->chunk >= c->ring->geometry.n_chunks || h->index >= RING_CHUNK_TASKS)
+		return false;
+	chunk = &c->ring->chunks[h->chunk];
+	return chunk->use == CHUNK_SUBMITTED && h->generation == chunk->generation && h->index < chunk->end &&
+	       !(chunk->done >> h->index & 1) && (chunk->recorder == 0 || chunk->recorder == c->runner + 1);
+}
+
+static inline int take_result(struct collecting *c, const struct shared_record *h, const struct shared_extra *extra,
+			      const uint8_t *data, size_t len)
+{
+	struct ring_record record = { .kind = RING_RECORD_RESULT, .retry_after_ns = -1 };
+	struct chunk_meta *chunk;
+
+	if (!names_open_task(c, h) || h->status >= RING_STATUS_COUNT || take_times(c, h, extra, &record) < 0)
+		return -EBADMSG;
+	if (h->status == RING_FAILED_RETRY && extra) {
+		if (extra->retry_after_ns < -1)
+			return -EBADMSG;
+		record.retry_after_ns = extra->retry_after_ns;
+	}
+	chunk = &c->ring->chunks[h->chunk];
+	record.status = h->status;
+	record.runner = c->runner;
+	record.chunk = h->chunk;
+	record.index = h->index;
+	record.user = chunk->user;
+	record.data = data;
+	record.len = len;
+	chunk->done |= UINT64_C(1) << h->index;
+	chunk->recorder = (uint16_t)(c->runner + 1);
+	if (chunk->done == task_bits(chunk->end)) {
+		record.chunk_done = true;
+		chunk_free(c->ring, h->chunk);
+	}
+	c->fn(c->arg, &record);
+	return 1;
+}
+
+/* A fragment, or the record that ends a run of them. The parts of a result follow each other without anything between
+ * them. 1: a record was handed on; 0; -EBADMSG. */
+static int take_part(struct collecting *c, const struct shared_record *h, const struct shared_extra *extra,
+		     const uint8_t *data, size_t len)
+{
+	static const char no_memory[] = "the daemon has no memory for a result of this size";
+	struct runner_meta *meta = c->meta;
+	struct shared_record last = *h;
+	int r;
+
+	if (!meta->in_parts) {
+		if (!names_open_task(c, h))
+			return -EBADMSG;
+		meta->parts_of = *h;
+		meta->in_parts = true;
+		meta->parts_lost = false;
+	}
+	if (h->chunk != meta->parts_of.chunk || h->generation != meta->parts_of.generation ||
+	    h->index != meta->parts_of.index || h->status != meta->parts_of.status || len == 0)
+		return -EBADMSG;
+	if (meta->parts.len + len > c->ring->max_result_bytes)
+		return -EBADMSG; /* the worker knows the limit and says TOO_LARGE in one record */
+	if (!meta->parts_lost && buffer_add(&meta->parts, data, len) < 0) {
+		meta->parts_lost = true;
+		buffer_fini(&meta->parts);
+	}
+	if (h->flags & SHARED_MORE)
+		return 0;
+	meta->in_parts = false;
+	if (meta->parts_lost) {
+		last.status = RING_TOO_LARGE;
+		return take_result(c, &last, extra, (const uint8_t *)no_memory, sizeof(no_memory) - 1);
+	}
+	r = take_result(c, &last, extra, meta->parts.data, meta->parts.len);
+	buffer_fini(&meta->parts); /* large results are rare: do not keep the memory */
+	return r;
+}
+
+static int take_log(struct collecting *c, const struct shared_record *h, const uint8_t *data)
+{
+	struct ring_record record = {
+		.kind = RING_RECORD_LOG,
+		.status = h->status,
+		.runner = c->runner,
+		.retry_after_ns = -1,
+		.data = data,
+		.len = h->len,
+	};
+
+	if (h->flags != 0 || h->status >= RING_LOG_LEVELS || c->meta->in_parts)
+		return -EBADMSG;
+	c->fn(c->arg, &record);
+	return 1;
+}
+
+/* The record at `offset`, of which `left` bytes lie before the end of what may be read in one piece. Returns how many
+ * records were handed on, or -EBADMSG. */
+static inline int take_record(struct collecting *c, uint64_t offset, uint64_t left, uint32_t *ret_bytes)
+{
+	const uint8_t *payload = c->bytes + offset + sizeof(struct shared_record);
+	struct shared_extra extra;
+	const struct shared_extra *with_extra = NULL;
+	struct shared_record h;
+
+	if (left < sizeof(h))
+		return -EBADMSG;
+	memcpy(&h, c->bytes + offset, sizeof(h));
+	if (h.len > c->ring->geometry.ring_bytes || (h.flags & ~(SHARED_MORE | SHARED_EXTRA)) != 0)
+		return -EBADMSG;
+	*ret_bytes = record_bytes(h.len, h.flags);
+	if (*ret_bytes > left)
+		return -EBADMSG;
+	switch (h.kind) {
+	case SHARED_RESULT:
+		if (h.flags & SHARED_EXTRA) {
+			memcpy(&extra, payload, sizeof(extra));
+			payload += sizeof(extra);
+			with_extra = &extra;
+		}
+		if ((h.flags & SHARED_MORE) || c->meta->in_parts)
+			return take_part(c, &h, with_extra, payload, h.len);
+		return take_result(c, &h, with_extra, payload, h.len);
+	case SHARED_LOG:
+		return take_log(c, &h, payload);
+	case SHARED_PAD:
+		return h.flags == 0 ? 0 : -EBADMSG;
+	default:
+		return -EBADMSG;
+	}
+}
+
+/* Read on to `limit`. The number handed on, or -EBADMSG, after which the runner is broken. */
+static int collect_to(struct ring *ring, uint32_t runner, uint64_t limit, uint32_t max_records, ring_record_fn fn,
+		      void *arg)
+{
+	struct runner_meta *meta = &ring->runners[runner];
+	uint32_t ring_bytes = ring->geometry.ring_bytes, bytes, n = 0;
+	struct collecting c = {
+		.ring = ring,
+		.meta = meta,
+		.bytes = ring->map + ring->layout.rings + (size_t)runner * ring_bytes,
+		.runner = runner,
+		.fn = fn,
+		.arg = arg,
+	};
+
+	while (meta->head < limit && n < max_records) {
+		uint64_t offset = meta->head & (ring_bytes - 1);
+		uint64_t left = limit - meta->head, to_end = ring_bytes - offset;
+		int r;
+
+		if (to_end < sizeof(struct shared_record)) { /* nothing was put there */
+			if (to_end > left)
+				goto broken;
+			meta->head += to_end;
+			continue;
+		}
+		r = take_record(&c, offset, left < to_end ? left : to_end, &bytes);
+		if (r < 0)
+			goto broken;
+		n += (uint32_t)r;
+		meta->head += bytes;
+		/* Give room back early: a runner that waits for it can go on while we read the rest. */
+		if (meta->head - meta->shown_head >= ring_bytes / 4)
+			show_head(ring, runner);
+	}
+	if (meta->head != meta->shown_head)
+		show_head(ring, runner);
+	return (int)n;
+broken:
+	meta->broken = true;
+	buffer_fini(&meta->parts);
+	return -EBADMSG;
+}
+
+/* May a tail be where the runner says it is? */
+static inline bool tail_is_sane(const struct ring *ring, const struct runner_meta *meta, uint64_t tail)
+{
+	return tail % 8 == 0 && (tail <= meta->head || tail - meta->head <= ring->geometry.ring_bytes);
+}
+
+int ring_collect(struct ring *ring, uint32_t runner, uint32_t max_records, ring_record_fn fn, void *arg)
+{
+	struct runner_meta *meta = &ring->runners[runner];
+	struct shared_runner *shared = &ring->shared_runners[runner];
+	uint64_t limit, precise;
+
+	assert(runner < ring->geometry.n_runners);
+	if (meta->broken)
+		return -EBADMSG;
+	/* acquire: the records before it */
+	limit = atomic_load_explicit(&shared->advertised_tail, memory_order_acquire);
+	if (limit == meta->advertised && meta->head >= limit && !meta->look_precise)
+		return 0;
+	if (limit < meta->advertised || !tail_is_sane(ring, meta, limit)) {
+		meta->broken = true;
+		return -EBADMSG;
+	}
+	meta->advertised = limit;
+	if (meta->look_precise) {
+		/* acquire: the records before it */
+		precise = atomic_load_explicit(&shared->precise_tail, memory_order_acquire);
+		if (precise < limit || precise < meta->head || !tail_is_sane(ring, meta, precise)) {
+			meta->broken = true;
+			return -EBADMSG;
+		}
+		limit = precise;
+		meta->look_precise = false;
+	}
+	return collect_to(ring, runner, limit, max_records, fn, arg);
+}
+
+int ring_collect_all(struct ring *ring, uint32_t max_records, ring_record_fn fn, void *arg, uint32_t *ret_runner)
+{
+	uint32_t n_runners = ring->geometry.n_runners, n = 0;
+
+	for (uint32_t i = 0; i < n_runners && n < max_records; i++) {
+		uint32_t runner = ring->next_runner;
+		int r;
+
+		ring->next_runner = runner + 1 < n_runners ? runner + 1 : 0;
+		if (ring->runners[runner].broken)
+			continue;
+		r = ring_collect(ring, runner, max_records - n, fn, arg);
+		if (r < 0) {
+			*ret_runner = runner;
+			return r;
+		}
+		n += (uint32_t)r;
+	}
+	return (int)n;
+}
+
+int ring_collect_dead(struct ring *ring, uint32_t runner, ring_record_fn fn, void *arg)
+{
+	struct runner_meta *meta = &ring->runners[runner];
+	uint64_t precise;
+	int r;
+
+	assert(runner < ring->geometry.n_runners);
+	if (meta->broken)
+		return 0;
+	/* acquire: the records before it; its writer is gone, but did not say so to this memory */
+	precise = atomic_load_explicit(&ring->shared_runners[runner].precise_tail, memory_order_acquire);
+	if (precise < meta->head || !tail_is_sane(ring, meta, precise)) {
+		meta->broken = true;
+		return -EBADMSG;
+	}
+	r = collect_to(ring, runner, precise, INT32_MAX, fn, arg);
+	return r;
+}
