@@ -14,6 +14,8 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 
+#define PRIVATE_DIR "/tmp/concd-%u" /* of a user without XDG_RUNTIME_DIR */
+
 static int format_path(char **ret_path, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static int format_path(char **ret_path, const char *format, ...)
@@ -128,7 +130,7 @@ int config_find_places(bool system, char **ret_socket_path, char **ret_state_dir
 			r = format_path(&state_dir, "%s/lib/concd", LOCALSTATEDIR);
 	} else {
 		r = runtime ? format_path(&socket_path, "%s/concd/control.sock", runtime) :
-			      format_path(&socket_path, "/tmp/concd-%u/control.sock", (unsigned int)geteuid());
+			      format_path(&socket_path, PRIVATE_DIR "/control.sock", (unsigned int)geteuid());
 		if (r == 0)
 			r = find_user_state(&state_dir, err);
 	}
@@ -182,10 +184,13 @@ static int make_state_dir(const char *path, struct error *err)
 	return 0;
 }
 
-/* The directory under /tmp of a user without XDG_RUNTIME_DIR: anybody may have made it first. */
+/* Anybody may have made the directory under /tmp first. */
 static int check_private_dir(const char *dir, const struct stat *st, struct error *err)
 {
-	if (strncmp(dir, "/tmp/concd-", strlen("/tmp/concd-")) != 0)
+	char private_dir[32];
+
+	(void)snprintf(private_dir, sizeof(private_dir), PRIVATE_DIR, (unsigned int)geteuid()); /* fits */
+	if (strcmp(dir, private_dir) != 0)
 		return 0;
 	if (!S_ISDIR(st->st_mode) || st->st_uid != geteuid() || (st->st_mode & 077))
 		return error_set(err, -EPERM, "bad-config",

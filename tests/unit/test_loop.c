@@ -1,0 +1,171 @@
+/* base/loop.c: calls posted by other threads run once, in order, and are not left behind. */
+#include "unit.h"
+
+#include <pthread.h>
+
+#include <event2/event.h>
+
+#include "base/cleanup.h"
+#include "base/loop.h"
+
+#define POSTERS 4
+#define CALLS 5000
+
+struct numbered {
+	struct loop_call call;
+	struct run *run;
+	int poster, number;
+};
+
+struct run {
+	struct loop *loop;
+	pthread_t loop_thread;
+	int next[POSTERS]; /* the loop thread's */
+	int total;
+	struct numbered calls[POSTERS][CALLS];
+};
+
+static void count_call(struct loop_call *call)
+{
+	struct numbered *n = container_of(call, struct numbered, call);
+	struct run *run = n->run;
+
+	assert_true(pthread_equal(pthread_self(), run->loop_thread));
+	assert_int_equal(n->number, run->next[n->poster]);
+	run->next[n->poster]++;
+	if (++run->total == POSTERS * CALLS)
+		loop_stop(run->loop);
+}
+
+struct poster {
+	struct run *run;
+	int number;
+};
+
+static void *post_calls(void *arg)
+{
+	struct poster *p = arg;
+
+	for (int i = 0; i < CALLS; i++)
+		loop_post(p->run->loop, &p->run->calls[p->number][i].call);
+	return NULL;
+}
+
+static void test_calls_of_many_threads_run_once_each_in_their_order(void **state)
+{
+	_cleanup_free_ struct run *run = calloc(1, sizeof(*run));
+	struct poster posters[POSTERS];
+	pthread_t threads[POSTERS];
+
+	(void)state;
+	run->loop_thread = pthread_self();
+	assert_int_equal(loop_open(&run->loop), 0);
+	for (int p = 0; p < POSTERS; p++) {
+		for (int i = 0; i < CALLS; i++)
+			run->calls[p][i] = (struct numbered){ .call.fn = count_call, .run = run, .poster = p, .number = i };
+		posters[p] = (struct poster){ .run = run, .number = p };
+		assert_int_equal(pthread_create(&threads[p], NULL, post_calls, &posters[p]), 0);
+	}
+	assert_int_equal(loop_run(run->loop), 0);
+	for (int p = 0; p < POSTERS; p++)
+		assert_int_equal(pthread_join(threads[p], NULL), 0);
+	assert_int_equal(run->total, POSTERS * CALLS);
+	loop_close(run->loop);
+}
+
+struct chain {
+	struct loop_call call;
+	struct loop *loop;
+	int turns;
+	bool in_call;
+};
+
+static void post_again(struct loop_call *call)
+{
+	struct chain *c = container_of(call, struct chain, call);
+
+	assert_false(c->in_call); /* deferred to the next turn, never run from inside loop_post() */
+	c->in_call = true;
+	if (++c->turns == 100)
+		loop_stop(c->loop);
+	else
+		loop_post(c->loop, &c->call);
+	c->in_call = false;
+}
+
+static void test_a_call_may_post_itself_again(void **state)
+{
+	struct chain c = { .call.fn = post_again };
+
+	(void)state;
+	assert_int_equal(loop_open(&c.loop), 0);
+	loop_post(c.loop, &c.call);
+	assert_int_equal(loop_run(c.loop), 0);
+	assert_int_equal(c.turns, 100);
+	loop_close(c.loop);
+}
+
+struct heap_call {
+	struct loop_call call;
+	int *ran;
+};
+
+static void free_call(struct loop_call *call)
+{
+	struct heap_call *h = container_of(call, struct heap_call, call);
+
+	(*h->ran)++;
+	free(h);
+}
+
+static void test_calls_left_at_the_end_run_before_the_loop_is_gone(void **state)
+{
+	struct loop *loop;
+	int ran = 0;
+
+	(void)state;
+	assert_int_equal(loop_open(&loop), 0);
+	for (int i = 0; i < 3; i++) {
+		struct heap_call *h = malloc(sizeof(*h));
+
+		*h = (struct heap_call){ .call.fn = free_call, .ran = &ran };
+		loop_post(loop, &h->call);
+	}
+	loop_close(loop);
+	assert_int_equal(ran, 3);
+	loop_close(NULL);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	loop_stop(arg);
+}
+
+static void test_events_on_the_base_are_served(void **state)
+{
+	const struct timeval soon = { .tv_usec = 1000 };
+	struct loop *loop;
+	struct event *timer;
+
+	(void)state;
+	assert_int_equal(loop_open(&loop), 0);
+	timer = evtimer_new(loop_base(loop), on_timer, loop);
+	assert_int_equal(evtimer_add(timer, &soon), 0);
+	assert_int_equal(loop_run(loop), 0);
+	event_free(timer);
+	loop_close(loop);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_calls_of_many_threads_run_once_each_in_their_order),
+		cmocka_unit_test(test_a_call_may_post_itself_again),
+		cmocka_unit_test(test_calls_left_at_the_end_run_before_the_loop_is_gone),
+		cmocka_unit_test(test_events_on_the_base_are_served),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
