@@ -1,0 +1,153 @@
+/* follow: a job's events until it has ended. */
+#include "ctl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "interrupt.h"
+#include "protocol.h"
+#include "progress.h"
+#include "talk.h"
+
+#define MAX_EVENT_BYTES (1u << 20)
+
+struct follow {
+	const struct ctl *ctl;
+	struct buffer line; /* the beginning of an event whose end has not come */
+	struct progress progress;
+	bool ended;
+	int status;
+};
+
+static void on_state(const json_t *event)
+{
+	const char *at = member_text(event, "at", "");
+
+	(void)printf("%.19s%s%s\n", at, *at ? " " : "", member_text(event, "state", "?"));
+	(void)fflush(stdout);
+}
+
+static void on_progress(struct follow *f, const json_t *event)
+{
+	const json_t *tasks = json_object_get(event, "tasks");
+	char line[PROGRESS_LINE_BYTES];
+
+	if (f->ctl->quiet)
+		return;
+	if (f->ctl->err_terminal) {
+		progress_draw(&f->progress, tasks);
+		return;
+	}
+	progress_format(&f->progress, tasks, clock_mono_ns(), 0, line);
+	(void)printf("%s\n", line);
+	(void)fflush(stdout);
+}
+
+static void on_job(struct follow *f, const json_t *event)
+{
+	const json_t *tasks = json_object_get(event, "tasks");
+
+	f->ended = true;
+	if (strcmp(member_text(event, "state", "?"), "done") != 0 || member_count(tasks, "failed") > 0 ||
+	    member_count(tasks, "cancelled") > 0)
+		f->status = EXIT_TASKS_FAILED;
+	if (!f->ctl->json && !f->ctl->quiet)
+		summary_print(stdout, event, "");
+}
+
+static int on_event(struct follow *f, const uint8_t *text, size_t len, struct error *err)
+{
+	_cleanup_json_ json_t *event = json_loadb((const char *)text, len, 0, NULL);
+	const char *type = member_text(event, "type", "");
+
+	if (!*type && json_object_get(event, "error"))
+		return talk_refused(event, 0, err);
+	if (strcmp(type, "progress") != 0)
+		progress_erase(&f->progress);
+	if (f->ctl->json) {
+		(void)fwrite(text, 1, len, stdout);
+		(void)fputc('\n', stdout);
+		(void)fflush(stdout);
+	}
+	if (strcmp(type, "job") == 0)
+		on_job(f, event);
+	else if (!f->ctl->json && strcmp(type, "state") == 0)
+		on_state(event);
+	else if (!f->ctl->json && strcmp(type, "progress") == 0)
+		on_progress(f, event);
+	return 0;
+}
+
+static int feed(struct follow *f, const uint8_t *data, size_t len, struct error *err)
+{
+	const uint8_t *end = data + len;
+
+	while (data < end) {
+		const uint8_t *lf = memchr(data, '\n', (size_t)(end - data));
+		int r;
+
+		if (f->line.len + len > MAX_EVENT_BYTES)
+			return -EPROTO;
+		if (buffer_add(&f->line, data, (size_t)((lf ? lf : end) - data)) < 0)
+			return -ENOMEM;
+		if (!lf)
+			return 0;
+		r = on_event(f, f->line.data, f->line.len, err);
+		f->line.len = 0;
+		if (r < 0)
+			return r;
+		data = lf + 1;
+	}
+	return 0;
+}
+
+static int read_events(struct follow *f, struct http *http, const char *url, struct error *err)
+{
+	_cleanup_document_ struct document doc = DOCUMENT_INIT;
+	struct http_reply reply;
+	int r = http_send(http, "GET", url, NULL, 0);
+
+	if (r == 0)
+		r = http_head(http, &reply);
+	if (r == 0 && reply.status != 200) {
+		r = talk_read(http, reply.status, &doc, err);
+		return r < 0 ? r : -EPROTO;
+	}
+	http->out_fd = STDOUT_FILENO;
+	while (r == 0) {
+		const uint8_t *data;
+		ssize_t n = http_read(http, &data);
+
+		if (n <= 0)
+			return n < 0 ? (int)n : f->ended ? 0 : -ECONNRESET;
+		r = feed(f, data, (size_t)n, err);
+	}
+	return r;
+}
+
+int command_follow(struct ctl *ctl, struct error *err)
+{
+	struct follow f = { .ctl = ctl };
+	struct http *http = NULL;
+	char url[64];
+	uint64_t id;
+	int r = parse_job(ctl->args.words[0], &id, err);
+
+	if (r == 0)
+		r = interrupt_install();
+	if (r >= 0)
+		r = talk_connect(ctl, &http, err);
+	if (r < 0)
+		return r;
+	progress_init(&f.progress, ctl->err_terminal && !ctl->quiet && !ctl->json);
+	(void)snprintf(url, sizeof(url), "/v1/jobs/%" PRIu64 "/follow", id);
+	r = read_events(&f, http, url, err);
+	progress_erase(&f.progress);
+	http_close(http);
+	buffer_fini(&f.line);
+	return r < 0 ? talk_failed(r, err) : f.status;
+}

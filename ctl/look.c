@@ -1,0 +1,222 @@
+/* list and show. */
+#include "ctl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "protocol.h"
+#include "table.h"
+#include "talk.h"
+
+#define LIST_LIMIT 50
+
+static const char *duration_text(const json_t *json, const char *key, char text[TEXT_DURATION_BYTES])
+{
+	double s = member_number(json, key, -1);
+
+	if (s < 0)
+		return "";
+	text_format_duration((int64_t)(s * 1e9), text);
+	return text;
+}
+
+/* "20 of 20", "13 of 20, 2 failed". */
+static void tasks_text(const json_t *tasks, char *text, size_t size)
+{
+	uint64_t failed = member_count(tasks, "failed"), cancelled = member_count(tasks, "cancelled");
+	const json_t *total = json_object_get(tasks, "total");
+
+	(void)snprintf(text, size, "%" PRIu64, member_count(tasks, "done"));
+	if (json_is_integer(total))
+		(void)snprintf(text + strlen(text), size - strlen(text), " of %" PRIu64, member_count(tasks, "total"));
+	if (failed > 0)
+		(void)snprintf(text + strlen(text), size - strlen(text), ", %" PRIu64 " failed", failed);
+	if (cancelled > 0)
+		(void)snprintf(text + strlen(text), size - strlen(text), ", %" PRIu64 " cancelled", cancelled);
+}
+
+static int print_list(const json_t *jobs, bool color)
+{
+	static const struct table_column columns[] = {
+		{ "JOB", true }, { "STATE", false }, { "WORKLOAD", false }, { "MODEL", false }, { "SHAPE", false },
+		{ "DONE", false }, { "TIME", true }, { "CREATED", false }, { "LABEL", false }, { NULL, false },
+	};
+	_cleanup_table_ struct table table;
+	const json_t *job;
+	size_t i;
+
+	table_init(&table, columns);
+	json_array_foreach(jobs, i, job) {
+		char text[160], time[TEXT_DURATION_BYTES];
+
+		table_add(&table, member_text(job, "job", ""));
+		table_add(&table, member_text(job, "state", ""));
+		table_add(&table, member_text(job, "workload", ""));
+		table_add(&table, member_text(job, "model", ""));
+		table_add(&table, member_text(job, "shape", ""));
+		tasks_text(json_object_get(job, "tasks"), text, sizeof(text));
+		table_add(&table, text);
+		table_add(&table, duration_text(job, "wall_s", time));
+		table_printf(&table, "%.19s", member_text(job, "created", ""));
+		table_add(&table, member_text(job, "label", ""));
+	}
+	return table_print(&table, stdout, color);
+}
+
+int command_list(struct ctl *ctl, struct error *err)
+{
+	_cleanup_document_ struct document doc = DOCUMENT_INIT;
+	_cleanup_buffer_ struct buffer url = BUFFER_INIT;
+	const char *state = args_text(&ctl->args, "state"), *workload = args_text(&ctl->args, "workload");
+	uint64_t limit = LIST_LIMIT;
+	const json_t *jobs;
+	int r = args_count(&ctl->args, "limit", 1, 1000000, &limit, err);
+
+	if (r < 0)
+		return r;
+	r = buffer_printf(&url, "/v1/jobs?limit=%" PRIu64, limit);
+	if (r == 0 && state)
+		r = buffer_printf(&url, "&state=") < 0 ? -ENOMEM : url_add(&url, state);
+	if (r == 0 && workload)
+		r = buffer_printf(&url, "&workload=") < 0 ? -ENOMEM : url_add(&url, workload);
+	if (r == 0)
+		r = buffer_add(&url, "", 1);
+	if (r == 0)
+		r = talk_get(ctl, (const char *)url.data, &doc, err);
+	if (r < 0)
+		return r;
+	if (ctl->json)
+		return document_print(&doc, err);
+	jobs = json_object_get(doc.json, "jobs");
+	if (json_array_size(jobs) == 0) {
+		if (!ctl->quiet)
+			say("no jobs");
+		return EXIT_OK;
+	}
+	r = print_list(jobs, ctl->color);
+	if (json_array_size(jobs) == limit && !args_text(&ctl->args, "limit") && !ctl->quiet)
+		say("the newest %d; -n N shows more", LIST_LIMIT);
+	return r;
+}
+
+static void line_member(const char *name, const json_t *job, const char *key)
+{
+	const char *text = member_text(job, key, "");
+
+	if (*text)
+		print_field(name, "%s", text);
+}
+
+static void line_duration(const char *name, const json_t *job, const char *key)
+{
+	char text[TEXT_DURATION_BYTES];
+
+	if (member_number(job, key, 0) > 0)
+		print_field(name, "%s", duration_text(job, key, text));
+}
+
+static void show_how(const json_t *job)
+{
+	print_field("model", "%s%s, shape %s, %" PRIu64 " workers%s%s", member_text(job, "model", "?"),
+	     member_true(job, "auto") ? " (chosen by auto)" : "", member_text(job, "shape", "?"),
+	     member_count(job, "workers"), member_true(job, "dedicated") ? ", dedicated" : "",
+	     member_true(job, "durable") ? "" : ", not durable");
+	line_member("reason", job, "model_reason");
+}
+
+static void show_times(const json_t *job)
+{
+	char cpu[TEXT_DURATION_BYTES], wait[TEXT_DURATION_BYTES], runq[TEXT_DURATION_BYTES], size[TEXT_DURATION_BYTES];
+
+	line_member("created", job, "created");
+	line_member("started", job, "started");
+	line_member("ended", job, "ended");
+	line_duration("time", job, "wall_s");
+	if (json_is_number(json_object_get(job, "cpu_s")))
+		print_field("tasks' time", "%s on a processor, %s waiting, %s waiting for a processor",
+		     duration_text(job, "cpu_s", cpu), duration_text(job, "wait_s", wait),
+		     duration_text(job, "runq_s", runq));
+	if (member_number(job, "speedup", 0) > 0)
+		print_field("speed-up", "%.3g", member_number(job, "speedup", 0));
+	if (member_count(job, "peak_rss_bytes") > 0) {
+		text_format_size(member_count(job, "peak_rss_bytes"), size);
+		print_field("peak memory", "%s", size);
+	}
+	line_duration("time limit", job, "timeout_s");
+	line_duration("task limit", job, "task_timeout_s");
+	line_duration("grace", job, "grace_s");
+}
+
+static void show_tasks(const json_t *job)
+{
+	const json_t *tasks = json_object_get(job, "tasks"), *running = json_object_get(job, "running_tasks"), *task;
+	const json_t *total = json_object_get(tasks, "total");
+	size_t i;
+
+	print_field("tasks", "%s%" PRIu64 " queued, %" PRIu64 " running, %" PRIu64 " done, %" PRIu64 " failed, %" PRIu64
+	     " cancelled", json_is_null(total) ? "more to come; " : "", member_count(tasks, "queued"),
+	     member_count(tasks, "running"), member_count(tasks, "done"), member_count(tasks, "failed"),
+	     member_count(tasks, "cancelled"));
+	if (json_is_integer(total))
+		print_field("", "%" PRIu64 " in all", member_count(tasks, "total"));
+	json_array_foreach(running, i, task) {
+		double progress = member_number(task, "progress", -1);
+		char percent[32] = "";
+
+		if (progress >= 0)
+			(void)snprintf(percent, sizeof(percent), ", %.0f %%", progress * 100);
+		print_field(i == 0 ? "running" : "", "task %" PRIu64 " on worker %s%s%s", member_count(task, "index"),
+		     member_text(task, "worker", "?"), percent,
+		     member_count(task, "attempts") > 1 ? ", not its first attempt" : "");
+	}
+}
+
+static void show_params(const json_t *params)
+{
+	const char *key, *name = "parameters";
+	json_t *value;
+
+	json_object_foreach((json_t *)params, key, value) {
+		const char *text = json_string_value(value);
+
+		print_field(name, "%s = %s", key, text ? text : "");
+		name = "";
+	}
+}
+
+int command_show(struct ctl *ctl, struct error *err)
+{
+	_cleanup_document_ struct document doc = DOCUMENT_INIT;
+	const json_t *error;
+	char url[64];
+	uint64_t id;
+	int r = parse_job(ctl->args.words[0], &id, err);
+
+	if (r < 0)
+		return r;
+	(void)snprintf(url, sizeof(url), "/v1/jobs/%" PRIu64, id);
+	r = talk_get(ctl, url, &doc, err);
+	if (r < 0)
+		return r;
+	if (ctl->json)
+		return document_print(&doc, err);
+	print_field("job", "%s", member_text(doc.json, "job", "?"));
+	print_field("state", "%s", member_text(doc.json, "state", "?"));
+	line_member("why waiting", doc.json, "waiting");
+	error = json_object_get(doc.json, "error");
+	if (json_is_object(error))
+		print_field("error", "%s: %s", member_text(error, "code", ""), member_text(error, "message", ""));
+	line_member("workload", doc.json, "workload");
+	line_member("label", doc.json, "label");
+	show_how(doc.json);
+	show_tasks(doc.json);
+	show_times(doc.json);
+	show_params(json_object_get(doc.json, "params"));
+	print_field("user", "%" PRIu64, member_count(doc.json, "user"));
+	line_member("submission", doc.json, "submission");
+	return EXIT_OK;
+}

@@ -1,0 +1,155 @@
+/* results: the results of a job, now or later, on standard output or into a file. */
+#include "ctl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "interrupt.h"
+#include "protocol.h"
+#include "stream.h"
+#include "talk.h"
+
+/* A file that appears under its name only when it is complete. */
+struct target {
+	const char *name; /* NULL: standard output */
+	char temporary[PATH_MAX];
+	int fd;
+};
+
+static int target_open(struct target *t, const char *name, struct error *err)
+{
+	struct stat st;
+	mode_t mask;
+
+	*t = (struct target){ .name = name, .fd = STDOUT_FILENO };
+	if (!name)
+		return 0;
+	if (stat(name, &st) == 0 && S_ISDIR(st.st_mode))
+		return error_set(err, -EISDIR, "usage", "output file '%s' is a directory", name);
+	if (stat(name, &st) == 0 && !S_ISREG(st.st_mode)) {
+		/* A device or a pipe is written to, never replaced. */
+		t->fd = open(name, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+		if (t->fd < 0)
+			return error_set(err, -errno, "usage", "output file '%s': %s", name, strerror(errno));
+		return 0;
+	}
+	if ((size_t)snprintf(t->temporary, sizeof(t->temporary), "%s.XXXXXX", name) >= sizeof(t->temporary))
+		return error_set(err, -ENAMETOOLONG, "usage", "output file '%s': the name is too long", name);
+	t->fd = mkostemp(t->temporary, O_CLOEXEC);
+	if (t->fd < 0) {
+		t->temporary[0] = '\0';
+		return error_set(err, -errno, "usage", "output file '%s': %s", name, strerror(errno));
+	}
+	mask = umask(0);
+	(void)umask(mask);
+	(void)fchmod(t->fd, 0666 & ~mask); /* as if made by open(); a file system without modes does without */
+	return 0;
+}
+
+static int target_commit(struct target *t, struct error *err)
+{
+	if (!t->temporary[0])
+		return 0;
+	if (rename(t->temporary, t->name) < 0)
+		return error_set(err, -errno, "output", "cannot rename '%s' to '%s': %s", t->temporary, t->name,
+				 strerror(errno));
+	t->temporary[0] = '\0';
+	return 0;
+}
+
+static void target_close(struct target *t)
+{
+	if (t->temporary[0])
+		(void)unlink(t->temporary); /* half written: nobody is to take it for the whole */
+	if (t->name && t->fd >= 0)
+		(void)close(t->fd); /* what was written was looked at */
+}
+
+static int ask(struct ctl *ctl, uint64_t id, struct http **ret_http, struct error *err)
+{
+	_cleanup_document_ struct document doc = DOCUMENT_INIT;
+	const struct args *args = &ctl->args;
+	struct http *http = NULL;
+	struct http_reply reply;
+	char url[256];
+	int r = talk_connect(ctl, &http, err);
+
+	if (r < 0)
+		return r;
+	(void)snprintf(url, sizeof(url), "/v1/jobs/%" PRIu64 "/results?format=%s%s%s%s%s%s", id,
+		       ctl->json ? "json" : "frames", args_flag(args, "follow") ? "" : "&follow=0",
+		       args_flag(args, "unordered") ? "&order=done" : "", args_flag(args, "failed") ? "&failed=1" : "",
+		       args_flag(args, "tag") ? "&tag=1" : "", args_flag(args, "null") ? "&nul=1" : "");
+	r = http_send(http, "GET", url, NULL, 0);
+	if (r == 0)
+		r = http_head(http, &reply);
+	if (r == 0 && reply.status != 200) {
+		r = talk_read(http, reply.status, &doc, err);
+		if (r == 0)
+			r = -EPROTO;
+	}
+	if (r < 0) {
+		http_close(http);
+		return talk_failed(r, err);
+	}
+	*ret_http = http;
+	return 0;
+}
+
+static int receive(struct ctl *ctl, uint64_t id, struct stream *s, const struct target *t, struct error *err)
+{
+	struct http *http = NULL;
+	int r = ask(ctl, id, &http, err);
+
+	if (r < 0)
+		return r;
+	r = stream_read(s, http, err);
+	http_close(http);
+	stream_finish(s, false);
+	if (s->out.error && s->out.error != -EPIPE && s->out.error != -EINTR)
+		return error_set(err, s->out.error, "output", "cannot write to %s: %s",
+				 t->name ? t->name : "standard output", strerror(-s->out.error));
+	if (r < 0)
+		return talk_failed(r, err);
+	if (r == 0 && args_flag(&ctl->args, "follow"))
+		return talk_failed(-ECONNRESET, err);
+	return 0;
+}
+
+int command_results(struct ctl *ctl, struct error *err)
+{
+	struct stream *s = NULL;
+	struct target target;
+	uint64_t id;
+	int r = parse_job(ctl->args.words[0], &id, err);
+
+	if (r == 0)
+		r = interrupt_install();
+	if (r < 0)
+		return r;
+	r = target_open(&target, args_text(&ctl->args, "output"), err);
+	if (r == 0) {
+		s = stream_new(ctl, target.fd);
+		r = s ? 0 : -ENOMEM;
+	}
+	if (r == 0) {
+		s->list_failed = args_flag(&ctl->args, "failed");
+		r = receive(ctl, id, s, &target, err);
+	}
+	if (r == 0)
+		r = target_commit(&target, err);
+	target_close(&target);
+	if (r == 0)
+		r = stream_status(s);
+	stream_free(s);
+	return r;
+}

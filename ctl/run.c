@@ -1,0 +1,452 @@
+/* run: submit a job and pass its results on.
+ *
+ * Inputs that fit one piece go in one request whose answer is the result stream. More go in pieces: the job is opened
+ * with the first, a thread sends the rest (upload.c), and the results stream in meanwhile on a second connection.
+ *
+ * The job is named by a submission id made here: a request whose answer was lost is sent again and gives the same job. A
+ * result stream that breaks is taken up where it ended.
+ */
+#include "ctl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/uio.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "inputs.h"
+#include "interrupt.h"
+#include "protocol.h"
+#include "stream.h"
+#include "submission.h"
+#include "talk.h"
+#include "upload.h"
+
+#define LOST_TRY_NS (3 * NS_PER_S) /* how long a lost daemon is looked for */
+#define LOST_MS 50 /* between tries */
+#define PAUSE_MS 200 /* inputs that came are not held back longer than this for those that have not */
+#define LAST_WORDS_MS 5000 /* what a daemon gets to answer somebody who is leaving */
+
+struct run {
+	struct ctl *ctl;
+	struct inputs inputs;
+	struct buffer piece; /* the first */
+	int count; /* inputs in it */
+	bool last; /* and there are no more */
+	struct buffer head; /* the JSON line in front of it */
+	char query[96]; /* of the result stream, beginning with '&' or "" */
+	bool sent; /* the daemon may have the job */
+	char job[HTTP_JOB_BYTES]; /* "" until known */
+	struct stream *stream;
+	struct upload upload;
+};
+
+static void run_fini(struct run *run)
+{
+	inputs_close(&run->inputs);
+	buffer_fini(&run->piece);
+	buffer_fini(&run->head);
+	stream_free(run->stream);
+}
+
+static const char *format_of(const struct run *run)
+{
+	return run->ctl->json ? "json" : "frames";
+}
+
+/* Send the submission until an answer's head has come. *ret_http is the caller's. */
+static int submit(struct run *run, const char *target, struct http **ret_http, struct http_reply *ret_reply,
+		  struct error *err)
+{
+	struct iovec parts[] = { { .iov_base = run->head.data, .iov_len = run->head.len },
+				 { .iov_base = run->piece.data, .iov_len = run->piece.len } };
+	int64_t begun_ns = clock_mono_ns();
+
+	for (bool again = false;; again = true) {
+		struct http *http = NULL;
+		struct error why = ERROR_INIT;
+		int r = talk_connect(run->ctl, &http, &why);
+
+		if (r < 0 && !(again && exit_status_of(why.code) == EXIT_UNREACHABLE)) {
+			*err = why;
+			return r;
+		}
+		if (r == 0) {
+			r = http_send(http, "POST", target, parts, ARRAY_SIZE(parts));
+			run->sent |= r == 0;
+			if (r == 0)
+				r = http_head(http, ret_reply);
+			*ret_http = http;
+			if (r == 0 || r == -EINTR)
+				return r;
+			http_close(http);
+			*ret_http = NULL;
+			if (r != -ECONNRESET)
+				return talk_failed(r, err);
+		}
+		if (clock_mono_ns() - begun_ns > LOST_TRY_NS || interrupt_sleep(LOST_MS) < 0)
+			return error_set(err, -ECONNRESET, "unreachable",
+					 "the connection to concd was lost before it answered: the job may have been "
+					 "accepted; see 'concctl list' when concd is back");
+	}
+}
+
+/* Submit without a stream: the answer is a document with the job's id. */
+static int submit_for_id(struct run *run, struct document *doc, struct error *err)
+{
+	struct http_reply reply;
+	struct http *http = NULL;
+	int r = submit(run, "/v1/jobs", &http, &reply, err);
+
+	if (r == -EINTR && run->sent) {
+		http->wake_fd = -1;
+		http->timeout_ms = LAST_WORDS_MS;
+		r = http_head(http, &reply);
+	}
+	if (r == 0)
+		r = talk_read(http, reply.status, doc, err);
+	http_close(http);
+	if (r < 0)
+		return talk_failed(r, err);
+	(void)snprintf(run->job, sizeof(run->job), "%s", member_text(doc->json, "job", ""));
+	run->upload = (struct upload){ .ctl = run->ctl, .job = run->job, .inputs = &run->inputs,
+				       .sent = member_count(doc->json, "inputs") };
+	return 0;
+}
+
+static void cancel_job(const struct run *run)
+{
+	_cleanup_document_ struct document doc = DOCUMENT_INIT;
+	struct error err = ERROR_INIT;
+	struct http *http = NULL;
+	char url[96];
+	int r = talk_connect(run->ctl, &http, &err);
+
+	if (r == 0) {
+		http->wake_fd = -1; /* the signal that brought us here is still in it; the next one ends the process */
+		(void)snprintf(url, sizeof(url), "/v1/jobs/%s/cancel", run->job);
+		r = talk_on(http, "POST", url, NULL, 0, &doc, &err);
+		http_close(http);
+	}
+	if (r == 0 && !run->ctl->quiet)
+		say("job %s was cancelled", run->job);
+	/* A job that had ended already needs no cancelling. */
+	if (r < 0 && !(err.code && strcmp(err.code, "wrong-state") == 0)) {
+		(void)talk_failed(r, &err);
+		say("job %s could not be cancelled: %s", run->job, err.text);
+	}
+}
+
+/* A signal came, or standard output was closed: cancel the job or say that it goes on. The exit status. */
+static int leave(struct run *run)
+{
+	int number = interrupt_signal();
+
+	interrupt_wake();
+	(void)upload_finish(&run->upload); /* it ends at the signal; what it says no longer matters */
+	if (run->stream)
+		stream_finish(run->stream, false);
+	if (!run->job[0] && run->stream)
+		(void)snprintf(run->job, sizeof(run->job), "%s", run->stream->job);
+	if (!run->job[0]) {
+		if (run->sent)
+			say("interrupted before concd gave the job's number: 'concctl list' shows whether it has it");
+		return EXIT_INTERRUPTED;
+	}
+	if (number == SIGTERM || number == SIGHUP) {
+		say("job %s goes on; 'concctl results --follow %s' shows it", run->job, run->job);
+		return EXIT_INTERRUPTED;
+	}
+	if (number == SIGINT && !run->ctl->quiet)
+		say("interrupted: cancelling job %s", run->job);
+	cancel_job(run);
+	return EXIT_INTERRUPTED;
+}
+
+/* Standard output takes no more, for another reason than a reader that has gone: the results are safe in the daemon. */
+static int output_failed(struct run *run, struct error *err)
+{
+	interrupt_wake();
+	(void)upload_finish(&run->upload); /* this error comes first */
+	return error_set(err, run->stream->out.error, "output",
+			 "cannot write to standard output: %s; job %s goes on: 'concctl results %s'",
+			 strerror(-run->stream->out.error), run->job, run->job);
+}
+
+static int ask_for_results(struct run *run, struct http **ret_http, struct error *err)
+{
+	struct http_reply reply;
+	struct http *http = NULL;
+	char url[256];
+	int r = talk_connect(run->ctl, &http, err);
+
+	if (r < 0)
+		return err->code && exit_status_of(err->code) == EXIT_UNREACHABLE ? -ECONNRESET : r;
+	(void)snprintf(url, sizeof(url), "/v1/jobs/%s/results?format=%s%s&from=%" PRIu64, run->job, format_of(run),
+		       run->query, run->stream->next);
+	r = http_send(http, "GET", url, NULL, 0);
+	if (r == 0)
+		r = http_head(http, &reply);
+	if (r == 0 && reply.status != 200) {
+		_cleanup_document_ struct document doc = DOCUMENT_INIT;
+
+		r = talk_read(http, reply.status, &doc, err);
+		if (r == 0)
+			r = -EPROTO;
+	}
+	if (r < 0) {
+		http_close(http);
+		return r;
+	}
+	*ret_http = http;
+	return 0;
+}
+
+static int lost_for_good(const struct run *run, struct error *err)
+{
+	*err = (struct error)ERROR_INIT;
+	return error_set(err, -ECONNRESET, "unreachable",
+			 args_flag(&run->ctl->args, "no-durable") ?
+			 "the connection to concd was lost while job %s was running, which was not durable" :
+			 "the connection to concd was lost while job %s was running; when concd is back, the job goes on, and "
+			 "'concctl results --follow' shows it", run->job);
+}
+
+/* After a loss: 0 with a stream that goes on where the old one ended. */
+static int take_up(struct run *run, int64_t lost_ns, struct http **ret_http, struct error *err)
+{
+	/* In the order of completion nothing says what was seen already. */
+	if (args_flag(&run->ctl->args, "unordered") || !run->job[0])
+		return lost_for_good(run, err);
+	for (;;) {
+		int r;
+
+		stream_restart(run->stream);
+		*err = (struct error)ERROR_INIT;
+		r = ask_for_results(run, ret_http, err);
+		if (r == -EREMOTEIO && err->code && strcmp(err->code, "no-such-job") == 0)
+			return lost_for_good(run, err);
+		if (r != -ECONNRESET)
+			return r;
+		if (clock_mono_ns() - lost_ns > LOST_TRY_NS)
+			return lost_for_good(run, err);
+		r = interrupt_sleep(LOST_MS);
+		if (r < 0)
+			return r;
+	}
+}
+
+/* Receive until the job line. `http` moves here. The exit status, or -errno with err. */
+static int receive(struct run *run, struct http *http, struct error *err)
+{
+	int64_t lost_ns = 0;
+	uint64_t seen = 0;
+	int r;
+
+	for (;;) {
+		r = stream_read(run->stream, http, err);
+		http_close(http);
+		http = NULL;
+		if (!run->job[0])
+			(void)snprintf(run->job, sizeof(run->job), "%s", run->stream->job);
+		if (run->stream->out.error && run->stream->out.error != -EPIPE && run->stream->out.error != -EINTR)
+			return output_failed(run, err);
+		if (r != 0 && r != -ECONNRESET)
+			break;
+		/* Streams that keep breaking without getting on count as one loss. */
+		if (lost_ns == 0 || run->stream->next > seen)
+			lost_ns = clock_mono_ns();
+		seen = run->stream->next;
+		r = take_up(run, lost_ns, &http, err);
+		if (r < 0)
+			break;
+	}
+	if (r == -EINTR || r == -EPIPE)
+		return leave(run);
+	if (r < 0) {
+		interrupt_wake();
+		(void)upload_finish(&run->upload); /* this error comes first */
+		stream_finish(run->stream, false);
+		return talk_failed(r, err);
+	}
+	r = upload_finish(&run->upload);
+	stream_finish(run->stream, r == 0);
+	if (r < 0) {
+		*err = run->upload.err;
+		return talk_failed(r, err);
+	}
+	return stream_status(run->stream);
+}
+
+/* All inputs are in the first piece: one request is the whole job. */
+static int run_at_once(struct run *run, struct error *err)
+{
+	struct http_reply reply = { .status = 0 };
+	struct http *http = NULL;
+	char url[160];
+	int r;
+
+	(void)snprintf(url, sizeof(url), "/v1/jobs?stream=%s%s", format_of(run), run->query);
+	r = submit(run, url, &http, &reply, err);
+	if (r == -EINTR && run->sent) {
+		/* The job's number is needed even now, to cancel it or to say it. */
+		http->wake_fd = -1;
+		http->timeout_ms = LAST_WORDS_MS;
+		if (http_head(http, &reply) == 0 && reply.status == 200)
+			(void)snprintf(run->job, sizeof(run->job), "%s", reply.job);
+	}
+	if (r == -EINTR) {
+		http_close(http);
+		return leave(run);
+	}
+	if (r == 0 && reply.status != 200) {
+		_cleanup_document_ struct document doc = DOCUMENT_INIT;
+
+		r = talk_read(http, reply.status, &doc, err);
+		http_close(http);
+		return talk_failed(r < 0 ? r : -EPROTO, err);
+	}
+	if (r < 0)
+		return r;
+	(void)snprintf(run->job, sizeof(run->job), "%s", reply.job);
+	return receive(run, http, err);
+}
+
+static int run_in_pieces(struct run *run, struct error *err)
+{
+	_cleanup_document_ struct document doc = DOCUMENT_INIT;
+	struct http *http = NULL;
+	int r = submit_for_id(run, &doc, err);
+
+	if (r == -EINTR || (r == 0 && interrupt_signal()))
+		return leave(run);
+	if (r < 0)
+		return r;
+	r = upload_start(&run->upload);
+	if (r < 0) {
+		cancel_job(run);
+		return error_set(err, r, "internal", "cannot start a thread: %s", strerror(-r));
+	}
+	r = take_up(run, clock_mono_ns(), &http, err);
+	if (r == -EINTR)
+		return leave(run);
+	if (r < 0) {
+		interrupt_wake();
+		(void)upload_finish(&run->upload); /* this error comes first */
+		return talk_failed(r, err);
+	}
+	return receive(run, http, err);
+}
+
+static int run_detached(struct run *run, struct error *err)
+{
+	_cleanup_document_ struct document doc = DOCUMENT_INIT;
+	int r = submit_for_id(run, &doc, err);
+
+	if (r < 0)
+		return r;
+	if (!run->last)
+		r = upload_run(&run->upload);
+	if (r == -EINTR)
+		return leave(run);
+	if (r < 0) {
+		*err = run->upload.err;
+		return talk_failed(r, err);
+	}
+	if (run->ctl->json)
+		return document_print(&doc, err);
+	(void)printf("%s\n", run->job);
+	return EXIT_OK;
+}
+
+static int run_dry(struct run *run, struct error *err)
+{
+	_cleanup_document_ struct document doc = DOCUMENT_INIT;
+	uint64_t count = (uint64_t)run->count;
+	const char *reason;
+	int r = submit_for_id(run, &doc, err);
+
+	while (r == 0 && !run->last) {
+		r = inputs_next(&run->inputs, &run->piece, &run->last, err);
+		count += r > 0 ? (uint64_t)r : 0;
+		r = r > 0 ? 0 : r;
+	}
+	if (r < 0)
+		return r;
+	if (run->ctl->json) {
+		_cleanup_free_ char *text = NULL;
+
+		json_object_set_new(doc.json, "tasks", json_integer((json_int_t)count)); /* all, not the first piece's */
+		text = json_dumps(doc.json, JSON_COMPACT);
+		(void)printf("%s\n", text ? text : "");
+		return EXIT_OK;
+	}
+	reason = member_text(doc.json, "model_reason", "");
+	(void)printf("%" PRIu64 " tasks would run under %s (%s), %" PRIu64 " at once%s%s%s\n", count,
+		     member_text(doc.json, "model", "?"), member_text(doc.json, "shape", "?"),
+		     member_count(doc.json, "workers"), member_true(doc.json, "dedicated") ? ", dedicated" : "",
+		     *reason ? ": " : "", reason);
+	return EXIT_OK;
+}
+
+/* Open the inputs, take the first piece and write the JSON line. */
+static int prepare(struct run *run, struct error *err)
+{
+	const struct args *args = &run->ctl->args;
+	bool stay = !args_flag(args, "detach") && !args_flag(args, "dry-run");
+	_cleanup_free_ const char **files = calloc(args->n_values + 1, sizeof(*files));
+	_cleanup_json_ json_t *json = NULL;
+	size_t n_files = 0;
+	int r;
+
+	if (!files)
+		return -ENOMEM;
+	for (size_t i = 0; i < args->n_values; i++)
+		if (strcmp(args->values[i].option->name, "input") == 0)
+			files[n_files++] = args->values[i].value;
+	if (n_files == 0 && args->n_words < 2)
+		return error_set(err, -EINVAL, "usage",
+				 "no inputs: give them as words, or with -i FILE, or with -i - from standard input");
+	r = submission_make(args, &json, err);
+	if (r == 0)
+		r = inputs_open(&run->inputs, args->words + 1, args->n_words - 1, files, n_files,
+				args_flag(args, "null") ? '\0' : '\n', err);
+	if (r < 0)
+		return r;
+	run->inputs.wake_fd = interrupt_fd();
+	run->inputs.pause_ms = stay ? PAUSE_MS : -1;
+	run->count = inputs_next(&run->inputs, &run->piece, &run->last, err);
+	if (run->count < 0)
+		return talk_failed(run->count, err);
+	return submission_write(json, !run->last && !args_flag(args, "dry-run"), &run->head);
+}
+
+int command_run(struct ctl *ctl, struct error *err)
+{
+	_cleanup_(run_fini) struct run run = { .ctl = ctl };
+	const struct args *args = &ctl->args;
+	int r = interrupt_install();
+
+	if (r >= 0)
+		r = prepare(&run, err);
+	if (r < 0)
+		return r;
+	if (args_flag(args, "dry-run"))
+		return run_dry(&run, err);
+	if (args_flag(args, "detach"))
+		return run_detached(&run, err);
+	run.stream = stream_new(ctl, STDOUT_FILENO);
+	if (!run.stream)
+		return -ENOMEM;
+	(void)snprintf(run.query, sizeof(run.query), "%s%s%s%s", args_flag(args, "unordered") ? "&order=done" : "",
+		       args_flag(args, "tag") ? "&tag=1" : "", args_flag(args, "null") ? "&nul=1" : "",
+		       run.stream->progress.shown ? "&progress=1" : "");
+	return run.last ? run_at_once(&run, err) : run_in_pieces(&run, err);
+}

@@ -1,0 +1,284 @@
+/* Receiving a job's results. */
+#include "stream.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "ctl.h"
+#include "protocol.h"
+#include "table.h"
+#include "talk.h"
+
+#define SHOWN_INPUT_BYTES 120 /* of a failed task's input in a message */
+
+static int on_results(void *ctx, uint64_t count, uint64_t bytes)
+{
+	struct stream *s = ctx;
+
+	s->frame_count = count;
+	s->frame_bytes = bytes;
+	s->frame_pos = 0;
+	return 0;
+}
+
+static int on_bytes(void *ctx, const uint8_t *data, size_t len)
+{
+	struct stream *s = ctx;
+	uint64_t known = s->ahead > s->frame_pos ? s->ahead - s->frame_pos : 0;
+
+	s->frame_pos += len;
+	if (known < len)
+		out_add(&s->out, data + known, len - (size_t)known);
+	return s->out.error;
+}
+
+static int on_results_end(void *ctx)
+{
+	struct stream *s = ctx;
+
+	s->next += s->frame_count;
+	s->ahead = s->ahead > s->frame_bytes ? s->ahead - s->frame_bytes : 0;
+	s->frame_pos = 0;
+	return 0;
+}
+
+/* The input of a failed task as a person can read it. The caller frees. */
+static char *shown_input(const json_t *task)
+{
+	const char *text = member_text(task, "input", NULL);
+	const char *base64 = member_text(task, "input_b64", NULL);
+	char bytes[64];
+
+	if (text)
+		return text_clean(text, SHOWN_INPUT_BYTES);
+	if (!base64)
+		return strdup("?");
+	(void)snprintf(bytes, sizeof(bytes), "%zu bytes that are no text", strlen(base64) / 4 * 3);
+	return strdup(bytes);
+}
+
+static void say_failed(struct stream *s, const json_t *task)
+{
+	const json_t *error = json_object_get(task, "error");
+	const char *signal = member_text(error, "signal", "");
+	_cleanup_free_ char *input = shown_input(task);
+	_cleanup_free_ char *message = text_clean(member_text(error, "message", ""), 1000);
+
+	(void)out_flush(&s->out); /* in its place among the results, where both go to a terminal */
+	progress_erase(&s->progress);
+	say("task %" PRIu64 " (input '%s'): %s%s%s%s%s", member_count(task, "index"), input ? input : "",
+	    member_text(error, "code", "failed"), message && *message ? ": " : "", message ? message : "",
+	    *signal && !(message && strstr(message, signal)) ? ", signal " : "",
+	    *signal && !(message && strstr(message, signal)) ? signal : "");
+}
+
+/* A text between TABs, escaped as results are. */
+static void out_escaped(struct out *out, const char *text)
+{
+	for (; *text; text++) {
+		const char *escape = *text == '\\' ? "\\\\" : *text == '\t' ? "\\t" : *text == '\r' ? "\\r" :
+				     *text == '\n' ? "\\n" : NULL;
+
+		if (escape)
+			out_add(out, escape, 2);
+		else
+			out_add(out, text, 1);
+	}
+}
+
+static void list_failed(struct stream *s, const json_t *task)
+{
+	const json_t *error = json_object_get(task, "error");
+
+	out_printf(&s->out, "%" PRIu64 "\t", member_count(task, "index"));
+	out_escaped(&s->out, member_text(error, "code", member_text(task, "state", "failed")));
+	out_add(&s->out, "\t", 1);
+	out_escaped(&s->out, member_text(task, "input", member_text(task, "input_b64", "")));
+	out_add(&s->out, "\t", 1);
+	out_escaped(&s->out, member_text(error, "message", ""));
+	out_add(&s->out, "\n", 1);
+}
+
+static int on_failed(struct stream *s, const json_t *task)
+{
+	s->next++;
+	if (s->list_failed)
+		list_failed(s, task);
+	else if (strcmp(member_text(task, "state", "failed"), "cancelled") != 0)
+		say_failed(s, task); /* what was cancelled was meant to be: the summary counts it */
+	return s->out.error;
+}
+
+static void on_job(struct stream *s, const json_t *job)
+{
+	(void)snprintf(s->job, sizeof(s->job), "%s", member_text(job, "job", s->job));
+	(void)snprintf(s->reason, sizeof(s->reason), "%s", member_text(job, "model_reason", ""));
+	if (s->ctl->verbose)
+		say("job %s under %s (%s), %" PRIu64 " workers%s%s", s->job, member_text(job, "model", "?"),
+		    member_text(job, "shape", "?"), member_count(job, "workers"), *s->reason ? ": " : "", s->reason);
+}
+
+static int on_frame(void *ctx, const char *type, const json_t *json)
+{
+	struct stream *s = ctx;
+
+	if (strcmp(type, "failed") == 0)
+		return on_failed(s, json);
+	if (strcmp(type, "job") == 0)
+		on_job(s, json);
+	else if (strcmp(type, "progress") == 0)
+		progress_draw(&s->progress, json);
+	else if (strcmp(type, "end") == 0 && !s->end)
+		s->end = json_incref((json_t *)json);
+	return 0; /* frames of later versions mean nothing to us */
+}
+
+static const struct frames_ops stream_frames = {
+	.on_results = on_results,
+	.on_bytes = on_bytes,
+	.on_results_end = on_results_end,
+	.on_frame = on_frame,
+};
+
+struct stream *stream_new(const struct ctl *ctl, int fd)
+{
+	struct stream *s = malloc(sizeof(*s));
+
+	if (!s)
+		return NULL;
+	memset(s, 0, offsetof(struct stream, out)); /* the buffer of `out` stays untouched memory */
+	s->ctl = ctl;
+	s->json = ctl->json;
+	out_init(&s->out, fd);
+	frames_init(&s->frames, &stream_frames, s);
+	progress_init(&s->progress, ctl->err_terminal && !ctl->quiet && !ctl->json);
+	return s;
+}
+
+void stream_free(struct stream *s)
+{
+	if (!s)
+		return;
+	frames_fini(&s->frames);
+	buffer_fini(&s->carry);
+	buffer_fini(&s->last);
+	json_decref(s->end);
+	free(s);
+}
+
+/* Nothing is held back while the daemon has nothing more to say. */
+static void on_wait(void *arg)
+{
+	struct stream *s = arg;
+
+	if (s->out.len > 0 && s->ctl->out_terminal)
+		progress_erase(&s->progress);
+	(void)out_flush(&s->out); /* remembered in out.error */
+}
+
+static uint64_t count_lines(const uint8_t *data, const uint8_t *end)
+{
+	uint64_t n = 0;
+
+	while ((data = memchr(data, '\n', (size_t)(end - data)))) {
+		n++;
+		data++;
+	}
+	return n;
+}
+
+/* Pass on whole lines, so that a stream that breaks leaves none cut, and keep the last: it may be the job line. */
+static int feed_json(struct stream *s, const uint8_t *data, size_t len)
+{
+	const uint8_t *end = data + len, *lf = memrchr(data, '\n', len), *start;
+
+	if (!lf)
+		return buffer_add(&s->carry, data, len);
+	s->next += count_lines(data, lf + 1);
+	start = memrchr(data, '\n', (size_t)(lf - data));
+	s->last.len = 0;
+	if (!start && buffer_add(&s->last, s->carry.data, s->carry.len) < 0)
+		return -ENOMEM;
+	start = start ? start + 1 : data;
+	if (buffer_add(&s->last, start, (size_t)(lf - start)) < 0)
+		return -ENOMEM;
+	if (s->carry.len > 0)
+		out_add(&s->out, s->carry.data, s->carry.len);
+	s->carry.len = 0;
+	out_add(&s->out, data, (size_t)(lf + 1 - data));
+	if (s->out.error)
+		return s->out.error;
+	return buffer_add(&s->carry, lf + 1, (size_t)(end - lf - 1));
+}
+
+static int end_json(struct stream *s, struct error *err)
+{
+	json_t *json = json_loadb((const char *)s->last.data, s->last.len, 0, NULL);
+	int r = 0;
+
+	if (strcmp(member_text(json, "type", ""), "job") == 0)
+		s->end = json_incref(json);
+	else if (json_is_object(json_object_get(json, "error")) && !json_object_get(json, "type"))
+		r = talk_refused(json, 0, err);
+	json_decref(json);
+	return r;
+}
+
+int stream_read(struct stream *s, struct http *http, struct error *err)
+{
+	int r;
+
+	http->out_fd = s->out.fd;
+	http->on_wait = on_wait;
+	http->on_wait_arg = s;
+	for (;;) {
+		const uint8_t *data;
+		ssize_t n = http_read(http, &data);
+
+		if (s->out.error)
+			return s->out.error;
+		if (n < 0)
+			return (int)n;
+		if (n == 0)
+			break;
+		r = s->json ? feed_json(s, data, (size_t)n) : frames_feed(&s->frames, data, (size_t)n, err);
+		if (r < 0)
+			return r;
+	}
+	r = s->json ? end_json(s, err) : 0;
+	if (r == 0)
+		r = out_flush(&s->out);
+	return r < 0 ? r : s->end ? 1 : 0;
+}
+
+void stream_restart(struct stream *s)
+{
+	if (s->frame_pos > s->ahead)
+		s->ahead = s->frame_pos;
+	s->frame_pos = 0;
+	s->carry.len = 0;
+	frames_restart(&s->frames);
+}
+
+int stream_status(const struct stream *s)
+{
+	const json_t *tasks = json_object_get(s->end, "tasks");
+	const char *state = member_text(s->end, "state", "done");
+
+	if (strcmp(state, "failed") == 0 || strcmp(state, "cancelled") == 0 || member_count(tasks, "failed") > 0 ||
+	    member_count(tasks, "cancelled") > 0)
+		return EXIT_TASKS_FAILED;
+	return EXIT_OK;
+}
+
+void stream_finish(struct stream *s, bool summary)
+{
+	(void)out_flush(&s->out); /* its error was looked at by stream_read() */
+	progress_erase(&s->progress);
+	if (summary && s->end && !s->json && !s->ctl->quiet)
+		summary_print(stderr, s->end, s->reason);
+}

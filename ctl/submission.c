@@ -1,0 +1,178 @@
+/* Submissions. */
+#include "submission.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "options.h"
+#include "protocol.h"
+
+#define SUBMISSION_BYTES 16
+#define MAX_WORKERS UINT32_MAX
+
+/* json_object_set_new() with a value that cannot be made is an error we look at once, in the end. */
+static void set(json_t *json, bool *failed, const char *key, json_t *value)
+{
+	if (json_object_set_new(json, key, value) < 0)
+		*failed = true;
+}
+
+static int check_text(const char *option, const char *text, struct error *err)
+{
+	if (text && !text_is_utf8(text, strlen(text)))
+		return error_set(err, -EINVAL, "usage", "%s is not UTF-8", option);
+	return 0;
+}
+
+static int add_submission_id(json_t *json, bool *failed, struct error *err)
+{
+	uint8_t random[SUBMISSION_BYTES];
+	char text[2 * SUBMISSION_BYTES + 1];
+
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return error_set(err, -errno, "internal", "no random numbers: %s", strerror(errno));
+	for (size_t i = 0; i < sizeof(random); i++)
+		(void)snprintf(text + 2 * i, 3, "%02x", random[i]);
+	set(json, failed, "submission", json_string(text));
+	return 0;
+}
+
+static int add_params(json_t *json, bool *failed, const struct args *args, struct error *err)
+{
+	json_t *params = json_object();
+
+	for (size_t i = 0; i < args->n_values; i++) {
+		const char *text = args->values[i].value, *equals;
+		char *key;
+		int r;
+
+		if (strcmp(args->values[i].option->name, "param") != 0)
+			continue;
+		equals = strchr(text, '=');
+		r = check_text("option '--param'", text, err);
+		if (r == 0 && (!equals || equals == text))
+			r = error_set(err, -EINVAL, "usage",
+				      "option '--param': '%s' is no KEY=VALUE; for example -p dir=/tmp", text);
+		key = r == 0 ? strndup(text, (size_t)(equals - text)) : NULL;
+		if (!key) {
+			json_decref(params);
+			return r < 0 ? r : -ENOMEM;
+		}
+		set(params, failed, key, json_string(equals + 1));
+		free(key);
+	}
+	if (json_object_size(params) > 0)
+		set(json, failed, "params", params);
+	else
+		json_decref(params);
+	return 0;
+}
+
+static int add_workers(json_t *json, bool *failed, const struct args *args, struct error *err)
+{
+	const char *text = args_text(args, "workers");
+	uint64_t workers = 0;
+	int r;
+
+	if (!text || strcmp(text, "auto") == 0)
+		return 0;
+	r = text_parse_u64(text, &workers);
+	if (r < 0 || workers == 0 || workers > MAX_WORKERS)
+		return error_set(err, -EINVAL, "usage",
+				 "option '--workers': '%s' is neither a number from 1 on nor auto; for example -j 10",
+				 text);
+	set(json, failed, "workers", json_integer((json_int_t)workers));
+	return 0;
+}
+
+static int add_time(json_t *json, bool *failed, const struct args *args, const char *option, const char *key,
+		    struct error *err)
+{
+	int64_t ns = -1;
+	int r = args_duration(args, option, &ns, err);
+
+	if (r == 0 && ns >= 0)
+		set(json, failed, key, json_real((double)ns / (double)NS_PER_S));
+	return r;
+}
+
+static int add_texts(json_t *json, bool *failed, const struct args *args, struct error *err)
+{
+	static const char *const names[] = { "model", "shape", "label" };
+	const char *label = args_text(args, "label");
+
+	if (label && strlen(label) > PROTOCOL_MAX_LABEL_BYTES)
+		return error_set(err, -EINVAL, "usage", "option '--label': a label has at most %d bytes",
+				 PROTOCOL_MAX_LABEL_BYTES);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const char *text = args_text(args, names[i]);
+		char option[32];
+		int r;
+
+		(void)snprintf(option, sizeof(option), "option '--%s'", names[i]);
+		r = check_text(option, text, err);
+		if (r < 0)
+			return r;
+		if (text)
+			set(json, failed, names[i], json_string(text));
+	}
+	return 0;
+}
+
+int submission_make(const struct args *args, json_t **ret_json, struct error *err)
+{
+	json_t *json = json_object();
+	bool failed = !json;
+	int r = check_text("the workload's name", args->words[0], err);
+
+	set(json, &failed, "workload", json_string(args->words[0]));
+	set(json, &failed, "inputs_format", json_string("packed"));
+	if (r == 0)
+		r = add_submission_id(json, &failed, err);
+	if (r == 0)
+		r = add_texts(json, &failed, args, err);
+	if (r == 0)
+		r = add_workers(json, &failed, args, err);
+	if (r == 0)
+		r = add_params(json, &failed, args, err);
+	if (r == 0)
+		r = add_time(json, &failed, args, "timeout", "timeout_s", err);
+	if (r == 0)
+		r = add_time(json, &failed, args, "task-timeout", "task_timeout_s", err);
+	if (args_flag(args, "dedicated"))
+		set(json, &failed, "dedicated", json_true());
+	if (args_flag(args, "no-durable"))
+		set(json, &failed, "durable", json_false());
+	if (args_flag(args, "dry-run"))
+		set(json, &failed, "dry_run", json_true());
+	if (r == 0 && failed)
+		r = error_set(err, -ENOMEM, "internal", "out of memory");
+	if (r < 0) {
+		json_decref(json);
+		return r;
+	}
+	*ret_json = json;
+	return 0;
+}
+
+static int append(const char *data, size_t len, void *b)
+{
+	return buffer_add(b, data, len);
+}
+
+int submission_write(json_t *json, bool open, struct buffer *b)
+{
+	if (open && json_object_set_new(json, "open", json_true()) < 0)
+		return -ENOMEM;
+	if (json_dump_callback(json, append, b, JSON_COMPACT) < 0)
+		return -ENOMEM;
+	return buffer_add(b, "\n", 1);
+}

@@ -1,0 +1,40 @@
+/* The rest of a job's inputs, piece after piece, on a connection of its own: for `run`, in a thread beside the one that
+ * receives results.
+ *
+ * Between upload_start() and upload_finish() the inputs and this struct belong to the thread.
+ */
+#ifndef CONCD_CTL_UPLOAD_H
+#define CONCD_CTL_UPLOAD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "http.h"
+
+struct ctl;
+struct inputs;
+
+struct upload {
+	const struct ctl *ctl;
+	const char *job;
+	struct inputs *inputs;
+	uint64_t sent; /* inputs that the daemon has on disk; the caller sets those of the first piece */
+	int result; /* 0, or -errno with err */
+	struct error err;
+	pthread_t thread;
+	bool started;
+};
+
+#define UPLOAD_TRY_NS (3 * INT64_C(1000000000)) /* a lost connection is tried again for so long */
+
+/* Send all that is left. 0; -errno in result and err: the job was cancelled then, unless the daemon is gone (-ECONNRESET) or a
+ * signal came (-EINTR). A job that takes no more because it has ended is no error. */
+int upload_run(struct upload *u);
+/* The same in a thread. 0 or -errno. */
+int upload_start(struct upload *u);
+/* Wait for its end; what it returned. Does nothing where it was not started. */
+int upload_finish(struct upload *u);
+
+#endif
