@@ -79,7 +79,8 @@ static inline bool segment_full(const struct segment *segment)
  * encode: a full segment; any thread. 0 or -ENOMEM. decode: untrusted bytes; every task recorded. 0, -EBADMSG, -ENOMEM. */
 int segment_encode(const struct segment *segment, struct buffer *ret_blob);
 int segment_decode(uint64_t first, const void *blob, size_t len, struct segment **ret_segment);
-/* The same for a single outcome (the rows of finished tasks while their segment is open). */
+/* The same for a single outcome (the rows of finished tasks while their segment is open); record->length says how much
+ * data there is. Both encoders append. */
 int task_record_encode(const struct task_record *record, const void *data, struct buffer *ret_blob);
 int task_record_decode(const void *blob, size_t len, struct task_record *ret_record, const uint8_t **ret_data);
 

@@ -6,13 +6,16 @@
  * status. It begins as soon as it is idle, so a burst makes few large commits. An op and everything it points to
  * belongs to the store until its on_done; the control thread must not change it meanwhile. Where the disk is full or
  * failing the transaction is rolled back as a whole: ops that can be refused (may_fail) come back with -ENOSPC or -EIO,
- * the others wait and are tried again each second, in order; store_stalled() says so.
+ * the others wait and are tried again each second, in order; store_stalled() says so. Deletions then go first, at the
+ * expense of a reserve file beside the database. An op that is itself at fault (a key that is there, a job that is not)
+ * comes back with its own status and does not touch its neighbours.
  *
  * Reading. store_read_*() queue a request for the reader thread, which has its own connection and sees every commit
  * whose ops have been reported; the answer is posted to the loop.
  *
  * One row per job; inputs in rows of packed inputs; results in segments, with rows of single tasks only while their
- * segment is open. The keys make a second outcome for (job, task, part) impossible: then an op comes back -EEXIST.
+ * segment is open. The keys make a second outcome for (job, task, part) impossible: then an op comes back -EEXIST. Every
+ * op of a job that is not there comes back -ENOENT. Numbers are kept in 63 bits.
  *
  * Every call belongs to the control thread.
  */
@@ -37,7 +40,9 @@ struct store_options {
 /* Open or create, migrate, and start the threads. Blocks (start-up only). 0 or -errno with words: another schema than
  * this program knows, not a database, no permission, read-only. */
 int store_open(struct loop *loop, const struct store_options *options, struct store **ret_store, struct error *err);
-/* Finish what is queued, commit, stop the threads, checkpoint, close. Blocks. Ops still out run their on_done before it returns. */
+/* Finish what is queued, commit, stop the threads, checkpoint, close. Blocks. Ops and reads still out, and those that their
+ * on_done submits, run their on_done before it returns; where the disk is full they fail instead of waiting. A deletion
+ * that is not through goes on at the next opening. Not from an on_done. NULL is fine. */
 void store_close(struct store *store);
 
 bool store_stalled(const struct store *store, const char **ret_why); /* writes are failing and waiting for room */
@@ -53,14 +58,14 @@ void store_stats(const struct store *store, struct store_stats *ret_stats);
 
 enum store_op_type {
 	STORE_JOB_ADD, /* a job's row, and its first input rows, in one transaction */
-	STORE_INPUT_ADD, /* one more row of inputs */
+	STORE_INPUT_ADD, /* one more row of inputs of an open job; -ESTALE: it is closed, or has another number of tasks than row.first */
 	STORE_JOB_CLOSE, /* its number of tasks is now known */
-	STORE_JOB_STATE, /* state, times, error, sums: job row update */
+	STORE_JOB_STATE, /* state, times, error, sums: job row update; not the total; `open` only from true to false */
 	STORE_SEGMENT, /* a full segment; deletes the task rows and started marks that it replaces */
 	STORE_TASKS, /* outcomes of single tasks of open segments */
 	STORE_STARTED_SET, /* started marks, for tasks that must not run twice */
 	STORE_STARTED_CLEAR, /* taken back unbegun */
-	STORE_JOB_DELETE, /* the job and all that belongs to it, in slices */
+	STORE_JOB_DELETE, /* the job and all that belongs to it, in slices; reported when all is gone, so out of order */
 	STORE_WORKER_ADD, /* a worker process: pid and start time */
 	STORE_WORKER_DEL,
 	STORE_PLUGIN_PUT, /* a plugin's description */
@@ -82,7 +87,7 @@ struct store_job_state {
 	uint8_t state; /* enum job_state */
 	bool open; /* more inputs may come */
 	uint64_t total; /* tasks on disk */
-	int64_t started_unix_us, ended_unix_us; /* 0: not yet */
+	int64_t started_unix_us, ended_unix_us; /* 0: not yet; a job has ended once ended_unix_us is set */
 	uint64_t done, failed, cancelled;
 	double cpu_s, wait_s, runq_s, wall_s; /* sums over its tasks; wall_s: of the job */
 	uint64_t peak_rss_bytes; /* 0: unknown */
@@ -147,8 +152,7 @@ struct store_op {
 	/* On the loop thread; status 0 or -errno as said above. The op is the caller's again. */
 	void (*on_done)(struct store_op *op, int status);
 
-	struct loop_call call; /* private to the store from here on */
-	struct store_op *next;
+	struct store_op *next; /* private to the store from here on */
 	int status;
 };
 
@@ -181,8 +185,8 @@ int store_plugin_find(struct store *store, const char *key, struct buffer *ret_d
 /* ---- Reading while running ---- */
 
 enum store_read_type {
-	STORE_READ_INPUT, /* the row of inputs that holds task u.task */
-	STORE_READ_SEGMENT, /* the segment that holds task u.task: decoded; recorded tasks only, others QUEUED */
+	STORE_READ_INPUT, /* the row of inputs that holds task `task` */
+	STORE_READ_SEGMENT, /* the segment that holds task `task`: decoded; recorded tasks only, others QUEUED; -ENOENT: none */
 	STORE_READ_JOB, /* one ended or live job's row */
 	STORE_READ_JOBS, /* rows of ended jobs, newest first */
 	STORE_FIND_SUBMISSION, /* the job that a submission became */
@@ -193,7 +197,7 @@ struct store_read {
 	uint64_t job;
 	uint64_t task;
 	uint64_t below; /* STORE_READ_JOBS: ids below this one; 0: from the newest */
-	uint32_t limit; /* STORE_READ_JOBS: rows at most */
+	uint32_t limit; /* STORE_READ_JOBS: rows at most (no more than 1,000) */
 	const char *submission;
 	/* On the loop thread. status 0, -ENOENT, -EBADMSG (damaged), -EIO. The request is the caller's again; what it
 	 * found is valid until the callback returns, unless taken (take_ptr on input.data or segment). */
@@ -207,8 +211,7 @@ struct store_read {
 	struct store_recovered_job *jobs; /* n_jobs of them; STORE_READ_JOB and FIND_SUBMISSION give one */
 	size_t n_jobs;
 
-	struct loop_call call; /* private to the store from here on */
-	struct store_read *next;
+	struct store_read *next; /* private to the store from here on */
 	int status;
 };
 

@@ -1,0 +1,111 @@
+/* What the files of the store share. */
+#ifndef CONCD_STORE_PRIVATE_H
+#define CONCD_STORE_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "db.h"
+#include "segment.h"
+#include "store.h"
+
+/* A queue of ops or reads, oldest first. */
+struct op_list {
+	struct store_op *first;
+	struct store_op **end; /* where the next one goes */
+};
+
+struct read_list {
+	struct store_read *first;
+	struct store_read **end;
+};
+
+void op_list_init(struct op_list *list);
+void op_list_add(struct op_list *list, struct store_op *op);
+void op_list_join(struct op_list *list, struct op_list *tail); /* tail is empty afterwards */
+struct store_op *op_list_take(struct op_list *list); /* the first one; NULL: empty */
+
+/* Has the loop call back for what is finished. Memory of its own, because a call that is still posted when the store
+ * closes runs later. */
+struct bell {
+	struct loop_call call;
+	struct store *store; /* NULL: closed meanwhile */
+};
+
+struct store {
+	/* Constant while the threads run. */
+	struct loop *loop;
+	char *path;
+	pthread_t writer_thread, reader_thread;
+	bool writer_started, reader_started;
+	struct writer *writer; /* the writer thread's */
+	struct store_reader *reader; /* the reader thread's */
+
+	/* The control thread's. */
+	sqlite3 *db; /* for what is read at start-up */
+	struct bell *bell;
+	uint64_t ops_out, reads_out; /* submitted and not reported */
+
+	pthread_mutex_t lock; /* held for a few instructions only: */
+	pthread_cond_t writer_wake, reader_wake, finished; /* CLOCK_MONOTONIC */
+	struct op_list ops, ops_done;
+	struct read_list reads, reads_done;
+	bool writer_waits; /* for writer_wake */
+	bool closing; /* nothing may wait for room any more */
+	bool stop; /* the threads end when nothing is queued */
+	bool bell_posted;
+
+	/* Written by the writer thread, read anywhere, each for itself: relaxed. */
+	_Atomic(const char *) stall_why; /* static text; NULL: not stalled */
+	atomic_uint_fast64_t n_commits, n_ops, n_bytes;
+};
+
+/* Hand finished ops or reads, in order, to the control thread. Any thread. */
+void store_report_ops(struct store *store, struct op_list *done);
+void store_report_read(struct store *store, struct store_read *read);
+
+/* ---- The writer thread (writer.c) ---- */
+
+struct writer;
+int writer_new(struct store *store, sqlite3 *db, struct writer **ret_writer, struct error *err); /* takes db on success */
+void writer_free(struct writer *writer);
+void *writer_main(void *store);
+
+/* ---- What each op does (write_op.c) ---- */
+
+struct statements;
+int statements_new(sqlite3 *db, struct statements **ret_statements); /* 0 or -errno */
+void statements_free(struct statements *statements);
+/* Run one op inside the open transaction; what it finds for its caller (existing_job) is set in the op. 0; -EEXIST,
+ * -ENOENT, -ESTALE, -EMSGSIZE: the op's own fault; else a failure of the database. */
+int write_op(struct statements *statements, struct store_op *op);
+bool write_op_own_fault(int r);
+/* The oldest job that is doomed. 0; -ENOENT: none. */
+int doomed_find(struct statements *statements, uint64_t *ret_job);
+/* Remove some of its rows, in a transaction of the caller's. 1: more are left; 0: it was the last slice. */
+int doomed_slice(struct statements *statements, uint64_t job);
+
+/* ---- The reserve (reserve.c) ---- */
+
+int reserve_make(const char *db_path); /* 0 (also where it is there); -ENOSPC: no room to spare; -errno */
+void reserve_give_up(const char *db_path);
+
+/* ---- The reader thread (reader.c) ---- */
+
+struct store_reader;
+int store_reader_new(sqlite3 *db, struct store_reader **ret_reader); /* takes db on success */
+void store_reader_free(struct store_reader *reader);
+void *reader_main(void *store);
+
+/* ---- Job rows (job_row.c) ---- */
+
+#define JOB_COLUMNS \
+	"id, submission, workload, spec, uid, created_us, state, open, total, started_us, ended_us, done, failed, " \
+	"cancelled, cpu_s, wait_s, runq_s, wall_s, peak_rss, error_code, error_text"
+/* The row under q, with texts that are valid until its next step. 0 or -ENOMEM. */
+int job_row_read(struct query *q, struct store_recovered_job *ret_job);
+/* Give it texts of its own. 0 or -ENOMEM (and then it has none). */
+int job_row_own(struct store_recovered_job *job);
+void job_row_fini(struct store_recovered_job *job);
+
+#endif

@@ -1,0 +1,171 @@
+/* What is read once, at start-up, on the control thread's own connection. */
+#include "private.h"
+
+#include <errno.h>
+#include <string.h>
+
+int store_recover_jobs(struct store *store, int (*fn)(void *arg, const struct store_recovered_job *job), void *arg)
+{
+	_cleanup_(query_finish) struct query q = { .stmt = NULL };
+	int r = query_prepare(&q, store->db, "SELECT " JOB_COLUMNS " FROM job WHERE ended_us = 0 ORDER BY id");
+
+	if (r < 0)
+		return r;
+	while ((r = query_step(&q)) == 1) {
+		struct store_recovered_job job;
+
+		r = job_row_read(&q, &job);
+		if (r == 0)
+			r = fn(arg, &job);
+		if (r < 0)
+			break;
+	}
+	return r;
+}
+
+/* Call `row` for each row of a query that has one parameter, the job. */
+static int walk_rows(struct store *store, const char *sql, uint64_t job,
+		     int (*row)(struct query *q, const struct store_recovery_ops *ops, void *arg),
+		     const struct store_recovery_ops *ops, void *arg)
+{
+	_cleanup_(query_finish) struct query q = { .stmt = NULL };
+	int r = query_prepare(&q, store->db, sql);
+
+	if (r < 0)
+		return r;
+	query_u64(&q, job);
+	while ((r = query_step(&q)) == 1) {
+		r = row(&q, ops, arg);
+		if (r < 0)
+			break;
+	}
+	return r;
+}
+
+static int input_row(struct query *q, const struct store_recovery_ops *ops, void *arg)
+{
+	uint64_t count = query_column_u64(q, 1);
+
+	if (count > UINT32_MAX)
+		return -EBADMSG;
+	return ops->on_input(arg, query_column_u64(q, 0), (uint32_t)count, (size_t)query_column_u64(q, 2));
+}
+
+static int segment_row(struct query *q, const struct store_recovery_ops *ops, void *arg)
+{
+	uint64_t segment = query_column_u64(q, 0), count = query_column_u64(q, 1);
+
+	if (segment > UINT64_MAX / SEGMENT_TASKS || count == 0 || count > SEGMENT_TASKS)
+		return -EBADMSG;
+	return ops->on_segment(arg, segment * SEGMENT_TASKS, (uint32_t)count);
+}
+
+static int task_row(struct query *q, const struct store_recovery_ops *ops, void *arg)
+{
+	size_t len;
+	const void *blob = query_column_bytes(q, 2, &len);
+
+	if (!blob)
+		return -ENOMEM;
+	if (db_sum(blob, len) != query_column_u64(q, 1))
+		return -EBADMSG;
+	return ops->on_task(arg, query_column_u64(q, 0), blob, len);
+}
+
+/* Marks are rows of single tasks; neighbours are told as one run. */
+static int walk_started(struct store *store, uint64_t job, const struct store_recovery_ops *ops, void *arg)
+{
+	_cleanup_(query_finish) struct query q = { .stmt = NULL };
+	uint64_t first = 0, count = 0;
+	int r = query_prepare(&q, store->db,
+			      "SELECT task FROM started AS s WHERE job = ?1"
+			      " AND NOT EXISTS (SELECT 1 FROM task WHERE job = ?1 AND task = s.task)"
+			      " AND NOT EXISTS (SELECT 1 FROM segment WHERE job = ?1 AND segment = s.task / ?2) ORDER BY task");
+
+	if (r < 0)
+		return r;
+	query_u64(&q, job);
+	query_u64(&q, SEGMENT_TASKS);
+	while ((r = query_step(&q)) == 1) {
+		uint64_t task = query_column_u64(&q, 0);
+
+		if (count > 0 && task == first + count) {
+			count++;
+			continue;
+		}
+		r = count > 0 ? ops->on_started(arg, first, count) : 0;
+		if (r < 0)
+			return r;
+		first = task;
+		count = 1;
+	}
+	if (r == 0 && count > 0)
+		r = ops->on_started(arg, first, count);
+	return r < 0 ? r : 0;
+}
+
+int store_recover_tasks(struct store *store, uint64_t job, const struct store_recovery_ops *ops, void *arg)
+{
+	int r = 0;
+
+	if (ops->on_input)
+		r = walk_rows(store, "SELECT first, count, length(packed) FROM input WHERE job = ? ORDER BY first", job,
+			      input_row, ops, arg);
+	if (r == 0 && ops->on_segment)
+		r = walk_rows(store, "SELECT segment, count FROM segment WHERE job = ? ORDER BY segment", job,
+			      segment_row, ops, arg);
+	if (r == 0 && ops->on_task)
+		r = walk_rows(store, "SELECT task, sum, packed FROM task WHERE job = ? ORDER BY task", job, task_row, ops,
+			      arg);
+	if (r == 0 && ops->on_started)
+		r = walk_started(store, job, ops, arg);
+	return r;
+}
+
+int store_recover_workers(struct store *store, int (*fn)(void *arg, int32_t pid, uint64_t start_time), void *arg)
+{
+	_cleanup_(query_finish) struct query q = { .stmt = NULL };
+	int r = query_prepare(&q, store->db, "SELECT pid, start_time FROM worker");
+
+	if (r < 0)
+		return r;
+	while ((r = query_step(&q)) == 1) {
+		r = fn(arg, (int32_t)query_column_int(&q, 0), query_column_u64(&q, 1));
+		if (r < 0)
+			break;
+	}
+	return r;
+}
+
+int store_next_id(struct store *store, uint64_t *ret_id)
+{
+	int64_t id = 0;
+	int r = db_get_int(store->db,
+			   "SELECT max((SELECT value FROM meta WHERE key = 'next_id'),"
+			   " coalesce((SELECT max(id) FROM job), 0) + 1)",
+			   &id);
+
+	if (r == 0)
+		*ret_id = (uint64_t)id;
+	return r;
+}
+
+int store_plugin_find(struct store *store, const char *key, struct buffer *ret_description)
+{
+	_cleanup_(query_finish) struct query q = { .stmt = NULL };
+	int r = query_prepare(&q, store->db, "SELECT description FROM plugin WHERE key = ?");
+	const char *text;
+
+	if (r < 0)
+		return r;
+	query_text(&q, key);
+	r = query_step(&q);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	text = query_column_text(&q, 0);
+	if (!text || buffer_reserve(ret_description, strlen(text) + 1) < 0)
+		return -ENOMEM;
+	(void)buffer_add(ret_description, text, strlen(text)); /* room was reserved, also for the NUL */
+	ret_description->data[ret_description->len] = '\0';
+	return 0;
+}

@@ -1,0 +1,133 @@
+/* Segments in memory: the control thread fills them, in any order, one copy per outcome. */
+#include "segment.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#define ONES UINT64_C(0x0101010101010101)
+#define HIGHS UINT64_C(0x8080808080808080)
+
+static const char *const state_names[] = {
+	[TASK_QUEUED] = "queued", [TASK_RUNNING] = "running",	  [TASK_DONE] = "done",
+	[TASK_FAILED] = "failed", [TASK_CANCELLED] = "cancelled",
+};
+
+static const char *const error_names[TASK_ERROR_COUNT] = {
+	[TASK_ERROR_NONE] = "",
+	[TASK_ERROR_INVALID_INPUT] = "invalid-input",
+	[TASK_ERROR_FAILED] = "failed",
+	[TASK_ERROR_TIMEOUT] = "timeout",
+	[TASK_ERROR_CRASHED] = "crashed",
+	[TASK_ERROR_QUARANTINED] = "quarantined",
+	[TASK_ERROR_INTERRUPTED] = "interrupted",
+	[TASK_ERROR_WORKER_INIT] = "worker-init",
+	[TASK_ERROR_TOO_LARGE] = "too-large",
+	[TASK_ERROR_CANCELLED] = "cancelled",
+};
+
+const char *task_state_name(enum task_state state)
+{
+	assert((size_t)state < ARRAY_SIZE(state_names));
+	return state_names[state];
+}
+
+const char *task_error_name(enum task_error error)
+{
+	assert((size_t)error < ARRAY_SIZE(error_names));
+	return error_names[error];
+}
+
+struct segment *segment_new(uint64_t first, uint32_t count)
+{
+	struct segment *segment = calloc(1, sizeof(*segment));
+
+	assert(count > 0 && count <= SEGMENT_TASKS && first % SEGMENT_TASKS == 0);
+	if (!segment)
+		return NULL;
+	segment->records = calloc(count, sizeof(*segment->records));
+	if (!segment->records) {
+		free(segment);
+		return NULL;
+	}
+	segment->first = first;
+	segment->count = count;
+	segment->refs = 1;
+	return segment;
+}
+
+struct segment *segment_ref(struct segment *segment)
+{
+	segment->refs++;
+	return segment;
+}
+
+void segment_unref(struct segment *segment)
+{
+	if (!segment || --segment->refs > 0)
+		return;
+	buffer_fini(&segment->bytes);
+	free(segment->records);
+	free(segment);
+}
+
+static bool is_special(uint8_t byte)
+{
+	return byte == '\\' || byte == '\t' || byte == '\r' || byte == '\n' || byte == '\0';
+}
+
+/* Whether some byte of the word is below 0x0e or a backslash: every special byte is, few others are. The usual
+ * zero-byte test; a borrow can only add a false alarm, which the caller looks into. */
+static bool word_is_suspect(uint64_t word)
+{
+	uint64_t low = (word - ONES * 0x0e) & ~word & HIGHS;
+	uint64_t x = word ^ ONES * '\\';
+
+	return (low | ((x - ONES) & ~x & HIGHS)) != 0;
+}
+
+/* A result is scanned once, when it is put, so that a stream can copy whole segments without looking at them. */
+static bool has_special(const uint8_t *data, size_t len)
+{
+	size_t i = 0;
+
+	for (; len - i >= sizeof(uint64_t); i += sizeof(uint64_t)) {
+		uint64_t word;
+
+		memcpy(&word, data + i, sizeof(word));
+		if (!word_is_suspect(word))
+			continue;
+		for (size_t k = i; k < i + sizeof(word); k++) {
+			if (is_special(data[k]))
+				return true;
+		}
+	}
+	for (; i < len; i++) {
+		if (is_special(data[i]))
+			return true;
+	}
+	return false;
+}
+
+int segment_put(struct segment *segment, uint32_t index, const struct task_record *outcome, const void *data,
+		size_t len)
+{
+	struct task_record *record = &segment->records[index];
+	size_t offset = segment->bytes.len;
+
+	assert(index < segment->count && outcome->state >= TASK_DONE);
+	if (record->state != TASK_QUEUED)
+		return -EALREADY;
+	if (len > UINT32_MAX - offset)
+		return -EMSGSIZE;
+	if (buffer_add(&segment->bytes, data, len) < 0)
+		return -ENOMEM;
+	*record = *outcome;
+	record->offset = (uint32_t)offset;
+	record->length = (uint32_t)len;
+	segment->ended++;
+	segment->n_recorded += record->recorded;
+	if (!segment->special && record->state == TASK_DONE && has_special(data, len))
+		segment->special = true;
+	return 0;
+}

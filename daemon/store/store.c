@@ -1,0 +1,367 @@
+/* The store as the control thread sees it: opening and closing, the queues to the two threads, and the way back.
+ *
+ * What a thread has finished goes to a list; one posted call (the bell) has the loop thread take the lists and run the
+ * callbacks, so that a commit of a thousand ops is one call.
+ */
+#include "private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "schema.h"
+
+void op_list_init(struct op_list *list)
+{
+	list->first = NULL;
+	list->end = &list->first;
+}
+
+void op_list_add(struct op_list *list, struct store_op *op)
+{
+	op->next = NULL;
+	*list->end = op;
+	list->end = &op->next;
+}
+
+void op_list_join(struct op_list *list, struct op_list *tail)
+{
+	if (!tail->first)
+		return;
+	*list->end = tail->first;
+	list->end = tail->end;
+	op_list_init(tail);
+}
+
+struct store_op *op_list_take(struct op_list *list)
+{
+	struct store_op *op = list->first;
+
+	if (!op)
+		return NULL;
+	list->first = op->next;
+	if (!list->first)
+		list->end = &list->first;
+	return op;
+}
+
+static void read_list_init(struct read_list *list)
+{
+	list->first = NULL;
+	list->end = &list->first;
+}
+
+static void read_list_add(struct read_list *list, struct store_read *read)
+{
+	read->next = NULL;
+	*list->end = read;
+	list->end = &read->next;
+}
+
+/* ---- The way back ---- */
+
+/* Run the callbacks of what is finished. They may submit more, so the lists are taken first. */
+static void run_finished(struct store *store)
+{
+	struct op_list ops;
+	struct store_read *read;
+	struct store_op *op;
+
+	op_list_init(&ops);
+	pthread_mutex_lock(&store->lock);
+	op_list_join(&ops, &store->ops_done);
+	read = store->reads_done.first;
+	read_list_init(&store->reads_done);
+	pthread_mutex_unlock(&store->lock);
+	while ((op = op_list_take(&ops))) {
+		store->ops_out--;
+		op->on_done(op, op->status);
+	}
+	while (read) {
+		struct store_read *next = read->next;
+
+		store->reads_out--;
+		read->on_done(read, read->status);
+		read = next;
+	}
+}
+
+static void on_bell(struct loop_call *call)
+{
+	struct bell *bell = container_of(call, struct bell, call);
+
+	if (!bell->store) { /* closed while this was posted */
+		free(bell);
+		return;
+	}
+	pthread_mutex_lock(&bell->store->lock);
+	bell->store->bell_posted = false; /* before the lists are taken: what comes later rings again */
+	pthread_mutex_unlock(&bell->store->lock);
+	run_finished(bell->store);
+}
+
+static void ring_bell(struct store *store, bool post)
+{
+	if (post)
+		loop_post(store->loop, &store->bell->call);
+}
+
+void store_report_ops(struct store *store, struct op_list *done)
+{
+	bool post;
+
+	if (!done->first)
+		return;
+	pthread_mutex_lock(&store->lock);
+	op_list_join(&store->ops_done, done);
+	/* Once closing, store_close() waits for the lists itself. */
+	post = !store->bell_posted && !store->closing;
+	store->bell_posted |= post;
+	pthread_cond_signal(&store->finished);
+	pthread_mutex_unlock(&store->lock);
+	ring_bell(store, post);
+}
+
+void store_report_read(struct store *store, struct store_read *read)
+{
+	bool post;
+
+	pthread_mutex_lock(&store->lock);
+	read_list_add(&store->reads_done, read);
+	post = !store->bell_posted && !store->closing;
+	store->bell_posted |= post;
+	pthread_cond_signal(&store->finished);
+	pthread_mutex_unlock(&store->lock);
+	ring_bell(store, post);
+}
+
+/* ---- Submitting ---- */
+
+void store_submit(struct store *store, struct store_op *op)
+{
+	op->status = 0;
+	store->ops_out++;
+	pthread_mutex_lock(&store->lock);
+	op_list_add(&store->ops, op);
+	if (store->writer_waits)
+		pthread_cond_signal(&store->writer_wake);
+	pthread_mutex_unlock(&store->lock);
+}
+
+void store_read(struct store *store, struct store_read *read)
+{
+	read->status = 0;
+	read->input = (struct buffer)BUFFER_INIT;
+	read->segment = NULL;
+	read->jobs = NULL;
+	read->n_jobs = 0;
+	store->reads_out++;
+	pthread_mutex_lock(&store->lock);
+	read_list_add(&store->reads, read);
+	pthread_cond_signal(&store->reader_wake);
+	pthread_mutex_unlock(&store->lock);
+}
+
+void store_read_fini(struct store_read *read)
+{
+	buffer_fini(&read->input);
+	segment_unref(take_ptr(read->segment));
+	for (size_t i = 0; i < read->n_jobs; i++)
+		job_row_fini(&read->jobs[i]);
+	free(take_ptr(read->jobs));
+	read->n_jobs = 0;
+}
+
+uint64_t store_queued(const struct store *store)
+{
+	return store->ops_out;
+}
+
+bool store_stalled(const struct store *store, const char **ret_why)
+{
+	const char *why = atomic_load_explicit(&store->stall_why, memory_order_relaxed); /* a constant text */
+
+	if (why && ret_why)
+		*ret_why = why;
+	return why != NULL;
+}
+
+void store_stats(const struct store *store, struct store_stats *ret_stats)
+{
+	/* relaxed: numbers to look at, nothing depends on one having been seen with another */
+	*ret_stats = (struct store_stats){
+		.commits = atomic_load_explicit(&store->n_commits, memory_order_relaxed),
+		.ops = atomic_load_explicit(&store->n_ops, memory_order_relaxed),
+		.bytes = atomic_load_explicit(&store->n_bytes, memory_order_relaxed),
+	};
+}
+
+/* ---- Opening and closing ---- */
+
+static int init_waiting(struct store *store)
+{
+	pthread_condattr_t attr;
+	int r = -pthread_mutex_init(&store->lock, NULL);
+
+	if (r == 0)
+		r = -pthread_condattr_init(&attr);
+	if (r < 0)
+		return r;
+	/* These cannot fail on Linux once the attribute exists. */
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&store->writer_wake, &attr);
+	(void)pthread_cond_init(&store->reader_wake, &attr);
+	(void)pthread_cond_init(&store->finished, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	return 0;
+}
+
+static struct store *store_new(struct loop *loop, const char *path)
+{
+	struct store *store = calloc(1, sizeof(*store));
+
+	if (!store || init_waiting(store) < 0) {
+		free(store);
+		return NULL;
+	}
+	store->loop = loop;
+	op_list_init(&store->ops);
+	op_list_init(&store->ops_done);
+	read_list_init(&store->reads);
+	read_list_init(&store->reads_done);
+	store->path = strdup(path);
+	store->bell = calloc(1, sizeof(*store->bell));
+	if (store->bell)
+		*store->bell = (struct bell){ .call = { .fn = on_bell }, .store = store };
+	return store;
+}
+
+/* Also of one that was only half opened. The threads have ended. */
+static void store_free(struct store *store)
+{
+	store_reader_free(store->reader);
+	db_close(store->db);
+	writer_free(store->writer); /* last: the last connection to go takes the log with it */
+	if (store->bell && store->bell_posted)
+		store->bell->store = NULL; /* frees itself when it runs */
+	else
+		free(store->bell);
+	pthread_cond_destroy(&store->writer_wake);
+	pthread_cond_destroy(&store->reader_wake);
+	pthread_cond_destroy(&store->finished);
+	pthread_mutex_destroy(&store->lock);
+	free(store->path);
+	free(store);
+}
+
+static int open_connections(struct store *store, struct error *err)
+{
+	sqlite3 *db = NULL;
+	int r = db_open(store->path, DB_WRITER, &db, err);
+
+	if (r < 0)
+		return r;
+	r = schema_migrate(db, store->path, err);
+	if (r == 0)
+		r = writer_new(store, db, &store->writer, err);
+	if (r < 0) {
+		db_close(db);
+		return r;
+	}
+	r = db_open(store->path, DB_READER, &store->db, err);
+	if (r < 0)
+		return r;
+	r = db_open(store->path, DB_READER, &db, err);
+	if (r < 0)
+		return r;
+	r = store_reader_new(db, &store->reader);
+	if (r < 0) {
+		error_set(err, r, "internal", "the store '%s': %s", store->path, sqlite3_errmsg(db));
+		db_close(db);
+	}
+	return r;
+}
+
+/* Signals are the control thread's. */
+static int start_threads(struct store *store)
+{
+	sigset_t all, old;
+	int r;
+
+	sigfillset(&all);
+	r = -pthread_sigmask(SIG_BLOCK, &all, &old);
+	if (r < 0)
+		return r;
+	r = -pthread_create(&store->writer_thread, NULL, writer_main, store);
+	store->writer_started = r == 0;
+	if (r == 0) {
+		r = -pthread_create(&store->reader_thread, NULL, reader_main, store);
+		store->reader_started = r == 0;
+	}
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL); /* what was just in force */
+	return r;
+}
+
+static void stop_threads(struct store *store)
+{
+	pthread_mutex_lock(&store->lock);
+	store->stop = true;
+	pthread_cond_signal(&store->writer_wake);
+	pthread_cond_signal(&store->reader_wake);
+	pthread_mutex_unlock(&store->lock);
+	if (store->writer_started)
+		pthread_join(store->writer_thread, NULL);
+	if (store->reader_started)
+		pthread_join(store->reader_thread, NULL);
+}
+
+int store_open(struct loop *loop, const struct store_options *options, struct store **ret_store, struct error *err)
+{
+	struct store *store = store_new(loop, options->path);
+	int r = -ENOMEM;
+
+	if (!store)
+		return error_set(err, r, "internal", "the store: out of memory");
+	if (store->path && store->bell)
+		r = open_connections(store, err);
+	if (r == 0) {
+		int reserve = reserve_make(store->path);
+
+		if (reserve < 0)
+			log_warning("store: '%s-reserve' cannot be made: %s; going on without: should the disk fill up, deleting jobs may fail",
+				    store->path, strerror(-reserve));
+		r = start_threads(store);
+	}
+	if (r < 0) {
+		error_set(err, r, "internal", "the store '%s': %s", options->path, strerror(-r));
+		stop_threads(store);
+		store_free(store);
+		return r;
+	}
+	*ret_store = store;
+	return 0;
+}
+
+void store_close(struct store *store)
+{
+	if (!store)
+		return;
+	pthread_mutex_lock(&store->lock);
+	store->closing = true;
+	pthread_cond_signal(&store->writer_wake);
+	pthread_mutex_unlock(&store->lock);
+	/* Callbacks may submit more: until nothing is out. */
+	while (store->ops_out > 0 || store->reads_out > 0) {
+		pthread_mutex_lock(&store->lock);
+		while (!store->ops_done.first && !store->reads_done.first)
+			pthread_cond_wait(&store->finished, &store->lock);
+		pthread_mutex_unlock(&store->lock);
+		run_finished(store);
+	}
+	stop_threads(store);
+	store_free(store);
+}

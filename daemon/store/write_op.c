@@ -1,0 +1,474 @@
+/* What each kind of op does to the tables. Runs on the writer thread, inside a transaction of its caller's. */
+#include "private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#define PART_BYTES (32u * 1024 * 1024) /* of a packed segment in one row: a row may not have 1,000,000,000 */
+#define BLOB_KEEP_BYTES (4u * 1024 * 1024) /* a larger packing buffer is given back */
+
+enum statement {
+	JOB_FIND_SUBMISSION,
+	JOB_EXISTS,
+	JOB_INSERT,
+	JOB_EXTEND,
+	JOB_CLOSE,
+	JOB_UPDATE,
+	JOB_REMOVE,
+	INPUT_INSERT,
+	SEGMENT_INSERT,
+	SEGMENT_EXISTS,
+	PART_INSERT,
+	TASK_INSERT,
+	TASK_FOLD,
+	STARTED_INSERT,
+	STARTED_REMOVE,
+	WORKER_INSERT,
+	WORKER_REMOVE,
+	PLUGIN_INSERT,
+	PLUGIN_PRUNE,
+	NEXT_ID_RAISE,
+	DOOMED_INSERT,
+	DOOMED_FIRST,
+	DOOMED_REMOVE,
+	SLICE_FIRST, /* SLICE_...: a job's rows, table by table */
+	SLICE_PART = SLICE_FIRST,
+	SLICE_SEGMENT,
+	SLICE_TASK,
+	SLICE_STARTED,
+	SLICE_INPUT,
+	N_STATEMENTS,
+};
+
+static const char *const sql[N_STATEMENTS] = {
+	[JOB_FIND_SUBMISSION] = "SELECT id FROM job WHERE submission = ?",
+	[JOB_EXISTS] = "SELECT 1 FROM job WHERE id = ?",
+	[JOB_INSERT] = "INSERT INTO job (" JOB_COLUMNS
+		       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[JOB_EXTEND] = "UPDATE job SET total = ?3 WHERE id = ?1 AND total = ?2 AND open",
+	[JOB_CLOSE] = "UPDATE job SET total = ?2, open = 0 WHERE id = ?1",
+	[JOB_UPDATE] = "UPDATE job SET state = ?2, open = open AND ?3, started_us = ?4, ended_us = ?5, done = ?6,"
+		       " failed = ?7, cancelled = ?8, cpu_s = ?9, wait_s = ?10, runq_s = ?11, wall_s = ?12,"
+		       " peak_rss = ?13, error_code = ?14, error_text = ?15 WHERE id = ?1",
+	[JOB_REMOVE] = "DELETE FROM job WHERE id = ?",
+	[INPUT_INSERT] = "INSERT INTO input (job, first, count, sum, packed) VALUES (?, ?, ?, ?, ?)",
+	[SEGMENT_INSERT] = "INSERT INTO segment (job, segment, count, size, sum, packed) VALUES (?, ?, ?, ?, ?, ?)",
+	[SEGMENT_EXISTS] = "SELECT 1 FROM segment WHERE job = ? AND segment = ?",
+	[PART_INSERT] = "INSERT INTO part (job, segment, part, packed) VALUES (?, ?, ?, ?)",
+	[TASK_INSERT] = "INSERT INTO task (job, task, sum, packed) VALUES (?, ?, ?, ?)",
+	[TASK_FOLD] = "DELETE FROM task WHERE job = ? AND task >= ? AND task < ?",
+	[STARTED_INSERT] = "INSERT OR IGNORE INTO started (job, task) VALUES (?, ?)",
+	[STARTED_REMOVE] = "DELETE FROM started WHERE job = ? AND task >= ? AND task < ?",
+	[WORKER_INSERT] = "INSERT OR IGNORE INTO worker (pid, start_time) VALUES (?, ?)",
+	[WORKER_REMOVE] = "DELETE FROM worker WHERE pid = ? AND start_time = ?",
+	[PLUGIN_INSERT] = "INSERT OR REPLACE INTO plugin (key, description) VALUES (?, ?)",
+	/* Each build of a plugin has a key of its own: the descriptions of the last 256 are enough. */
+	[PLUGIN_PRUNE] = "DELETE FROM plugin WHERE rowid <= (SELECT max(rowid) FROM plugin) - 256",
+	[NEXT_ID_RAISE] = "UPDATE meta SET value = max(value, ?) WHERE key = 'next_id'",
+	[DOOMED_INSERT] = "INSERT OR IGNORE INTO doomed (job) VALUES (?)",
+	[DOOMED_FIRST] = "SELECT min(job) FROM doomed HAVING min(job) IS NOT NULL",
+	[DOOMED_REMOVE] = "DELETE FROM doomed WHERE job = ?",
+	[SLICE_PART] = "DELETE FROM part WHERE rowid IN (SELECT rowid FROM part WHERE job = ? LIMIT 1)",
+	[SLICE_SEGMENT] = "DELETE FROM segment WHERE rowid IN (SELECT rowid FROM segment WHERE job = ? LIMIT 16)",
+	[SLICE_TASK] = "DELETE FROM task WHERE job = ?1 AND task IN (SELECT task FROM task WHERE job = ?1 LIMIT 512)",
+	[SLICE_STARTED] =
+		"DELETE FROM started WHERE job = ?1 AND task IN (SELECT task FROM started WHERE job = ?1 LIMIT 4096)",
+	[SLICE_INPUT] = "DELETE FROM input WHERE rowid IN (SELECT rowid FROM input WHERE job = ? LIMIT 4)",
+};
+
+struct statements {
+	struct query queries[N_STATEMENTS];
+	struct buffer blob; /* the segment being packed */
+};
+
+int statements_new(sqlite3 *db, struct statements **ret_statements)
+{
+	struct statements *st = calloc(1, sizeof(*st));
+	int r = 0;
+
+	if (!st)
+		return -ENOMEM;
+	for (size_t i = 0; i < N_STATEMENTS && r == 0; i++)
+		r = query_prepare(&st->queries[i], db, sql[i]);
+	if (r < 0) {
+		statements_free(st);
+		return r;
+	}
+	*ret_statements = st;
+	return 0;
+}
+
+void statements_free(struct statements *st)
+{
+	if (!st)
+		return;
+	for (size_t i = 0; i < N_STATEMENTS; i++)
+		query_finish(&st->queries[i]);
+	buffer_fini(&st->blob);
+	free(st);
+}
+
+bool write_op_own_fault(int r)
+{
+	return r == -EEXIST || r == -ENOENT || r == -ESTALE || r == -EMSGSIZE || r == -EINVAL;
+}
+
+/* 1: the query, already bound, has a row. */
+static int has_row(struct query *q)
+{
+	int r = query_step(q);
+
+	if (r == 1)
+		query_reset(q);
+	return r;
+}
+
+/* Rows of a job that is not there would never be found, nor removed. */
+static int check_job(struct statements *st, uint64_t job)
+{
+	struct query *q = &st->queries[JOB_EXISTS];
+	int r;
+
+	query_u64(q, job);
+	r = has_row(q);
+	return r == 0 ? -ENOENT : r < 0 ? r : 0;
+}
+
+static int run_for_job(struct query *q)
+{
+	int changes = 0;
+	int r = query_run(q, &changes);
+
+	return r == 0 && changes == 0 ? -ENOENT : r;
+}
+
+static int insert_input(struct statements *st, uint64_t job, const struct store_input *row)
+{
+	struct query *q = &st->queries[INPUT_INSERT];
+
+	query_u64(q, job);
+	query_u64(q, row->first);
+	query_u64(q, row->count);
+	query_u64(q, db_sum(row->packed, row->packed_bytes));
+	query_bytes(q, row->packed, row->packed_bytes);
+	return query_run(q, NULL);
+}
+
+/* The columns that JOB_INSERT and JOB_UPDATE end with. */
+static void bind_progress(struct query *q, const struct store_job_state *state)
+{
+	query_int(q, state->started_unix_us);
+	query_int(q, state->ended_unix_us);
+	query_u64(q, state->done);
+	query_u64(q, state->failed);
+	query_u64(q, state->cancelled);
+	query_double(q, state->cpu_s);
+	query_double(q, state->wait_s);
+	query_double(q, state->runq_s);
+	query_double(q, state->wall_s);
+	query_u64(q, state->peak_rss_bytes);
+	query_text(q, state->error_code);
+	query_text(q, state->error_text);
+}
+
+static int find_submission(struct statements *st, struct store_op *op)
+{
+	struct query *q = &st->queries[JOB_FIND_SUBMISSION];
+	int r;
+
+	query_text(q, op->u.add.job.submission);
+	r = query_step(q);
+	if (r <= 0)
+		return r;
+	op->u.add.existing_job = query_column_u64(q, 0);
+	query_reset(q);
+	return -EEXIST;
+}
+
+static int op_job_add(struct statements *st, struct store_op *op)
+{
+	const struct store_job *job = &op->u.add.job;
+	const struct store_job_state *state = &op->u.add.state;
+	struct query *q = &st->queries[JOB_INSERT];
+	int r;
+
+	op->u.add.existing_job = 0;
+	r = find_submission(st, op);
+	if (r < 0)
+		return r;
+	query_u64(q, job->id);
+	query_text(q, job->submission);
+	query_text(q, job->workload);
+	query_text(q, job->spec);
+	query_u64(q, job->uid);
+	query_int(q, job->created_unix_us);
+	query_int(q, state->state);
+	query_int(q, state->open);
+	query_u64(q, state->total);
+	bind_progress(q, state);
+	r = query_run(q, NULL);
+	for (size_t i = 0; i < op->u.add.n_inputs && r == 0; i++)
+		r = insert_input(st, job->id, &op->u.add.inputs[i]);
+	return r;
+}
+
+static int op_input_add(struct statements *st, struct store_op *op)
+{
+	struct query *q = &st->queries[JOB_EXTEND];
+	int r;
+
+	query_u64(q, op->job);
+	query_u64(q, op->u.input.row.first);
+	query_u64(q, op->u.input.total);
+	r = run_for_job(q);
+	if (r == -ENOENT) { /* no such job, or this row does not continue what is there */
+		r = check_job(st, op->job);
+		return r == 0 ? -ESTALE : r;
+	}
+	return r < 0 ? r : insert_input(st, op->job, &op->u.input.row);
+}
+
+static int op_job_close(struct statements *st, struct store_op *op)
+{
+	struct query *q = &st->queries[JOB_CLOSE];
+
+	query_u64(q, op->job);
+	query_u64(q, op->u.total);
+	return run_for_job(q);
+}
+
+static int op_job_state(struct statements *st, struct store_op *op)
+{
+	struct query *q = &st->queries[JOB_UPDATE];
+
+	query_u64(q, op->job);
+	query_int(q, op->u.state.state);
+	query_int(q, op->u.state.open);
+	bind_progress(q, &op->u.state);
+	return run_for_job(q);
+}
+
+static int insert_packed(struct statements *st, uint64_t job, const struct segment *segment)
+{
+	struct query *q = &st->queries[SEGMENT_INSERT];
+	struct query *q_part = &st->queries[PART_INSERT];
+	const uint8_t *at = st->blob.data;
+	size_t left = st->blob.len;
+	size_t head = left < PART_BYTES ? left : PART_BYTES;
+	int r;
+
+	query_u64(q, job);
+	query_u64(q, segment->first / SEGMENT_TASKS);
+	query_u64(q, segment->count);
+	query_u64(q, left);
+	query_u64(q, db_sum(at, left));
+	query_bytes(q, at, head);
+	r = query_run(q, NULL);
+	for (unsigned int part = 1; r == 0 && left > head; part++) {
+		at += head;
+		left -= head;
+		head = left < PART_BYTES ? left : PART_BYTES;
+		query_u64(q_part, job);
+		query_u64(q_part, segment->first / SEGMENT_TASKS);
+		query_u64(q_part, part);
+		query_bytes(q_part, at, head);
+		r = query_run(q_part, NULL);
+	}
+	return r;
+}
+
+/* Remove rows of [first, end) of a job's tasks. */
+static int remove_range(struct query *q, uint64_t job, uint64_t first, uint64_t end)
+{
+	query_u64(q, job);
+	query_u64(q, first);
+	query_u64(q, end);
+	return query_run(q, NULL);
+}
+
+/* The outcomes of the tasks' own rows are in the segment: rows and marks go in the transaction that brings it. */
+static int op_segment(struct statements *st, struct store_op *op)
+{
+	const struct segment *segment = op->u.segment;
+	uint64_t end = segment->first + segment->count;
+	int r = check_job(st, op->job);
+
+	st->blob.len = 0;
+	if (r == 0)
+		r = segment_encode(segment, &st->blob);
+	if (r == 0)
+		r = insert_packed(st, op->job, segment);
+	if (r == 0)
+		r = remove_range(&st->queries[TASK_FOLD], op->job, segment->first, end);
+	if (r == 0)
+		r = remove_range(&st->queries[STARTED_REMOVE], op->job, segment->first, end);
+	if (st->blob.cap > BLOB_KEEP_BYTES)
+		buffer_fini(&st->blob);
+	return r;
+}
+
+/* -EEXIST where the task's segment has been written: a row beside it would be a second outcome. */
+static int check_segment_open(struct statements *st, uint64_t job, uint64_t segment)
+{
+	struct query *q = &st->queries[SEGMENT_EXISTS];
+	int r;
+
+	query_u64(q, job);
+	query_u64(q, segment);
+	r = has_row(q);
+	return r == 1 ? -EEXIST : r;
+}
+
+static int op_tasks(struct statements *st, struct store_op *op)
+{
+	struct query *q = &st->queries[TASK_INSERT];
+	uint64_t checked = UINT64_MAX; /* segment known to be open; this one cannot exist */
+	int r = check_job(st, op->job);
+
+	for (size_t i = 0; i < op->u.tasks.n && r == 0; i++) {
+		const struct store_task *task = &op->u.tasks.tasks[i];
+		uint64_t segment = task->task / SEGMENT_TASKS;
+
+		if (segment != checked)
+			r = check_segment_open(st, op->job, segment);
+		if (r < 0)
+			break;
+		checked = segment;
+		query_u64(q, op->job);
+		query_u64(q, task->task);
+		query_u64(q, db_sum(task->blob, task->blob_bytes));
+		query_bytes(q, task->blob, task->blob_bytes);
+		r = query_run(q, NULL);
+	}
+	return r;
+}
+
+static int op_started_set(struct statements *st, struct store_op *op)
+{
+	struct query *q = &st->queries[STARTED_INSERT];
+	int r = check_job(st, op->job);
+
+	for (size_t i = 0; i < op->u.started.n && r == 0; i++) {
+		const struct store_range *range = &op->u.started.ranges[i];
+
+		for (uint64_t task = range->first; task < range->first + range->count && r == 0; task++) {
+			query_u64(q, op->job);
+			query_u64(q, task);
+			r = query_run(q, NULL);
+		}
+	}
+	return r;
+}
+
+static int op_started_clear(struct statements *st, struct store_op *op)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < op->u.started.n && r == 0; i++) {
+		const struct store_range *range = &op->u.started.ranges[i];
+
+		r = remove_range(&st->queries[STARTED_REMOVE], op->job, range->first, range->first + range->count);
+	}
+	return r;
+}
+
+static int raise_next_id(struct statements *st, uint64_t next_id)
+{
+	struct query *q = &st->queries[NEXT_ID_RAISE];
+
+	query_u64(q, next_id);
+	return query_run(q, NULL);
+}
+
+/* The row goes now, with it the submission's name; what belongs to the job goes slice by slice (doomed_slice()). */
+static int op_job_delete(struct statements *st, struct store_op *op)
+{
+	struct query *q = &st->queries[JOB_REMOVE];
+	int r;
+
+	query_u64(q, op->job);
+	r = run_for_job(q);
+	if (r == 0)
+		r = raise_next_id(st, op->job + 1);
+	if (r < 0)
+		return r;
+	q = &st->queries[DOOMED_INSERT];
+	query_u64(q, op->job);
+	return query_run(q, NULL);
+}
+
+static int op_worker(struct statements *st, struct store_op *op)
+{
+	struct query *q = &st->queries[op->type == STORE_WORKER_ADD ? WORKER_INSERT : WORKER_REMOVE];
+
+	query_int(q, op->u.worker.pid);
+	query_u64(q, op->u.worker.start_time);
+	return query_run(q, NULL);
+}
+
+static int op_plugin_put(struct statements *st, struct store_op *op)
+{
+	struct query *q = &st->queries[PLUGIN_INSERT];
+	int r;
+
+	query_text(q, op->u.plugin.key);
+	query_text(q, op->u.plugin.description);
+	r = query_run(q, NULL);
+	return r < 0 ? r : query_run(&st->queries[PLUGIN_PRUNE], NULL);
+}
+
+static int op_next_id(struct statements *st, struct store_op *op)
+{
+	return raise_next_id(st, op->u.next_id);
+}
+
+static int (*const op_functions[])(struct statements *st, struct store_op *op) = {
+	[STORE_JOB_ADD] = op_job_add,
+	[STORE_INPUT_ADD] = op_input_add,
+	[STORE_JOB_CLOSE] = op_job_close,
+	[STORE_JOB_STATE] = op_job_state,
+	[STORE_SEGMENT] = op_segment,
+	[STORE_TASKS] = op_tasks,
+	[STORE_STARTED_SET] = op_started_set,
+	[STORE_STARTED_CLEAR] = op_started_clear,
+	[STORE_JOB_DELETE] = op_job_delete,
+	[STORE_WORKER_ADD] = op_worker,
+	[STORE_WORKER_DEL] = op_worker,
+	[STORE_PLUGIN_PUT] = op_plugin_put,
+	[STORE_NEXT_ID] = op_next_id,
+};
+
+int write_op(struct statements *st, struct store_op *op)
+{
+	assert((size_t)op->type < ARRAY_SIZE(op_functions));
+	return op_functions[op->type](st, op);
+}
+
+int doomed_find(struct statements *st, uint64_t *ret_job)
+{
+	struct query *q = &st->queries[DOOMED_FIRST];
+	int r = query_step(q);
+
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	*ret_job = query_column_u64(q, 0);
+	query_reset(q);
+	return 0;
+}
+
+int doomed_slice(struct statements *st, uint64_t job)
+{
+	struct query *q = &st->queries[DOOMED_REMOVE];
+
+	for (size_t i = SLICE_FIRST; i < N_STATEMENTS; i++) {
+		int changes = 0, r;
+
+		query_u64(&st->queries[i], job);
+		r = query_run(&st->queries[i], &changes);
+		if (r < 0 || changes > 0)
+			return r < 0 ? r : 1;
+	}
+	query_u64(q, job);
+	return query_run(q, NULL);
+}
