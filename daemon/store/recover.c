@@ -54,10 +54,18 @@ static int input_row(struct query *q, const struct store_recovery_ops *ops, void
 static int segment_row(struct query *q, const struct store_recovery_ops *ops, void *arg)
 {
 	uint64_t segment = query_column_u64(q, 0), count = query_column_u64(q, 1);
+	struct segment_sums sums = {
+		.done = query_column_u64(q, 2),
+		.failed = query_column_u64(q, 3),
+		.cancelled = query_column_u64(q, 4),
+		.cpu_s = query_column_double(q, 5),
+		.wait_s = query_column_double(q, 6),
+		.runq_s = query_column_double(q, 7),
+	};
 
 	if (segment > UINT64_MAX / SEGMENT_TASKS || count == 0 || count > SEGMENT_TASKS)
 		return -EBADMSG;
-	return ops->on_segment(arg, segment * SEGMENT_TASKS, (uint32_t)count);
+	return ops->on_segment(arg, segment * SEGMENT_TASKS, (uint32_t)count, &sums);
 }
 
 static int task_row(struct query *q, const struct store_recovery_ops *ops, void *arg)
@@ -112,8 +120,9 @@ int store_recover_tasks(struct store *store, uint64_t job, const struct store_re
 		r = walk_rows(store, "SELECT first, count, length(packed) FROM input WHERE job = ? ORDER BY first", job,
 			      input_row, ops, arg);
 	if (r == 0 && ops->on_segment)
-		r = walk_rows(store, "SELECT segment, count FROM segment WHERE job = ? ORDER BY segment", job,
-			      segment_row, ops, arg);
+		r = walk_rows(store, "SELECT segment, count, done, failed, cancelled, cpu_s, wait_s, runq_s FROM segment"
+				     " WHERE job = ? ORDER BY segment",
+			      job, segment_row, ops, arg);
 	if (r == 0 && ops->on_task)
 		r = walk_rows(store, "SELECT task, sum, packed FROM task WHERE job = ? ORDER BY task", job, task_row, ops,
 			      arg);

@@ -131,3 +131,20 @@ int segment_put(struct segment *segment, uint32_t index, const struct task_recor
 		segment->special = true;
 	return 0;
 }
+
+void segment_sum(const struct segment *segment, struct segment_sums *ret_sums)
+{
+	struct segment_sums sums = { .done = 0 };
+
+	for (uint32_t i = 0; i < segment->count; i++) {
+		const struct task_record *record = &segment->records[i];
+
+		sums.done += record->state == TASK_DONE;
+		sums.failed += record->state == TASK_FAILED;
+		sums.cancelled += record->state == TASK_CANCELLED;
+		sums.cpu_s += (double)record->cpu_s;
+		sums.runq_s += (double)record->runq_s;
+		sums.wait_s += (double)(record->wall_s - record->cpu_s - record->runq_s);
+	}
+	*ret_sums = sums;
+}

@@ -75,6 +75,13 @@ static inline bool segment_full(const struct segment *segment)
 	return segment->ended == segment->count;
 }
 
+/* What a full segment adds to its job. */
+struct segment_sums {
+	uint64_t done, failed, cancelled;
+	double cpu_s, wait_s, runq_s;
+};
+void segment_sum(const struct segment *segment, struct segment_sums *ret_sums); /* any thread, of a full segment */
+
 /* The packed form: a version byte, then per task varints with what is usual left out, then the bytes in task order.
  * encode: a full segment; any thread. 0 or -ENOMEM. decode: untrusted bytes; every task recorded. 0, -EBADMSG, -ENOMEM. */
 int segment_encode(const struct segment *segment, struct buffer *ret_blob);

@@ -31,6 +31,7 @@
 
 struct error;
 struct segment;
+struct segment_sums;
 struct store;
 
 struct store_options {
@@ -58,8 +59,9 @@ void store_stats(const struct store *store, struct store_stats *ret_stats);
 
 enum store_op_type {
 	STORE_JOB_ADD, /* a job's row, and its first input rows, in one transaction */
-	STORE_INPUT_ADD, /* one more row of inputs of an open job; -ESTALE: it is closed, or has another number of tasks than row.first */
-	STORE_JOB_CLOSE, /* its number of tasks is now known */
+	/* More rows of inputs of an open job, all or none of them, which may close it; -ESTALE: it is closed, or has
+	 * another number of tasks than `from`. */
+	STORE_INPUT_ADD,
 	STORE_JOB_STATE, /* state, times, error, sums: job row update; not the total; `open` only from true to false */
 	STORE_SEGMENT, /* a full segment; deletes the task rows and started marks that it replaces */
 	STORE_TASKS, /* outcomes of single tasks of open segments */
@@ -124,11 +126,12 @@ struct store_op {
 			size_t n_inputs;
 			uint64_t existing_job;
 		} add;
-		struct { /* STORE_INPUT_ADD: the row, and the job's new total */
-			struct store_input row;
-			uint64_t total;
+		struct { /* STORE_INPUT_ADD */
+			const struct store_input *rows;
+			size_t n_rows;
+			uint64_t from, total; /* tasks before and after */
+			bool last; /* no more will come */
 		} input;
-		uint64_t total; /* STORE_JOB_CLOSE */
 		struct store_job_state state; /* STORE_JOB_STATE */
 		struct segment *segment; /* STORE_SEGMENT: packed by the writer thread */
 		struct { /* STORE_TASKS */
@@ -170,7 +173,8 @@ struct store_recovered_job {
 int store_recover_jobs(struct store *store, int (*fn)(void *arg, const struct store_recovered_job *job), void *arg);
 /* What is recorded of one job's tasks. */
 struct store_recovery_ops {
-	int (*on_segment)(void *arg, uint64_t first, uint32_t count); /* recorded whole */
+	/* Recorded whole. */
+	int (*on_segment)(void *arg, uint64_t first, uint32_t count, const struct segment_sums *sums);
 	int (*on_task)(void *arg, uint64_t task, const void *blob, size_t len); /* of open segments */
 	int (*on_started)(void *arg, uint64_t first, uint64_t count); /* marked and without an outcome */
 	int (*on_input)(void *arg, uint64_t first, uint32_t count, size_t packed_bytes); /* a row of inputs */

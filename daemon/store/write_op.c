@@ -13,7 +13,6 @@ enum statement {
 	JOB_EXISTS,
 	JOB_INSERT,
 	JOB_EXTEND,
-	JOB_CLOSE,
 	JOB_UPDATE,
 	JOB_REMOVE,
 	INPUT_INSERT,
@@ -46,14 +45,14 @@ static const char *const sql[N_STATEMENTS] = {
 	[JOB_EXISTS] = "SELECT 1 FROM job WHERE id = ?",
 	[JOB_INSERT] = "INSERT INTO job (" JOB_COLUMNS
 		       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-	[JOB_EXTEND] = "UPDATE job SET total = ?3 WHERE id = ?1 AND total = ?2 AND open",
-	[JOB_CLOSE] = "UPDATE job SET total = ?2, open = 0 WHERE id = ?1",
+	[JOB_EXTEND] = "UPDATE job SET total = ?3, open = ?4 WHERE id = ?1 AND total = ?2 AND open",
 	[JOB_UPDATE] = "UPDATE job SET state = ?2, open = open AND ?3, started_us = ?4, ended_us = ?5, done = ?6,"
 		       " failed = ?7, cancelled = ?8, cpu_s = ?9, wait_s = ?10, runq_s = ?11, wall_s = ?12,"
 		       " peak_rss = ?13, error_code = ?14, error_text = ?15 WHERE id = ?1",
 	[JOB_REMOVE] = "DELETE FROM job WHERE id = ?",
 	[INPUT_INSERT] = "INSERT INTO input (job, first, count, sum, packed) VALUES (?, ?, ?, ?, ?)",
-	[SEGMENT_INSERT] = "INSERT INTO segment (job, segment, count, size, sum, packed) VALUES (?, ?, ?, ?, ?, ?)",
+	[SEGMENT_INSERT] = "INSERT INTO segment (job, segment, count, done, failed, cancelled, cpu_s, wait_s, runq_s, size,"
+			   " sum, packed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[SEGMENT_EXISTS] = "SELECT 1 FROM segment WHERE job = ? AND segment = ?",
 	[PART_INSERT] = "INSERT INTO part (job, segment, part, packed) VALUES (?, ?, ?, ?)",
 	[TASK_INSERT] = "INSERT INTO task (job, task, sum, packed) VALUES (?, ?, ?, ?)",
@@ -219,23 +218,17 @@ static int op_input_add(struct statements *st, struct store_op *op)
 	int r;
 
 	query_u64(q, op->job);
-	query_u64(q, op->u.input.row.first);
+	query_u64(q, op->u.input.from);
 	query_u64(q, op->u.input.total);
+	query_int(q, !op->u.input.last);
 	r = run_for_job(q);
-	if (r == -ENOENT) { /* no such job, or this row does not continue what is there */
+	if (r == -ENOENT) { /* no such job, or the rows do not continue what is there */
 		r = check_job(st, op->job);
 		return r == 0 ? -ESTALE : r;
 	}
-	return r < 0 ? r : insert_input(st, op->job, &op->u.input.row);
-}
-
-static int op_job_close(struct statements *st, struct store_op *op)
-{
-	struct query *q = &st->queries[JOB_CLOSE];
-
-	query_u64(q, op->job);
-	query_u64(q, op->u.total);
-	return run_for_job(q);
+	for (size_t i = 0; i < op->u.input.n_rows && r == 0; i++)
+		r = insert_input(st, op->job, &op->u.input.rows[i]);
+	return r;
 }
 
 static int op_job_state(struct statements *st, struct store_op *op)
@@ -256,11 +249,19 @@ static int insert_packed(struct statements *st, uint64_t job, const struct segme
 	const uint8_t *at = st->blob.data;
 	size_t left = st->blob.len;
 	size_t head = left < PART_BYTES ? left : PART_BYTES;
+	struct segment_sums sums;
 	int r;
 
+	segment_sum(segment, &sums);
 	query_u64(q, job);
 	query_u64(q, segment->first / SEGMENT_TASKS);
 	query_u64(q, segment->count);
+	query_u64(q, sums.done);
+	query_u64(q, sums.failed);
+	query_u64(q, sums.cancelled);
+	query_double(q, sums.cpu_s);
+	query_double(q, sums.wait_s);
+	query_double(q, sums.runq_s);
 	query_u64(q, left);
 	query_u64(q, db_sum(at, left));
 	query_bytes(q, at, head);
@@ -426,7 +427,6 @@ static int op_next_id(struct statements *st, struct store_op *op)
 static int (*const op_functions[])(struct statements *st, struct store_op *op) = {
 	[STORE_JOB_ADD] = op_job_add,
 	[STORE_INPUT_ADD] = op_input_add,
-	[STORE_JOB_CLOSE] = op_job_close,
 	[STORE_JOB_STATE] = op_job_state,
 	[STORE_SEGMENT] = op_segment,
 	[STORE_TASKS] = op_tasks,

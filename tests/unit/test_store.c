@@ -118,7 +118,7 @@ static void an_op_that_is_at_fault_does_not_spoil_its_neighbours(void **state)
 	const struct store_input twice[] = { input_row(0, 1, "a"), input_row(0, 1, "b") };
 	struct fixture *f = *state;
 	struct test_op before = job_add(1, "a"), broken = job_add_inputs(2, "b", twice, 2, 2), after = job_add(3, "c");
-	struct test_op same_id = job_add(1, "d"), unknown = op_of(STORE_JOB_CLOSE, 77);
+	struct test_op same_id = job_add(1, "d"), unknown = op_of(STORE_JOB_STATE, 77);
 	struct test_read read = { .read = { .type = STORE_READ_JOB, .job = 2 } };
 
 	submit(f, &before);
@@ -167,21 +167,26 @@ static void inputs_can_only_continue_what_is_there(void **state)
 {
 	struct fixture *f = *state;
 	const struct store_input first = input_row(0, 2, "ab");
-	struct test_op add = job_add_inputs(1, "a", &first, 1, 2), more = op_of(STORE_INPUT_ADD, 1), close;
+	struct test_op add = job_add_inputs(1, "a", &first, 1, 2), more = op_of(STORE_INPUT_ADD, 1);
+	const struct store_input rows[] = { input_row(2, 1, "c"), input_row(3, 1, "d") }, late = input_row(4, 1, "e");
 
 	add.op.u.add.state.open = true;
 	assert_int_equal(run_op(f, &add), 0);
-	more.op.u.input.row = input_row(3, 1, "d");
+	more.op.u.input.rows = &rows[1];
+	more.op.u.input.n_rows = 1;
+	more.op.u.input.from = 3;
 	more.op.u.input.total = 4;
-	assert_int_equal(run_op(f, &more), -ESTALE);
-	more.op.u.input.row = input_row(2, 1, "c");
-	more.op.u.input.total = 3;
+	assert_int_equal(run_op(f, &more), -ESTALE); /* leaves a gap */
+	more.op.u.input.rows = rows;
+	more.op.u.input.n_rows = 2;
+	more.op.u.input.from = 2;
+	more.op.u.input.last = true;
 	assert_int_equal(run_op(f, &more), 0);
 	assert_int_equal(run_op(f, &more), -ESTALE);
-	close = op_of(STORE_JOB_CLOSE, 1);
-	close.op.u.total = 3;
-	assert_int_equal(run_op(f, &close), 0);
-	more.op.u.input.row = input_row(3, 1, "d");
+	more.op.u.input.rows = &late;
+	more.op.u.input.n_rows = 1;
+	more.op.u.input.from = 4;
+	more.op.u.input.total = 5;
 	assert_int_equal(run_op(f, &more), -ESTALE); /* closed */
 	more.op.job = 2;
 	assert_int_equal(run_op(f, &more), -ENOENT);

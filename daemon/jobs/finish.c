@@ -1,0 +1,148 @@
+/* The end of a job: every outcome on its way to the disk, then its row, then the news. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config.h"
+#include "jobs/job.h"
+#include "store/store.h"
+
+struct state_op {
+	struct store_op op;
+	struct job *job;
+	enum job_state state;
+};
+
+static enum job_state final_state(const struct job *job)
+{
+	if (job->ending == JOB_ENDING_CANCELLED && job->cancelled > 0)
+		return JOB_CANCELLED;
+	if (job->ending == JOB_ENDING_CANCELLED && job->total == 0)
+		return JOB_CANCELLED;
+	if (job->failed > 0 || job->cancelled > 0 || job->error_code)
+		return JOB_FAILED;
+	return JOB_DONE;
+}
+
+/* Jobs that are not on disk stay for `results`, the last few of them. */
+static void keep_ephemeral(struct job *job)
+{
+	struct jobs *jobs = job->jobs;
+	struct job *oldest, *next;
+
+	jobs->n_ephemeral++;
+	for (oldest = TAILQ_FIRST(&jobs->list); oldest; oldest = next) {
+		next = TAILQ_NEXT(oldest, link);
+		if (jobs->n_ephemeral <= jobs->config->keep_ephemeral)
+			return;
+		if (oldest->durable || !job_state_ended(oldest->state) || oldest->watches)
+			continue;
+		HASH_DELETE(hh_submission, jobs->submissions, oldest);
+		job_unpublish(oldest);
+		jobs->n_ephemeral--;
+	}
+}
+
+static void job_ended(struct job *job, enum job_state state)
+{
+	struct jobs *jobs = job->jobs;
+
+	job_ref(job);
+	schedule_leave(job);
+	jobs->n_live--;
+	jobs->queued_bytes -= job->input_bytes;
+	jobs->ended_by_state[state]++;
+	job_set_state(job, state);
+	log_info("jobs: job %" PRIu64 " '%s': %s: %" PRIu64 " done, %" PRIu64 " failed, %" PRIu64
+		 " cancelled, %.3f s under %s",
+		 job->id, job->workload_name, job_state_name(state), job->done, job->failed, job->cancelled,
+		 job->wall_s, job->choice.model->name);
+	if (job->durable)
+		job_unpublish(job);
+	else
+		keep_ephemeral(job);
+	job_unref(job);
+}
+
+static void on_state_written(struct store_op *op, int status)
+{
+	struct state_op *write = container_of(op, struct state_op, op);
+	struct job *job = write->job;
+	struct jobs *jobs = job->jobs;
+
+	if (status < 0)
+		log_error("jobs: job %" PRIu64 ": its end: %s", job->id, strerror(-status));
+	job_ended(job, write->state);
+	job_unref(job);
+	free(write);
+	jobs_op_done(jobs);
+}
+
+static void record_sums(struct job *job)
+{
+	job->ended_ns = clock_mono_ns();
+	job->ended_unix_us = clock_unix_us();
+	if (job->started_ns > 0)
+		job->wall_s += (double)(job->ended_ns - job->started_ns) / 1e9;
+	job->started_ns = 0; /* wall_s says it all from here on */
+	if (job->main.seat && !job->solo.seat)
+		job->peak_rss_bytes = crew_seat_peak_rss_bytes(job->main.seat);
+}
+
+static int write_state(struct job *job, enum job_state state)
+{
+	struct state_op *write = calloc(1, sizeof(*write));
+
+	if (!write)
+		return -ENOMEM;
+	write->job = job_ref(job);
+	write->state = state;
+	write->op = (struct store_op){
+		.type = STORE_JOB_STATE,
+		.job = job->id,
+		.on_done = on_state_written,
+		.u.state = {
+			.state = (uint8_t)state,
+			.total = job->total,
+			.started_unix_us = job->started_unix_us,
+			.ended_unix_us = job->ended_unix_us,
+			.done = job->done,
+			.failed = job->failed,
+			.cancelled = job->cancelled,
+			.cpu_s = job->cpu_s,
+			.wait_s = job->wait_s,
+			.runq_s = job->runq_s,
+			.wall_s = job->wall_s,
+			.peak_rss_bytes = job->peak_rss_bytes,
+			.error_code = job->error_code,
+			.error_text = job->error_text,
+		},
+	};
+	jobs_op_submitted(job->jobs);
+	store_submit(job->jobs->store, &write->op);
+	return 0;
+}
+
+/* The row follows the outcomes into the same queue of the store: when it is on disk, so are they. */
+void job_check_end(struct job *job)
+{
+	uint64_t ended = job->done + job->failed + job->cancelled;
+
+	if (job->open || job->adding || job->finishing || job->from_store || job_state_ended(job->state) ||
+	    job->marking > 0 || ended < job->total)
+		return;
+	if (job->main.seat && crew_seat_out(job->main.seat) > 0)
+		return;
+	if (job->solo.seat && crew_seat_out(job->solo.seat) > 0)
+		return;
+	(void)results_flush(job, true);
+	job->finishing = true;
+	record_sums(job);
+	if (!job->durable)
+		job_ended(job, final_state(job));
+	else if (write_state(job, final_state(job)) < 0)
+		job->finishing = false; /* no memory now: the next burst tries again */
+}

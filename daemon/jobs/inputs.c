@@ -1,0 +1,406 @@
+/* Rows of packed inputs, and the window of them that is in memory. */
+#include "inputs.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "store/store.h"
+
+#define OFFSET_EVERY 64
+
+/* A read from the store. It outlives the inputs that wanted it: `inputs` is NULL once they are gone. */
+struct inputs_load {
+	struct store_read read;
+	struct inputs *inputs;
+};
+
+void inputs_init(struct inputs *inputs, struct store *store, uint64_t job, const char *spill_dir,
+		 void (*on_loaded)(struct inputs *inputs))
+{
+	*inputs = (struct inputs){
+		.store = store,
+		.job = job,
+		.spill = SPILL_INIT,
+		.spill_dir = spill_dir,
+		.on_loaded = on_loaded,
+	};
+}
+
+static void input_row_fini(struct input_row *row)
+{
+	free(row->packed);
+	free(row->offsets);
+}
+
+void input_rows_free(struct input_row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		input_row_fini(&rows[i]);
+	free(rows);
+}
+
+void inputs_fini(struct inputs *inputs)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(inputs->loading); i++)
+		if (inputs->loading[i])
+			inputs->loading[i]->inputs = NULL;
+	input_rows_free(inputs->rows, inputs->n);
+	spill_fini(&inputs->spill);
+}
+
+/* Fill in offsets and check that the row holds exactly count inputs. 0, -EBADMSG, -ENOMEM. */
+static int input_row_index(struct input_row *row)
+{
+	const uint8_t *at = row->packed, *end = at + row->bytes, *data;
+	size_t len;
+	uint32_t *offsets = malloc((row->count / OFFSET_EVERY + 1) * sizeof(*offsets));
+
+	if (!offsets)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < row->count; i++) {
+		if (i % OFFSET_EVERY == 0)
+			offsets[i / OFFSET_EVERY] = (uint32_t)(at - row->packed);
+		at = packed_next(at, end, &data, &len);
+		if (!at)
+			break;
+	}
+	if (at != end) {
+		free(offsets);
+		return -EBADMSG;
+	}
+	row->offsets = offsets;
+	return 0;
+}
+
+/* One row of the run at *at: as many inputs as fit INPUTS_ROW_BYTES, at least one. Advances *at. */
+static int cut_row(const uint8_t **at, const uint8_t *end, size_t max_input_bytes, struct input_row *ret_row)
+{
+	const uint8_t *start = *at, *data;
+	struct input_row row = { .first = 0 };
+	size_t len;
+	int r;
+
+	while (*at < end) {
+		const uint8_t *next = packed_next(*at, end, &data, &len);
+
+		if (!next)
+			return -EBADMSG;
+		if (len > max_input_bytes)
+			return -EMSGSIZE;
+		if (row.count > 0 && (size_t)(next - start) > INPUTS_ROW_BYTES)
+			break;
+		row.count++;
+		*at = next;
+	}
+	row.bytes = (uint32_t)(*at - start);
+	row.packed = malloc(row.bytes);
+	if (!row.packed)
+		return -ENOMEM;
+	memcpy(row.packed, start, row.bytes);
+	r = input_row_index(&row);
+	if (r < 0) {
+		free(row.packed);
+		return r;
+	}
+	*ret_row = row;
+	return 0;
+}
+
+int64_t inputs_cut(const uint8_t *packed, size_t bytes, uint64_t first, size_t max_input_bytes,
+		   struct input_row **ret_rows, size_t *ret_n)
+{
+	const uint8_t *at = packed, *end = packed + bytes;
+	struct input_row *rows = NULL;
+	size_t n = 0;
+	int64_t tasks = 0;
+
+	while (at < end) {
+		struct input_row *more = reallocarray(rows, n + 1, sizeof(*rows));
+		int r = more ? cut_row(&at, end, max_input_bytes, &more[n]) : -ENOMEM;
+
+		if (more)
+			rows = more;
+		if (r < 0) {
+			input_rows_free(rows, n);
+			return r;
+		}
+		rows[n].first = first + (uint64_t)tasks;
+		tasks += rows[n].count;
+		n++;
+	}
+	*ret_rows = rows;
+	*ret_n = n;
+	return tasks;
+}
+
+/* Index of the row that holds `task`, or of where it would be. */
+static size_t inputs_search(const struct inputs *inputs, uint64_t task, bool *ret_found)
+{
+	size_t low = 0, high = inputs->n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (inputs->rows[mid].first + inputs->rows[mid].count <= task)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	*ret_found = low < inputs->n && inputs->rows[low].first <= task;
+	return low;
+}
+
+static int inputs_insert(struct inputs *inputs, const struct input_row *row)
+{
+	bool found;
+	size_t i = inputs_search(inputs, row->first, &found);
+
+	if (found)
+		return -EEXIST;
+	if (inputs->n == inputs->cap) {
+		size_t cap = inputs->cap ? inputs->cap * 2 : 8;
+		struct input_row *rows = reallocarray(inputs->rows, cap, sizeof(*rows));
+
+		if (!rows)
+			return -ENOMEM;
+		inputs->rows = rows;
+		inputs->cap = cap;
+	}
+	memmove(inputs->rows + i + 1, inputs->rows + i, (inputs->n - i) * sizeof(*inputs->rows));
+	inputs->rows[i] = *row;
+	inputs->rows[i].used = ++inputs->clock;
+	inputs->n++;
+	if (row->packed)
+		inputs->resident_bytes += row->bytes;
+	return 0;
+}
+
+/* Drop the least recently used rows of a durable job, never the one at `keep`, until the window holds the rest. */
+static void evict(struct inputs *inputs, uint64_t keep)
+{
+	while (inputs->resident_bytes > INPUTS_RESIDENT_BYTES) {
+		struct input_row *oldest = NULL;
+
+		for (size_t i = 0; i < inputs->n; i++) {
+			struct input_row *row = &inputs->rows[i];
+
+			if (row->first != keep && (!oldest || row->used < oldest->used))
+				oldest = row;
+		}
+		if (!oldest)
+			return;
+		inputs->resident_bytes -= oldest->bytes;
+		input_row_fini(oldest);
+		inputs->n--;
+		memmove(oldest, oldest + 1, (size_t)(inputs->rows + inputs->n - oldest) * sizeof(*oldest));
+	}
+}
+
+/* Rows of a job that is not durable: what goes over the window is written out first, so that a failure loses nothing. */
+static int spill_rows(struct inputs *inputs, struct input_row *rows, size_t n)
+{
+	uint64_t resident = inputs->resident_bytes;
+
+	for (size_t i = 0; i < n; i++) {
+		int r;
+
+		resident += rows[i].bytes;
+		rows[i].spilled_at = UINT64_MAX;
+		if (resident <= INPUTS_RESIDENT_BYTES && inputs->spill.fd < 0)
+			continue;
+		r = spill_write(&inputs->spill, inputs->spill_dir, rows[i].packed, rows[i].bytes, &rows[i].spilled_at);
+		if (r < 0)
+			return r;
+		resident -= rows[i].bytes;
+	}
+	return 0;
+}
+
+int inputs_add(struct inputs *inputs, struct input_row *rows, size_t n)
+{
+	int r = inputs->store ? 0 : spill_rows(inputs, rows, n);
+
+	if (r < 0) {
+		input_rows_free(rows, n);
+		return r;
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct input_row *row = &rows[i];
+		bool drop = inputs->store && inputs->resident_bytes + row->bytes > INPUTS_RESIDENT_BYTES &&
+			    inputs->n > 0;
+
+		assert(row->first == inputs->total);
+		inputs->total += row->count;
+		if (!inputs->store && row->spilled_at != UINT64_MAX) {
+			free(take_ptr(row->packed));
+			free(take_ptr(row->offsets));
+		}
+		if (drop || inputs_insert(inputs, row) < 0) {
+			input_row_fini(row); /* a durable job's row is read back when it is wanted */
+			if (!inputs->store)
+				r = -ENOMEM;
+		}
+	}
+	free(rows);
+	return r;
+}
+
+/* ---- Loading ---- */
+
+static void on_read(struct store_read *read, int status)
+{
+	struct inputs_load *load = container_of(read, struct inputs_load, read);
+	struct inputs *inputs = load->inputs;
+	struct input_row row = { .first = read->input_first, .count = read->input_count };
+
+	if (!inputs)
+		goto out;
+	for (size_t i = 0; i < ARRAY_SIZE(inputs->loading); i++)
+		if (inputs->loading[i] == load)
+			inputs->loading[i] = NULL;
+	if (status == 0) {
+		row.bytes = (uint32_t)read->input.len;
+		row.packed = take_ptr(read->input.data);
+		status = input_row_index(&row);
+		if (status == 0)
+			status = inputs_insert(inputs, &row);
+		if (status < 0)
+			input_row_fini(&row);
+		else
+			evict(inputs, row.first);
+	}
+	inputs->load_error = status == -EEXIST ? 0 : status;
+	inputs->on_loaded(inputs); /* may end the job and with it the inputs: not touched below */
+out:
+	store_read_fini(read);
+	free(load);
+}
+
+/* Ask the store for the row that holds `task`, unless a read for it is under way. 0 or -ENOMEM. */
+static int load_row(struct inputs *inputs, size_t slot, uint64_t task)
+{
+	struct inputs_load *load;
+
+	if (inputs->loading[slot])
+		return 0;
+	load = calloc(1, sizeof(*load));
+	if (!load)
+		return -ENOMEM;
+	load->inputs = inputs;
+	load->read = (struct store_read){
+		.type = STORE_READ_INPUT,
+		.job = inputs->job,
+		.task = task,
+		.on_done = on_read,
+	};
+	inputs->loading[slot] = load;
+	store_read(inputs->store, &load->read);
+	return 0;
+}
+
+static int unspill(struct inputs *inputs, struct input_row *row)
+{
+	int r;
+
+	row->packed = malloc(row->bytes);
+	if (!row->packed)
+		return -ENOMEM;
+	r = spill_read(&inputs->spill, row->spilled_at, row->packed, row->bytes);
+	if (r == 0)
+		r = input_row_index(row);
+	if (r < 0) {
+		free(take_ptr(row->packed));
+		return r == -EBADMSG ? -EIO : r;
+	}
+	inputs->resident_bytes += row->bytes;
+	return 0;
+}
+
+/* Rows that were never written out stay resident, so only written ones may be evicted. */
+static void evict_spilled(struct inputs *inputs, uint64_t keep)
+{
+	for (size_t i = 0; i < inputs->n && inputs->resident_bytes > INPUTS_RESIDENT_BYTES; i++) {
+		struct input_row *row = &inputs->rows[i];
+
+		if (!row->packed || row->first == keep || row->spilled_at == UINT64_MAX)
+			continue;
+		inputs->resident_bytes -= row->bytes;
+		free(take_ptr(row->packed));
+		free(take_ptr(row->offsets));
+	}
+}
+
+/* The row with `task` in memory, or why not. Reads the next one ahead. */
+static int inputs_row(struct inputs *inputs, uint64_t task, struct input_row **ret_row)
+{
+	bool found;
+	size_t i = inputs_search(inputs, task, &found);
+	struct input_row *row = found ? &inputs->rows[i] : NULL;
+	int r = 0;
+
+	if (task >= inputs->total)
+		return -ENOENT;
+	if (inputs->load_error < 0) {
+		r = inputs->load_error;
+		inputs->load_error = 0; /* told once; the next peek tries again */
+		return r == -EBADMSG ? -EIO : r;
+	}
+	if (!row) {
+		if (!inputs->store)
+			return -EIO;
+		r = load_row(inputs, 0, task);
+		return r < 0 ? r : -EAGAIN;
+	}
+	if (!row->packed) {
+		r = unspill(inputs, row);
+		if (r < 0)
+			return r;
+		evict_spilled(inputs, row->first);
+	}
+	row->used = ++inputs->clock;
+	if (inputs->store && row->first + row->count < inputs->total) {
+		uint64_t next = row->first + row->count;
+
+		(void)inputs_search(inputs, next, &found);
+		if (!found && !inputs->loading[0])
+			(void)load_row(inputs, 1, next); /* without it the next peek asks */
+	}
+	*ret_row = row;
+	return 0;
+}
+
+int inputs_peek(struct inputs *inputs, uint64_t task, uint32_t max_tasks, size_t max_bytes, const uint8_t **ret_packed,
+		size_t *ret_bytes, uint32_t *ret_count)
+{
+	struct input_row *row;
+	const uint8_t *at, *end, *data;
+	uint32_t count = 0, skip, left;
+	size_t len;
+	int r = inputs_row(inputs, task, &row);
+
+	if (r < 0)
+		return r;
+	skip = (uint32_t)(task - row->first);
+	at = row->packed + row->offsets[skip / OFFSET_EVERY];
+	end = row->packed + row->bytes;
+	for (uint32_t i = 0; i < skip % OFFSET_EVERY; i++)
+		at = packed_next(at, end, &data, &len); /* was walked by input_row_index() */
+	*ret_packed = at;
+	left = row->count - skip;
+	if (left > max_tasks)
+		left = max_tasks;
+	while (count < left) {
+		const uint8_t *next = packed_next(at, end, &data, &len);
+
+		if (count > 0 && (size_t)(next - *ret_packed) > max_bytes)
+			break;
+		at = next;
+		count++;
+	}
+	*ret_bytes = (size_t)(at - *ret_packed);
+	*ret_count = count;
+	return 0;
+}

@@ -1,0 +1,329 @@
+/* A job: its memory, its states, those who watch it, and how it looks from outside. */
+#include "jobs/job.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "crew/workload.h"
+#include "config.h"
+
+static const char *const state_names[] = {
+	[JOB_OPEN] = "open",	 [JOB_QUEUED] = "queued", [JOB_RUNNING] = "running",	 [JOB_PAUSED] = "paused",
+	[JOB_DONE] = "done",	 [JOB_FAILED] = "failed", [JOB_CANCELLED] = "cancelled",
+};
+
+/* legal[from] has bit `to` set where the move is one. */
+#define BIT(state) (1u << (state))
+#define ENDED (BIT(JOB_DONE) | BIT(JOB_FAILED) | BIT(JOB_CANCELLED))
+static const unsigned int legal[] = {
+	[JOB_OPEN] = BIT(JOB_QUEUED) | BIT(JOB_RUNNING) | BIT(JOB_PAUSED) | ENDED,
+	[JOB_QUEUED] = BIT(JOB_RUNNING) | BIT(JOB_PAUSED) | ENDED,
+	[JOB_RUNNING] = BIT(JOB_PAUSED) | BIT(JOB_QUEUED) | ENDED,
+	[JOB_PAUSED] = BIT(JOB_QUEUED) | BIT(JOB_RUNNING) | BIT(JOB_OPEN) | ENDED,
+	[JOB_DONE] = 0,
+	[JOB_FAILED] = 0,
+	[JOB_CANCELLED] = 0,
+};
+
+const char *job_state_name(enum job_state state)
+{
+	return state_names[state];
+}
+
+static void on_inputs_loaded(struct inputs *inputs)
+{
+	struct job *job = job_ref(container_of(inputs, struct job, inputs));
+
+	schedule_ready(job);
+	job_notify_progress(job);
+	job_unref(job);
+}
+
+struct job *job_new(struct jobs *jobs, uint64_t id)
+{
+	struct job *job = calloc(1, sizeof(*job));
+
+	if (!job)
+		return NULL;
+	job->jobs = jobs;
+	job->refs = 1;
+	job->id = id;
+	job->state = JOB_QUEUED;
+	job->durable = true;
+	job->main.job = job;
+	job->solo.job = job;
+	inputs_init(&job->inputs, NULL, id, jobs->config->state_dir, on_inputs_loaded);
+	return job;
+}
+
+static void job_free(struct job *job)
+{
+	struct task_history *history, *next;
+
+	assert(!job->main.seat && !job->solo.seat && !job->in_lane && !job->published && !job->touched);
+	results_fini(job);
+	inputs_fini(&job->inputs);
+	for (struct job_seat *seat = &job->main; seat; seat = seat == &job->main ? &job->solo : NULL) {
+		ranges_fini(&seat->ready);
+		ranges_fini(&seat->marked);
+	}
+	HASH_ITER(hh, job->history, history, next) {
+		HASH_DEL(job->history, history);
+		free(history);
+	}
+	for (size_t i = 0; i < job->n_params; i++) {
+		free(job->params[i].name);
+		free(job->params[i].value);
+	}
+	if (job->timeout_event)
+		event_free(job->timeout_event);
+	if (job->open_event)
+		event_free(job->open_event);
+	free(job->params);
+	free(job->param_flags);
+	free(job->submission);
+	free(job->workload_name);
+	free(job->label);
+	free(job->model_reason);
+	free(job->why_no_workload);
+	free(job->error_code);
+	free(job->error_text);
+	free(job);
+}
+
+struct job *job_ref(struct job *job)
+{
+	job->refs++;
+	return job;
+}
+
+void job_unref(struct job *job)
+{
+	if (!job)
+		return;
+	assert(job->refs > 0);
+	if (--job->refs == 0)
+		job_free(job);
+}
+
+void job_publish(struct job *job)
+{
+	struct jobs *jobs = job->jobs;
+	struct job *after;
+
+	job_ref(job);
+	HASH_ADD(hh, jobs->table, id, sizeof(job->id), job);
+	TAILQ_FOREACH_REVERSE(after, &jobs->list, job_list, link) { /* commits come in order: the first try fits */
+		if (after->id < job->id)
+			break;
+	}
+	if (after)
+		TAILQ_INSERT_AFTER(&jobs->list, after, job, link);
+	else
+		TAILQ_INSERT_HEAD(&jobs->list, job, link);
+	job->published = true;
+	jobs->n_live++;
+}
+
+void job_unpublish(struct job *job)
+{
+	HASH_DEL(job->jobs->table, job);
+	TAILQ_REMOVE(&job->jobs->list, job, link);
+	job->published = false;
+	job_unref(job);
+}
+
+void job_touch(struct job *job)
+{
+	if (job->touched)
+		return;
+	job->touched = true;
+	job_ref(job);
+	TAILQ_INSERT_TAIL(&job->jobs->touched, job, touched_link);
+	jobs_settle_soon(job->jobs);
+}
+
+void job_set_state(struct job *job, enum job_state state)
+{
+	struct job_watch *watch, *next;
+
+	if (job->state == state)
+		return;
+	assert(legal[job->state] & BIT(state));
+	log_debug("jobs: job %llu: %s, was %s", (unsigned long long)job->id, job_state_name(state),
+		  job_state_name(job->state));
+	job->state = state;
+	job_ref(job);
+	for (watch = job->watches; watch; watch = next) {
+		next = watch->next;
+		watch->on_state(watch, state);
+	}
+	job_unref(job);
+}
+
+void job_notify_progress(struct job *job)
+{
+	struct job_watch *watch, *next;
+
+	job_ref(job);
+	for (watch = job->watches; watch; watch = next) {
+		next = watch->next;
+		watch->on_progress(watch);
+	}
+	job_unref(job);
+}
+
+void job_watch(struct job *job, struct job_watch *watch)
+{
+	watch->next = job->watches;
+	watch->prev = &job->watches;
+	if (watch->next)
+		watch->next->prev = &watch->next;
+	job->watches = watch;
+}
+
+void job_unwatch(struct job_watch *watch)
+{
+	if (!watch->prev)
+		return;
+	*watch->prev = watch->next;
+	if (watch->next)
+		watch->next->prev = watch->prev;
+	watch->prev = NULL;
+}
+
+void job_fail_self(struct job *job, const char *code, const char *text)
+{
+	if (job->error_code)
+		return;
+	job->error_code = strdup(code);
+	job->error_text = strdup(text);
+}
+
+static double job_wall_s(const struct job *job)
+{
+	if (job->from_store || job->started_ns == 0)
+		return job->wall_s;
+	return (double)((job->ended_ns ? job->ended_ns : clock_mono_ns()) - job->started_ns) / 1e9;
+}
+
+static uint64_t job_running(const struct job *job)
+{
+	uint64_t running = 0;
+
+	if (job->main.seat)
+		running += crew_seat_running(job->main.seat);
+	if (job->solo.seat)
+		running += crew_seat_running(job->solo.seat);
+	return running;
+}
+
+void job_view(const struct job *job, struct job_view *ret_view)
+{
+	static char waiting[ERROR_TEXT_BYTES]; /* the control thread's; documented as short-lived */
+	uint64_t ended = job->done + job->failed + job->cancelled;
+	uint64_t running = job_running(job);
+
+	*ret_view = (struct job_view){
+		.id = job->id,
+		.submission = job->submission,
+		.workload = job->workload_name,
+		.label = job->label,
+		.uid = job->uid,
+		.state = job->open && job->state == JOB_QUEUED ? JOB_OPEN : job->state,
+		.open = job->open,
+		.durable = job->durable,
+		.total = job->total,
+		.queued = job->total - ended - running,
+		.running = running,
+		.done = job->done,
+		.failed = job->failed,
+		.cancelled = job->cancelled,
+		.model = job->choice.model ? job->choice.model->name : "?",
+		.by_auto = job->choice.by_auto,
+		.model_reason = job->model_reason ? job->model_reason : "",
+		.shape = job->choice.crew_shape,
+		.workers = job->choice.workers,
+		.dedicated = job->choice.dedicated,
+		.params = job->params,
+		.param_flags = job->param_flags,
+		.n_params = job->n_params,
+		.timeout_ns = job->timeout_ns,
+		.task_timeout_ns = job->task_timeout_ns,
+		.grace_ns = job->grace_ns,
+		.created_unix_us = job->created_unix_us,
+		.started_unix_us = job->started_unix_us,
+		.ended_unix_us = job->ended_unix_us,
+		.wall_s = job_wall_s(job),
+		.cpu_s = job->cpu_s,
+		.wait_s = job->wait_s,
+		.runq_s = job->runq_s,
+		.peak_rss_bytes = job->peak_rss_bytes,
+		.error_code = job->error_code,
+		.error_text = job->error_text,
+		.waiting = schedule_waiting(job, waiting, sizeof(waiting)),
+		.recorded = job->from_store ? ended : job->results.recorded,
+	};
+}
+
+int job_segment(struct job *job, uint64_t task, struct segment **ret_segment)
+{
+	return results_get(job, task, ret_segment);
+}
+
+int job_inputs(struct job *job, uint64_t task, const uint8_t **ret_packed, size_t *ret_bytes, uint64_t *ret_count)
+{
+	uint32_t count;
+	int r = inputs_peek(&job->inputs, task, UINT32_MAX, SIZE_MAX, ret_packed, ret_bytes, &count);
+
+	if (r == 0)
+		*ret_count = count;
+	return r;
+}
+
+struct running_walk {
+	struct job *job;
+	int (*fn)(void *arg, const struct task_view *view);
+	void *arg;
+	uint32_t left;
+};
+
+static int on_running_task(void *arg, const struct crew_task_view *view)
+{
+	struct running_walk *walk = arg;
+	struct task_history *history;
+	struct task_view task = {
+		.index = view->task,
+		.worker_pid = view->worker_pid,
+		.worker_thread = view->worker_thread,
+		.attempts = 1,
+		.progress = view->progress,
+	};
+
+	if (walk->left == 0)
+		return -E2BIG;
+	walk->left--;
+	HASH_FIND(hh, walk->job->history, &view->task, sizeof(view->task), history);
+	if (history)
+		task.attempts = (uint16_t)(task.attempts + history->attempts);
+	return walk->fn(walk->arg, &task);
+}
+
+int job_walk_running(struct job *job, uint32_t limit, int (*fn)(void *arg, const struct task_view *view), void *arg)
+{
+	struct running_walk walk = { .job = job, .fn = fn, .arg = arg, .left = limit };
+	int r = 0;
+
+	if (job->main.seat)
+		r = crew_seat_walk(job->main.seat, on_running_task, &walk);
+	if (r == 0 && job->solo.seat)
+		r = crew_seat_walk(job->solo.seat, on_running_task, &walk);
+	return r == -E2BIG ? 0 : r;
+}

@@ -1,0 +1,200 @@
+/* A job's inside: private to daemon/jobs. */
+#ifndef CONCD_JOBS_JOB_H
+#define CONCD_JOBS_JOB_H
+
+#include <stddef.h>
+#include <sys/queue.h>
+
+#include <event2/event_struct.h>
+#include <uthash.h>
+
+#include "base/error.h"
+#include "crew/crew.h"
+#include "jobs/inputs.h"
+#include "jobs/jobs.h"
+#include "jobs/ranges.h"
+#include "jobs/results.h"
+
+struct crew;
+struct crew_seat;
+struct store_op;
+
+TAILQ_HEAD(job_list, job);
+
+/* Jobs that wait for, or run in, one crew; they take turns. Found by crew. */
+struct lane {
+	struct crew *crew;
+	bool in_order; /* job after job, instead of turns */
+	struct job_seat *solo; /* a crew for one job's lone tasks: whose; else NULL */
+	uint32_t n_seats;
+	struct job_list jobs; /* with tasks to hand out (turn order; by id where in_order) */
+	UT_hash_handle hh;
+};
+
+/* The job's place in a crew. Its own: `main`; for tasks that must run alone after a death: `solo`. */
+struct job_seat {
+	struct job *job;
+	struct crew_seat *seat; /* NULL: not taken */
+	struct ranges ready; /* tasks to hand out */
+	struct ranges marked; /* of a job that must not run twice: started marks are on disk, to be handed out first */
+	bool init_failed; /* its crew gave up: nothing more is handed out */
+};
+
+/* What is remembered of a task that did not end at its first attempt. Sparse: few tasks have one. */
+struct task_history {
+	uint64_t task;
+	uint16_t attempts; /* begun so far */
+	uint16_t crashes; /* that count against it */
+	int64_t ready_ns;
+	UT_hash_handle hh;
+};
+
+enum job_ending { JOB_ENDING_NO, JOB_ENDING_CANCELLED, JOB_ENDING_TIMEOUT, JOB_ENDING_FAILED };
+
+struct job {
+	struct jobs *jobs;
+	unsigned int refs;
+	UT_hash_handle hh; /* jobs->table, by id; while published */
+	TAILQ_ENTRY(job) link; /* jobs->list, by id */
+	TAILQ_ENTRY(job) turn; /* its lane, while in_lane */
+	UT_hash_handle hh_submission; /* jobs->submissions, of jobs that are not on disk */
+	bool published, in_lane;
+
+	/* Fixed at acceptance. Texts owned. */
+	uint64_t id;
+	char *submission, *workload_name, *label;
+	uint32_t uid;
+	bool durable;
+	const struct workload *workload; /* NULL: not loaded (an ended job, or its plugin is gone) */
+	char *why_no_workload; /* then */
+	struct model_choice choice;
+	char *model_reason; /* owned copy behind choice.reason */
+	struct config_pair *params;
+	uint32_t *param_flags;
+	size_t n_params;
+	int64_t timeout_ns, task_timeout_ns, grace_ns;
+	uint32_t max_crashes;
+	int64_t created_unix_us;
+
+	/* Its life. */
+	enum job_state state;
+	enum job_ending ending; /* on the way to an end before all tasks are done */
+	bool open; /* more inputs may come */
+	bool adding; /* a piece is on its way to the disk */
+	bool finishing; /* its last row is being written */
+	bool from_store; /* an ended job, loaded to be looked at */
+	int64_t started_ns, ended_ns; /* CLOCK_MONOTONIC, 0: not yet */
+	int64_t ready_ns; /* when its newest inputs could have begun */
+	int64_t started_unix_us, ended_unix_us;
+	uint64_t total, done, failed, cancelled;
+	double wall_s; /* of an ended job */
+	double cpu_s, wait_s, runq_s;
+	uint64_t peak_rss_bytes;
+	char *error_code, *error_text;
+	struct event *timeout_event; /* the job's time limit */
+	struct event *open_event; /* an open job waits this long for its next piece */
+
+	/* Its tasks. */
+	struct inputs inputs;
+	struct results results;
+	struct job_seat main, solo;
+	uint64_t input_bytes; /* counted in jobs->queued_bytes until it has ended */
+	uint64_t marking; /* tasks whose started marks are on their way to the disk */
+	struct task_history *history;
+	bool touched; /* in jobs->touched: to be looked at when the burst of news is over */
+	TAILQ_ENTRY(job) touched_link;
+
+	struct job_watch *watches;
+};
+
+struct jobs {
+	struct loop *loop;
+	const struct config *config;
+	const struct workloads *workloads;
+	struct store *store;
+	struct crews *crews; /* NULL: nothing is handed out yet */
+	uint32_t n_processors;
+
+	struct job *table; /* published jobs by id */
+	struct job *submissions; /* those not on disk, by submission */
+	struct job_list list; /* the published ones by id, ascending */
+	struct lane *lanes;
+	TAILQ_HEAD(touched_list, job) touched;
+	struct event *settle_event; /* runs jobs_settle() from the loop */
+	struct event *flush_event; /* outcomes of open segments, a little later */
+	bool flush_armed;
+
+	uint64_t next_id;
+	uint64_t ids_on_disk; /* no id below this is given again, whatever happens */
+	bool held; /* nothing is handed out until the store has caught up */
+	uint64_t ops_out; /* store operations not yet reported */
+	uint64_t ended_by_state[JOB_CANCELLED + 1];
+	uint64_t tasks_done;
+	uint64_t n_live, queued_bytes;
+	uint32_t n_ephemeral; /* ended jobs that are only in memory */
+	int64_t unix_offset_us; /* realtime - monotonic, refreshed at each settling */
+
+	bool stopping;
+	void (*on_stopped)(void *arg);
+	void *stopped_arg;
+};
+
+/* job.c */
+struct job *job_new(struct jobs *jobs, uint64_t id);
+void job_publish(struct job *job); /* into the table; the table's reference is new */
+void job_unpublish(struct job *job);
+void job_set_state(struct job *job, enum job_state state);
+void job_notify_progress(struct job *job);
+/* Remember to look at this job once the present burst of news is over (jobs_settle()). */
+void job_touch(struct job *job);
+void job_fail_self(struct job *job, const char *code, const char *text); /* its own error; the first one counts */
+
+/* resolve.c */
+/* Check a specification and fill in what is fixed at acceptance. 0, or -errno with words. */
+int job_resolve(struct job *job, const struct job_spec *spec, struct error *err);
+/* The resolved specification as JSON, and back. The text is malloc'ed; NULL: out of memory. */
+char *job_spec_format(const struct job *job);
+int job_spec_parse(struct job *job, const char *text, struct error *err);
+
+/* submit.c */
+void job_arm_open_timeout(struct job *job);
+void job_close(struct job *job); /* takes no more inputs */
+
+/* schedule.c */
+int schedule_next(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_batch *ret_batch);
+int schedule_start(struct job *job, struct error *err); /* take the main seat */
+void schedule_ready(struct job *job); /* its seats may have tasks to hand out */
+void schedule_abandon(struct job *job); /* at the daemon's end: the crews are going, whatever they hold */
+void schedule_leave(struct job *job); /* give up seats that hold nothing and wait for nothing */
+void schedule_forget(struct job *job); /* out of its lane */
+const char *schedule_waiting(const struct job *job, char *scratch, size_t scratch_bytes);
+
+/* outcome.c: the callbacks of crew_ops, and what they share */
+void outcome_ended(void *ctx, const struct crew_ended *ended);
+void outcome_returned(void *ctx, void *user, uint64_t first, uint64_t count);
+void outcome_lost(void *ctx, const struct crew_loss *loss);
+void outcome_init_failed(void *ctx, struct crew *crew, void *user, const char *message);
+void outcome_cancelled(void *ctx, void *user);
+void outcome_put(struct job *job, uint64_t task, struct task_record *record, const void *data, size_t len);
+/* Give every task that was not begun this end; in slices, the rest from the loop. */
+void outcome_end_ready(struct job *job);
+void job_end_early(struct job *job, enum job_ending ending);
+struct task_history *history_of(struct job *job, uint64_t task); /* made where missing; NULL: out of memory */
+void outcome_interrupted(struct job *job, uint64_t task);
+
+/* finish.c */
+void job_check_end(struct job *job); /* starts the end of a job whose tasks have all ended */
+
+/* recover.c */
+int recover_jobs(struct jobs *jobs, struct error *err);
+
+/* jobs.c */
+/* While this many store operations wait, no more tasks are handed out: outcomes must not outrun the disk. */
+#define STORE_BACKLOG 512
+void jobs_on_settled(void *ctx, struct crew *crew);
+void jobs_settle_soon(struct jobs *jobs);
+void jobs_flush_later(struct jobs *jobs);
+void jobs_op_submitted(struct jobs *jobs);
+void jobs_op_done(struct jobs *jobs);
+
+#endif

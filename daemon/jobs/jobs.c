@@ -1,0 +1,288 @@
+/* All jobs of the daemon: the table, the settling after a burst of news, and the stop. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "config.h"
+#include "jobs/job.h"
+#include "store/store.h"
+
+/* Outcomes of open segments are looked at this long after they came: enough for a burst to fill its segment. */
+#define FLUSH_DELAY_US 2000
+
+const struct crew_ops jobs_crew_ops = {
+	.next = schedule_next,
+	.on_ended = outcome_ended,
+	.on_returned = outcome_returned,
+	.on_lost = outcome_lost,
+	.on_settled = jobs_on_settled,
+	.on_init_failed = outcome_init_failed,
+	.on_cancelled = outcome_cancelled,
+};
+
+/* ---- Settling: what is done once per burst of news instead of once per task ---- */
+
+static int64_t unix_offset_us(void)
+{
+	return clock_unix_us() - clock_mono_ns() / NS_PER_US;
+}
+
+static void on_job_timeout(evutil_socket_t fd, short what, void *arg)
+{
+	struct job *job = arg;
+
+	(void)fd; /* a timer */
+	(void)what;
+	job_fail_self(job, "timeout", "the job's time limit passed");
+	job_end_early(job, JOB_ENDING_TIMEOUT);
+}
+
+static void arm_job_timeout(struct job *job)
+{
+	struct timeval tv = { .tv_sec = job->timeout_ns / NS_PER_S, .tv_usec = job->timeout_ns % NS_PER_S / NS_PER_US };
+
+	if (job->timeout_ns == 0 || job->timeout_event)
+		return;
+	job->timeout_event = event_new(loop_base(job->jobs->loop), -1, 0, on_job_timeout, job);
+	if (!job->timeout_event || event_add(job->timeout_event, &tv) < 0)
+		log_error("jobs: job %" PRIu64 ": no timer for its time limit: out of memory", job->id);
+}
+
+static void settle_job(struct job *job)
+{
+	if (job_state_ended(job->state))
+		return;
+	if (job->started_ns > 0 && (job->state == JOB_QUEUED || job->state == JOB_OPEN)) {
+		job_set_state(job, JOB_RUNNING);
+		arm_job_timeout(job);
+	}
+	if (job->ending != JOB_ENDING_NO) {
+		if (job->open && !job->adding)
+			job_close(job);
+		outcome_end_ready(job);
+	} else {
+		schedule_ready(job);
+	}
+	job_notify_progress(job);
+	job_check_end(job);
+	schedule_leave(job);
+}
+
+static void on_settle(evutil_socket_t fd, short what, void *arg)
+{
+	struct jobs *jobs = arg;
+	struct touched_list now = TAILQ_HEAD_INITIALIZER(now);
+	struct job *job;
+
+	(void)fd; /* made active, never ready */
+	(void)what;
+	jobs->unix_offset_us = unix_offset_us();
+	TAILQ_CONCAT(&now, &jobs->touched, touched_link);
+	while ((job = TAILQ_FIRST(&now))) {
+		TAILQ_REMOVE(&now, job, touched_link);
+		job->touched = false;
+		settle_job(job);
+		job_unref(job);
+	}
+}
+
+void jobs_settle_soon(struct jobs *jobs)
+{
+	event_active(jobs->settle_event, EV_TIMEOUT, 0);
+}
+
+void jobs_on_settled(void *ctx, struct crew *crew)
+{
+	struct jobs *jobs = ctx;
+	struct job *job;
+
+	if (crew) {
+		jobs_settle_soon(jobs);
+		return;
+	}
+	TAILQ_FOREACH(job, &jobs->list, link) /* crews are ready for the first time */
+		job_touch(job);
+}
+
+/* ---- Outcomes of open segments ---- */
+
+static void on_flush(evutil_socket_t fd, short what, void *arg)
+{
+	struct jobs *jobs = arg;
+	struct job *job;
+	bool remain = false;
+
+	(void)fd; /* a timer */
+	(void)what;
+	jobs->flush_armed = false;
+	TAILQ_FOREACH(job, &jobs->list, link)
+		if (job->durable && !job->finishing && job->results.slots)
+			remain = results_flush(job, false) || remain;
+	if (remain)
+		jobs_flush_later(jobs);
+}
+
+void jobs_flush_later(struct jobs *jobs)
+{
+	static const struct timeval delay = { .tv_usec = FLUSH_DELAY_US };
+
+	if (jobs->flush_armed)
+		return;
+	jobs->flush_armed = event_add(jobs->flush_event, &delay) == 0; /* without memory the next outcome tries again */
+}
+
+/* ---- Operations of the store ---- */
+
+static void stop_if_settled(struct jobs *jobs)
+{
+	void (*on_stopped)(void *arg) = jobs->on_stopped;
+
+	if (!on_stopped || jobs->ops_out > 0)
+		return;
+	jobs->on_stopped = NULL;
+	on_stopped(jobs->stopped_arg);
+}
+
+void jobs_op_submitted(struct jobs *jobs)
+{
+	jobs->ops_out++;
+}
+
+void jobs_op_done(struct jobs *jobs)
+{
+	jobs->ops_out--;
+	if (jobs->held && store_queued(jobs->store) < STORE_BACKLOG / 2) {
+		jobs->held = false;
+		for (struct lane *lane = jobs->lanes; lane; lane = lane->hh.next)
+			crew_kick(lane->crew);
+	}
+	stop_if_settled(jobs);
+}
+
+/* ---- Life ---- */
+
+int jobs_open(struct loop *loop, const struct config *config, const struct workloads *workloads, struct store *store,
+	      struct jobs **ret_jobs, struct error *err)
+{
+	struct jobs *jobs = calloc(1, sizeof(*jobs));
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	int r;
+
+	if (!jobs)
+		return error_set(err, -ENOMEM, "internal", "out of memory");
+	jobs->loop = loop;
+	jobs->config = config;
+	jobs->workloads = workloads;
+	jobs->store = store;
+	jobs->n_processors = n > 0 ? (uint32_t)n : 1;
+	jobs->unix_offset_us = unix_offset_us();
+	TAILQ_INIT(&jobs->list);
+	TAILQ_INIT(&jobs->touched);
+	jobs->settle_event = event_new(loop_base(loop), -1, 0, on_settle, jobs);
+	jobs->flush_event = event_new(loop_base(loop), -1, 0, on_flush, jobs);
+	r = jobs->settle_event && jobs->flush_event ? store_next_id(store, &jobs->next_id) : -ENOMEM;
+	if (r < 0) {
+		jobs_close(jobs);
+		return error_set(err, r, "internal", "the next job id could not be read: %s", strerror(-r));
+	}
+	jobs->ids_on_disk = jobs->next_id;
+	*ret_jobs = jobs;
+	return 0;
+}
+
+int jobs_start(struct jobs *jobs, struct crews *crews, struct error *err)
+{
+	struct job *job;
+	int r = recover_jobs(jobs, err);
+
+	if (r < 0)
+		return r;
+	jobs->crews = crews;
+	TAILQ_FOREACH(job, &jobs->list, link) {
+		struct error why = ERROR_INIT;
+
+		if (!job_state_ended(job->state) && schedule_start(job, &why) < 0)
+			log_error("jobs: job %" PRIu64 ": %s", job->id, why.text);
+		job_touch(job);
+	}
+	return 0;
+}
+
+void jobs_stop(struct jobs *jobs, void (*on_stopped)(void *arg), void *arg)
+{
+	struct job *job;
+
+	jobs->stopping = true;
+	TAILQ_FOREACH(job, &jobs->list, link)
+		if (job->durable && !job->finishing)
+			(void)results_flush(job, true);
+	jobs->on_stopped = on_stopped;
+	jobs->stopped_arg = arg;
+	stop_if_settled(jobs);
+}
+
+void jobs_close(struct jobs *jobs)
+{
+	struct job *job, *next;
+
+	if (!jobs)
+		return;
+	while ((job = TAILQ_FIRST(&jobs->touched))) {
+		TAILQ_REMOVE(&jobs->touched, job, touched_link);
+		job->touched = false;
+		job_unref(job);
+	}
+	for (job = TAILQ_FIRST(&jobs->list); job; job = next) {
+		next = TAILQ_NEXT(job, link);
+		schedule_abandon(job);
+		if (!job->durable && job->submission)
+			HASH_DELETE(hh_submission, jobs->submissions, job);
+		job_unpublish(job);
+	}
+	if (jobs->settle_event)
+		event_free(jobs->settle_event);
+	if (jobs->flush_event)
+		event_free(jobs->flush_event);
+	free(jobs);
+}
+
+/* ---- Looking ---- */
+
+int jobs_walk(struct jobs *jobs, int (*fn)(void *arg, struct job *job), void *arg)
+{
+	struct job *job, *next;
+
+	for (job = TAILQ_FIRST(&jobs->list); job; job = next) {
+		int r;
+
+		next = TAILQ_NEXT(job, link);
+		r = fn(arg, job);
+		if (r != 0)
+			return r;
+	}
+	return 0;
+}
+
+void jobs_view(struct jobs *jobs, struct jobs_view *ret_view)
+{
+	const char *why = NULL;
+	struct job *job;
+
+	*ret_view = (struct jobs_view){
+		.tasks_done = jobs->tasks_done,
+		.queued_bytes = jobs->queued_bytes,
+		.stopping = jobs->stopping,
+		.trouble = store_stalled(jobs->store, &why) ? why : "",
+	};
+	memcpy(ret_view->by_state, jobs->ended_by_state, sizeof(ret_view->by_state));
+	TAILQ_FOREACH(job, &jobs->list, link)
+		if (!job_state_ended(job->state))
+			ret_view->by_state[job->open && job->state == JOB_QUEUED ? JOB_OPEN : job->state]++;
+}

@@ -1,0 +1,410 @@
+/* How tasks end: what a crew reports, what a cancel or a death makes of the rest, and when that ends the job. */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config.h"
+#include "crew/wire.h"
+#include "crew/workload.h"
+#include "jobs/job.h"
+#include "store/store.h"
+
+/* Tasks given one end at once before the loop gets a turn. */
+#define END_SLICE 16384
+#define MESSAGE_BYTES 2048
+
+struct task_history *history_of(struct job *job, uint64_t task)
+{
+	struct task_history *history;
+
+	HASH_FIND(hh, job->history, &task, sizeof(task), history);
+	if (history)
+		return history;
+	history = calloc(1, sizeof(*history));
+	if (!history)
+		return NULL;
+	history->task = task;
+	history->ready_ns = clock_mono_ns();
+	HASH_ADD(hh, job->history, task, sizeof(history->task), history);
+	return history;
+}
+
+/* ---- One outcome ---- */
+
+void outcome_put(struct job *job, uint64_t task, struct task_record *record, const void *data, size_t len)
+{
+	struct task_history *history = NULL;
+	int r;
+
+	if (job->history)
+		HASH_FIND(hh, job->history, &task, sizeof(task), history);
+	if (history)
+		record->attempts = (uint16_t)(record->attempts + history->attempts);
+	r = results_put(job, task, record, data, len);
+	if (r == -EMSGSIZE || r == -ENOMEM) {
+		static const char text[] = "the daemon has no room for its result";
+
+		record->state = TASK_FAILED;
+		record->error = TASK_ERROR_TOO_LARGE;
+		r = results_put(job, task, record, text, sizeof(text) - 1);
+	}
+	if (r < 0) {
+		log_error("jobs: job %" PRIu64 ": outcome of task %" PRIu64 ": %s", job->id, task, strerror(-r));
+		return;
+	}
+	if (history) {
+		HASH_DEL(job->history, history);
+		free(history);
+	}
+	job->done += record->state == TASK_DONE;
+	job->failed += record->state == TASK_FAILED;
+	job->cancelled += record->state == TASK_CANCELLED;
+	job->cpu_s += (double)record->cpu_s;
+	job->runq_s += (double)record->runq_s;
+	job->wait_s += (double)(record->wall_s - record->cpu_s - record->runq_s);
+	if (!job->touched)
+		job_touch(job);
+}
+
+static const struct {
+	enum task_state state;
+	enum task_error error;
+} endings[] = {
+	[RING_DONE] = { TASK_DONE, TASK_ERROR_NONE },
+	[RING_FAILED] = { TASK_FAILED, TASK_ERROR_FAILED },
+	[RING_FAILED_INPUT] = { TASK_FAILED, TASK_ERROR_INVALID_INPUT },
+	[RING_FAILED_RETRY] = { TASK_FAILED, TASK_ERROR_FAILED },
+	[RING_CANCELLED] = { TASK_CANCELLED, TASK_ERROR_CANCELLED },
+	[RING_TIMEOUT] = { TASK_FAILED, TASK_ERROR_TIMEOUT },
+	[RING_TOO_LARGE] = { TASK_FAILED, TASK_ERROR_TOO_LARGE },
+};
+
+/* What a cancelled task is called depends on who cancelled: the user, or the job's time limit. */
+static void ending_of_job(const struct job *job, struct task_record *record, const char **ret_text)
+{
+	switch (job->ending) {
+	case JOB_ENDING_TIMEOUT:
+		record->state = TASK_FAILED;
+		record->error = TASK_ERROR_TIMEOUT;
+		*ret_text = "the job's time limit passed";
+		return;
+	case JOB_ENDING_FAILED:
+		record->state = TASK_FAILED;
+		record->error = TASK_ERROR_WORKER_INIT;
+		*ret_text = job->error_text ? job->error_text : "its workers could not be prepared";
+		return;
+	case JOB_ENDING_CANCELLED:
+	case JOB_ENDING_NO:
+		break;
+	}
+	record->state = TASK_CANCELLED;
+	record->error = TASK_ERROR_CANCELLED;
+	*ret_text = "cancelled";
+}
+
+void outcome_ended(void *ctx, const struct crew_ended *ended)
+{
+	struct jobs *jobs = ctx;
+	struct job *job = ((struct job_seat *)ended->user)->job;
+	struct task_history *history = NULL;
+	int64_t ready_ns = job->ready_ns;
+	const void *data = ended->data;
+	size_t len = ended->len;
+	const char *text = NULL;
+	struct task_record record = {
+		.begin_unix_us = ended->begin_ns / NS_PER_US + jobs->unix_offset_us,
+		.wall_s = ended->wall_s,
+		.cpu_s = ended->cpu_s,
+		.runq_s = ended->runq_s,
+		.worker_pid = ended->worker_pid,
+		.worker_thread = ended->worker_thread,
+		.attempts = 1,
+		.state = (uint8_t)endings[ended->status].state,
+		.error = (uint8_t)endings[ended->status].error,
+	};
+
+	if (job->history) {
+		HASH_FIND(hh, job->history, &ended->task, sizeof(ended->task), history);
+		if (history)
+			ready_ns = history->ready_ns;
+	}
+	if (ended->begin_ns > ready_ns)
+		record.queue_s = (float)(ended->begin_ns - ready_ns) / 1e9f;
+	if (ended->status == RING_CANCELLED)
+		ending_of_job(job, &record, &text);
+	else if (ended->status == RING_TIMEOUT)
+		text = "its time limit passed";
+	if (text) {
+		data = text;
+		len = strlen(text);
+	}
+	jobs->tasks_done++;
+	outcome_put(job, ended->task, &record, data, len);
+}
+
+/* ---- Tasks that come back ---- */
+
+/* Never begun, or to be run again: ready, unless the job is ending. */
+static void ready_again(struct job_seat *seat, uint64_t first, uint64_t count)
+{
+	struct job *job = seat->job;
+
+	if (ranges_add(&seat->ready, first, count) < 0) {
+		/* Without memory for a few bytes the task cannot be remembered as ready: it ends here, visibly. */
+		for (uint64_t task = first; task < first + count; task++)
+			outcome_interrupted(job, task);
+		return;
+	}
+	job_touch(job);
+}
+
+struct clear_op {
+	struct store_op op;
+	struct job *job;
+	struct store_range range;
+};
+
+static void on_cleared(struct store_op *op, int status)
+{
+	struct clear_op *clear = container_of(op, struct clear_op, op);
+
+	if (status < 0)
+		log_warning("jobs: job %" PRIu64 ": started marks stay, ignoring: %s", clear->job->id,
+			    strerror(-status));
+	jobs_op_done(clear->job->jobs);
+	job_unref(clear->job);
+	free(clear);
+}
+
+static void clear_marks(struct job *job, uint64_t first, uint64_t count)
+{
+	struct clear_op *clear = calloc(1, sizeof(*clear));
+
+	if (!clear)
+		return; /* the mark stays: after a kill now the task would end as interrupted, not run twice */
+	clear->job = job_ref(job);
+	clear->range = (struct store_range){ first, count };
+	clear->op = (struct store_op){
+		.type = STORE_STARTED_CLEAR,
+		.job = job->id,
+		.u.started = { &clear->range, 1 },
+		.on_done = on_cleared,
+	};
+	jobs_op_submitted(job->jobs);
+	store_submit(job->jobs->store, &clear->op);
+}
+
+void outcome_returned(void *ctx, void *user, uint64_t first, uint64_t count)
+{
+	struct job_seat *seat = user;
+	struct job *job = seat->job;
+
+	(void)ctx; /* the seat knows its job, the job its jobs */
+	if (job->durable && !job->workload->idempotent)
+		clear_marks(job, first, count);
+	ready_again(seat, first, count);
+}
+
+/* ---- Tasks lost with their process ---- */
+
+static void describe_death(const struct crew_loss *loss, const char *what, char *text, size_t bytes)
+{
+	char how[64];
+
+	if (loss->signal)
+		(void)snprintf(how, sizeof(how), "signal SIG%s", sigabbrev_np(loss->signal));
+	else
+		(void)snprintf(how, sizeof(how), "exit status %d", loss->exit_status);
+	(void)snprintf(text, bytes, "%s: its worker process %u.%u ended with %s%s%s", what, loss->worker_pid,
+		       loss->worker_thread, how, *loss->last_log ? "; it last wrote: " : "", loss->last_log);
+}
+
+static void fail_lost(struct job *job, const struct crew_loss *loss, enum task_error error, const char *what)
+{
+	char text[MESSAGE_BYTES];
+	struct task_record record = {
+		.begin_unix_us = loss->begin_ns ? loss->begin_ns / NS_PER_US + job->jobs->unix_offset_us : 0,
+		.worker_pid = loss->worker_pid,
+		.worker_thread = loss->worker_thread,
+		.attempts = 1,
+		.state = TASK_FAILED,
+		.error = (uint8_t)error,
+		.signal = (uint8_t)loss->signal,
+	};
+
+	describe_death(loss, what, text, sizeof(text));
+	outcome_put(job, loss->task, &record, text, strlen(text));
+}
+
+void outcome_interrupted(struct job *job, uint64_t task)
+{
+	static const char text[] = "it was begun, its end is not known, and it must not run twice";
+	struct task_record record = { .attempts = 1, .state = TASK_FAILED, .error = TASK_ERROR_INTERRUPTED };
+
+	outcome_put(job, task, &record, text, sizeof(text) - 1);
+}
+
+/* A task whose process was killed because it did not come back in time. */
+static void lost_overdue(struct job *job, const struct crew_loss *loss)
+{
+	struct task_record record = {
+		.begin_unix_us = loss->begin_ns ? loss->begin_ns / NS_PER_US + job->jobs->unix_offset_us : 0,
+		.worker_pid = loss->worker_pid,
+		.worker_thread = loss->worker_thread,
+		.attempts = 1,
+		.signal = SIGKILL,
+		.state = TASK_FAILED,
+		.error = TASK_ERROR_TIMEOUT,
+	};
+	const char *text = "its time limit passed";
+	char message[MESSAGE_BYTES];
+
+	if (loss->begin_ns > 0)
+		record.wall_s = (float)(clock_mono_ns() - loss->begin_ns) / 1e9f;
+	if (job->ending != JOB_ENDING_NO)
+		ending_of_job(job, &record, &text);
+	(void)snprintf(message, sizeof(message),
+		       "%s; it did not end within its grace time and was killed with its worker process %u", text,
+		       loss->worker_pid);
+	outcome_put(job, loss->task, &record, message, strlen(message));
+}
+
+/* Run again, alone where the crew would put others beside it, and where alone does not change the order of tasks. */
+static void run_again(struct job_seat *seat, uint64_t task, bool alone)
+{
+	struct job *job = seat->job;
+	const struct shape *shape = &job->choice.crew_shape;
+	struct task_history *history = history_of(job, task);
+
+	if (history) {
+		history->attempts++;
+		history->ready_ns = clock_mono_ns();
+	}
+	if (alone && !job->choice.in_order && shape->threads * shape->coroutines > 1)
+		ready_again(&job->solo, task, 1);
+	else
+		ready_again(seat, task, 1);
+}
+
+static void lost_guilty(struct job_seat *seat, const struct crew_loss *loss)
+{
+	struct job *job = seat->job;
+	struct task_history *history = history_of(job, loss->task);
+	char what[64];
+
+	if (history)
+		history->crashes++;
+	if (!job->workload->idempotent) {
+		fail_lost(job, loss, TASK_ERROR_CRASHED, "it crashed and must not run twice");
+	} else if (history && (job->max_crashes == 0 || history->crashes < job->max_crashes)) {
+		run_again(seat, loss->task, true);
+	} else {
+		(void)snprintf(what, sizeof(what), "quarantined after %u crashes", history ? history->crashes : 1u);
+		fail_lost(job, loss, TASK_ERROR_QUARANTINED, what);
+	}
+}
+
+void outcome_lost(void *ctx, const struct crew_loss *loss)
+{
+	struct job_seat *seat = loss->user;
+	struct job *job = seat->job;
+
+	(void)ctx; /* the seat knows its job, the job its jobs */
+	if (loss->verdict == CREW_OVERDUE) {
+		lost_overdue(job, loss);
+	} else if (job->ending != JOB_ENDING_NO) {
+		struct task_record record = { .attempts = 1 };
+		const char *text;
+
+		ending_of_job(job, &record, &text);
+		outcome_put(job, loss->task, &record, text, strlen(text));
+	} else if (loss->verdict == CREW_GUILTY && loss->on_crash) {
+		lost_guilty(seat, loss);
+	} else if (!job->workload->idempotent) {
+		fail_lost(job, loss, TASK_ERROR_INTERRUPTED, "it was interrupted and must not run twice");
+	} else {
+		run_again(seat, loss->task, loss->verdict == CREW_SUSPECT);
+	}
+}
+
+/* ---- Ending a job before its tasks are done ---- */
+
+static bool end_seat_ready(struct job *job, struct ranges *ready, uint64_t *left)
+{
+	uint64_t from, n;
+
+	while (*left > 0 && (n = ranges_first(ready, *left, &from)) > 0) {
+		for (uint64_t task = from; task < from + n; task++) {
+			struct task_record record = { .attempts = 0 };
+			const char *text;
+
+			ending_of_job(job, &record, &text);
+			outcome_put(job, task, &record, text, strlen(text));
+		}
+		ranges_drop_first(ready, n);
+		*left -= n;
+	}
+	return ready->count > 0;
+}
+
+void outcome_end_ready(struct job *job)
+{
+	uint64_t left = END_SLICE;
+	bool more = end_seat_ready(job, &job->main.ready, &left);
+
+	more = end_seat_ready(job, &job->main.marked, &left) || more;
+	more = end_seat_ready(job, &job->solo.ready, &left) || more;
+	if (more)
+		job_touch(job); /* jobs_settle() goes on */
+}
+
+void job_end_early(struct job *job, enum job_ending ending)
+{
+	uint32_t reason = ending == JOB_ENDING_TIMEOUT ? WIRE_CANCEL_TIMEOUT : WIRE_CANCEL_USER;
+
+	if (job->ending != JOB_ENDING_NO || job_state_ended(job->state) || job->finishing)
+		return;
+	job->ending = ending;
+	schedule_forget(job);
+	if (job->open && !job->adding)
+		job_close(job);
+	if (job->main.seat && ending != JOB_ENDING_FAILED)
+		crew_cancel(job->main.seat, reason);
+	if (job->solo.seat && ending != JOB_ENDING_FAILED)
+		crew_cancel(job->solo.seat, reason);
+	outcome_end_ready(job);
+	job_touch(job);
+}
+
+int job_cancel(struct job *job, struct error *err)
+{
+	if (job->from_store || job_state_ended(job->state) || job->finishing)
+		return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " has ended: it is %s", job->id,
+				 job_state_name(job->state));
+	job_end_early(job, JOB_ENDING_CANCELLED);
+	return 0;
+}
+
+void outcome_init_failed(void *ctx, struct crew *crew, void *user, const char *message)
+{
+	struct job_seat *seat = user;
+
+	(void)ctx; /* the seat knows its job */
+	(void)crew;
+	seat->init_failed = true;
+	log_error("jobs: job %" PRIu64 ": workers of '%s' cannot be prepared: %s", seat->job->id,
+		  seat->job->workload_name, message);
+	job_fail_self(seat->job, "worker-init", message);
+	job_end_early(seat->job, JOB_ENDING_FAILED);
+}
+
+void outcome_cancelled(void *ctx, void *user)
+{
+	(void)ctx; /* the seat knows its job */
+	job_touch(((struct job_seat *)user)->job);
+}

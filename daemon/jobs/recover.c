@@ -1,0 +1,279 @@
+/* After a restart: every unfinished job as the disk knows it. What has an outcome is done; what was started and must not
+ * run twice ends as interrupted; the rest runs. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config.h"
+#include "crew/workload.h"
+#include "jobs/job.h"
+#include "store/store.h"
+
+/* A job as its row describes it: live or ended. NULL: out of memory or not readable, with words. */
+static struct job *job_from_row(struct jobs *jobs, const struct store_recovered_job *row, struct error *err)
+{
+	struct job *job = job_new(jobs, row->job.id);
+	struct error why = ERROR_INIT;
+
+	if (!job || !(job->submission = strdup(row->job.submission)) ||
+	    !(job->workload_name = strdup(row->job.workload))) {
+		(void)error_set(err, -ENOMEM, "internal", "out of memory");
+		goto fail;
+	}
+	job->uid = row->job.uid;
+	job->created_unix_us = row->job.created_unix_us;
+	job->inputs.store = jobs->store;
+	if (workloads_find(jobs->workloads, row->job.workload, &job->workload, &why) < 0)
+		job->why_no_workload = strdup(why.text);
+	if (job_spec_parse(job, row->job.spec, err) < 0)
+		goto fail;
+	job->open = row->state.open;
+	job->total = row->state.total;
+	job->inputs.total = row->state.total;
+	job->started_unix_us = row->state.started_unix_us;
+	job->ended_unix_us = row->state.ended_unix_us;
+	job->wall_s = row->state.wall_s;
+	job->peak_rss_bytes = row->state.peak_rss_bytes;
+	if (row->state.error_code)
+		job_fail_self(job, row->state.error_code, row->state.error_text ? row->state.error_text : "");
+	return job;
+fail:
+	job_unref(job);
+	return NULL;
+}
+
+/* ---- Live jobs, at start-up ---- */
+
+struct recovery {
+	struct job *job;
+	struct ranges started;
+};
+
+static void sum_up(struct job *job, const struct task_record *record)
+{
+	job->done += record->state == TASK_DONE;
+	job->failed += record->state == TASK_FAILED;
+	job->cancelled += record->state == TASK_CANCELLED;
+	job->cpu_s += (double)record->cpu_s;
+	job->runq_s += (double)record->runq_s;
+	job->wait_s += (double)(record->wall_s - record->cpu_s - record->runq_s);
+}
+
+static int on_segment(void *arg, const struct segment *segment)
+{
+	struct job *job = ((struct recovery *)arg)->job;
+	int r = results_recovered_segment(job, segment->first, segment->count);
+
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < segment->count; i++)
+		sum_up(job, &segment->records[i]);
+	return ranges_remove(&job->main.ready, segment->first, segment->count);
+}
+
+static int on_task(void *arg, uint64_t task, const void *blob, size_t len)
+{
+	struct job *job = ((struct recovery *)arg)->job;
+	struct task_record record;
+	const uint8_t *data;
+	int r = task_record_decode(blob, len, &record, &data);
+
+	if (r == 0)
+		r = results_recovered_task(job, task, &record, data, record.length);
+	if (r < 0)
+		return r;
+	sum_up(job, &record);
+	return ranges_remove(&job->main.ready, task, 1);
+}
+
+static int on_started(void *arg, uint64_t first, uint64_t count)
+{
+	return ranges_add(&((struct recovery *)arg)->started, first, count);
+}
+
+static const struct store_recovery_ops recovery_ops = {
+	.on_segment = on_segment,
+	.on_task = on_task,
+	.on_started = on_started,
+};
+
+static int recover_tasks(struct job *job)
+{
+	struct recovery recovery = { .job = job, .started = RANGES_INIT };
+	uint64_t from, n;
+	int r = ranges_add(&job->main.ready, 0, job->total);
+
+	if (r == 0)
+		r = store_recover_tasks(job->jobs->store, job->id, &recovery_ops, &recovery);
+	while (r == 0 && (n = ranges_first(&recovery.started, UINT64_MAX, &from)) > 0) {
+		r = ranges_remove(&job->main.ready, from, n);
+		for (uint64_t task = from; r == 0 && task < from + n; task++)
+			outcome_interrupted(job, task);
+		ranges_drop_first(&recovery.started, n);
+	}
+	ranges_fini(&recovery.started);
+	return r;
+}
+
+static int on_job(void *arg, const struct store_recovered_job *row)
+{
+	struct jobs *jobs = arg;
+	struct error err = ERROR_INIT;
+	struct job *job = job_from_row(jobs, row, &err);
+	int r;
+
+	if (!job) {
+		/* Its rows stay as they are: nothing of it is lost, and an older or newer program may know it. */
+		log_error("jobs: job %" PRIu64 " stays on disk and does not run: %s", row->job.id, err.text);
+		return 0;
+	}
+	job_publish(job);
+	job->ready_ns = clock_mono_ns();
+	r = recover_tasks(job);
+	if (r < 0) {
+		log_error("jobs: job %" PRIu64 " stays on disk and does not run: its outcomes are not readable: %s",
+			  row->job.id, strerror(-r));
+		jobs->n_live--;
+		job_unpublish(job);
+	} else {
+		log_info("jobs: job %" PRIu64 " '%s' goes on: %" PRIu64 " of %" PRIu64 " tasks have ended", job->id,
+			 job->workload_name, job->done + job->failed + job->cancelled, job->total);
+		job_arm_open_timeout(job);
+		job_touch(job);
+	}
+	job_unref(job);
+	return r == -ENOMEM ? r : 0;
+}
+
+int recover_jobs(struct jobs *jobs, struct error *err)
+{
+	int r = store_recover_jobs(jobs->store, on_job, jobs);
+
+	return r < 0 ? error_set(err, r, "internal", "unfinished jobs could not be read: %s", strerror(-r)) : 0;
+}
+
+/* ---- Ended jobs, to be looked at ---- */
+
+static void fill_ended(struct job *job, const struct store_job_state *state)
+{
+	job->from_store = true;
+	job->open = false;
+	job->state = (enum job_state)state->state;
+	job->done = state->done;
+	job->failed = state->failed;
+	job->cancelled = state->cancelled;
+	job->cpu_s = state->cpu_s;
+	job->wait_s = state->wait_s;
+	job->runq_s = state->runq_s;
+}
+
+struct get {
+	struct store_read read;
+	struct jobs *jobs;
+	void (*on_opened)(void *arg, int status, struct job *job);
+	void *arg;
+};
+
+static void on_job_read(struct store_read *read, int status)
+{
+	struct get *get = container_of(read, struct get, read);
+	struct job *job = NULL;
+
+	if (status == 0 && read->n_jobs == 0)
+		status = -ENOENT;
+	if (status == 0) {
+		/* It may have been live a moment ago and ended between: the table knows best. */
+		HASH_FIND(hh, get->jobs->table, &read->job, sizeof(read->job), job);
+		if (job) {
+			job_ref(job);
+		} else {
+			job = job_from_row(get->jobs, &read->jobs[0], NULL);
+			if (job)
+				fill_ended(job, &read->jobs[0].state);
+			else
+				status = -EIO;
+		}
+	}
+	get->on_opened(get->arg, status, job);
+	store_read_fini(read);
+	jobs_op_done(get->jobs);
+	free(get);
+}
+
+void jobs_get(struct jobs *jobs, uint64_t id, void (*on_opened)(void *arg, int status, struct job *job), void *arg)
+{
+	struct job *job;
+	struct get *get;
+
+	HASH_FIND(hh, jobs->table, &id, sizeof(id), job);
+	if (job) {
+		on_opened(arg, 0, job_ref(job));
+		return;
+	}
+	get = id > 0 && id < jobs->next_id ? calloc(1, sizeof(*get)) : NULL;
+	if (!get) {
+		on_opened(arg, -ENOENT, NULL);
+		return;
+	}
+	get->jobs = jobs;
+	get->on_opened = on_opened;
+	get->arg = arg;
+	get->read = (struct store_read){ .type = STORE_READ_JOB, .job = id, .on_done = on_job_read };
+	jobs_op_submitted(jobs);
+	store_read(jobs->store, &get->read);
+}
+
+struct list {
+	struct store_read read;
+	struct jobs *jobs;
+	void (*fn)(void *arg, const struct job_view *view);
+	void *arg;
+};
+
+static void on_jobs_read(struct store_read *read, int status)
+{
+	struct list *list = container_of(read, struct list, read);
+
+	if (status < 0)
+		log_warning("jobs: ended jobs could not be read: %s", strerror(-status));
+	for (size_t i = 0; status == 0 && i < read->n_jobs; i++) {
+		struct job *job = job_from_row(list->jobs, &read->jobs[i], NULL);
+		struct job_view view;
+
+		if (!job)
+			continue;
+		fill_ended(job, &read->jobs[i].state);
+		job_view(job, &view);
+		list->fn(list->arg, &view);
+		job_unref(job);
+	}
+	list->fn(list->arg, NULL);
+	store_read_fini(read);
+	jobs_op_done(list->jobs);
+	free(list);
+}
+
+void jobs_list_ended(struct jobs *jobs, uint64_t below, uint32_t limit,
+		     void (*fn)(void *arg, const struct job_view *view), void *arg)
+{
+	struct list *list = calloc(1, sizeof(*list));
+
+	if (!list) {
+		fn(arg, NULL);
+		return;
+	}
+	list->jobs = jobs;
+	list->fn = fn;
+	list->arg = arg;
+	list->read = (struct store_read){
+		.type = STORE_READ_JOBS,
+		.below = below,
+		.limit = limit,
+		.on_done = on_jobs_read,
+	};
+	jobs_op_submitted(jobs);
+	store_read(jobs->store, &list->read);
+}

@@ -1,0 +1,212 @@
+/* What a job runs as: workload, model, parameters and limits, resolved once at acceptance and kept with the job. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "concd/plugin.h"
+#include "config.h"
+#include "crew/workload.h"
+#include "jobs/job.h"
+
+static const char *param_name_at(const void *names, size_t i)
+{
+	return ((const struct plugin_param *)names)[i].name;
+}
+
+static int unknown_param(const struct workload *workload, const char *name, struct error *err)
+{
+	const char *nearest =
+		text_nearest(name, workload->info->params, workload->info->n_params, param_name_at);
+
+	if (nearest)
+		return error_set(err, -EINVAL, "bad-parameter",
+				 "workload '%s' has no parameter '%s'; did you mean '%s'?", workload->name, name,
+				 nearest);
+	return error_set(err, -EINVAL, "bad-parameter",
+			 "workload '%s' has no parameter '%s'; `concctl params %s` lists them", workload->name, name,
+			 workload->name);
+}
+
+static const char *pair_find(const struct config_pair *pairs, size_t n, const char *name)
+{
+	for (size_t i = n; i > 0; i--) /* the last one given counts */
+		if (strcmp(pairs[i - 1].name, name) == 0)
+			return pairs[i - 1].value;
+	return NULL;
+}
+
+static int resolve_params(struct job *job, const struct job_spec *spec, struct error *err)
+{
+	const struct plugin_info *info = job->workload->info;
+	const struct workload_config *config = job->workload->config;
+
+	for (size_t i = 0; i < spec->n_params; i++) {
+		const struct plugin_param *param = plugin_info_find_param(info, spec->params[i].name);
+		int r = param ? plugin_param_check(param, spec->params[i].value, err) :
+				unknown_param(job->workload, spec->params[i].name, err);
+
+		if (r < 0)
+			return r;
+	}
+	if (info->n_params == 0)
+		return 0;
+	job->params = calloc(info->n_params, sizeof(*job->params));
+	job->param_flags = calloc(info->n_params, sizeof(*job->param_flags));
+	if (!job->params || !job->param_flags)
+		return error_set(err, -ENOMEM, "internal", "out of memory");
+	for (size_t i = 0; i < info->n_params; i++) {
+		const struct plugin_param *param = &info->params[i];
+		const char *value = pair_find(spec->params, spec->n_params, param->name);
+
+		if (!value)
+			value = pair_find(config->params, config->n_params, param->name);
+		job->params[i].name = strdup(param->name);
+		job->params[i].value = strdup(value ? value : param->value);
+		job->param_flags[i] = param->flags;
+		job->n_params = i + 1;
+		if (!job->params[i].name || !job->params[i].value)
+			return error_set(err, -ENOMEM, "internal", "out of memory");
+	}
+	return 0;
+}
+
+int job_resolve(struct job *job, const struct job_spec *spec, struct error *err)
+{
+	struct jobs *jobs = job->jobs;
+	const struct workload_config *config;
+	int r;
+
+	if (jobs->stopping)
+		return error_set(err, -ESHUTDOWN, "stopping", "the daemon is shutting down and takes no jobs");
+	r = workloads_find(jobs->workloads, spec->workload, &job->workload, err);
+	if (r < 0)
+		return r;
+	r = model_choose(job->workload, &spec->model, jobs->n_processors, jobs->config->max_workers, &job->choice,
+			 err);
+	if (r < 0)
+		return r;
+	r = resolve_params(job, spec, err);
+	if (r < 0)
+		return r;
+	config = job->workload->config;
+	job->durable = spec->durable;
+	job->open = spec->open;
+	job->uid = spec->uid;
+	job->timeout_ns = spec->timeout_ns;
+	job->task_timeout_ns = spec->task_timeout_ns >= 0 ? spec->task_timeout_ns : config->task_timeout_ns;
+	job->grace_ns = config->grace_ns;
+	job->max_crashes = config->max_crashes;
+	job->workload_name = strdup(job->workload->name);
+	job->model_reason = strdup(job->choice.reason);
+	if (spec->label && *spec->label)
+		job->label = strdup(spec->label);
+	if (!job->workload_name || !job->model_reason || (spec->label && *spec->label && !job->label))
+		return error_set(err, -ENOMEM, "internal", "out of memory");
+	return 0;
+}
+
+int jobs_check(struct jobs *jobs, const struct job_spec *spec, struct model_choice *ret_choice, struct error *err)
+{
+	struct job *job = job_new(jobs, 0);
+	int r = job ? job_resolve(job, spec, err) : error_set(err, -ENOMEM, "internal", "out of memory");
+
+	if (r == 0)
+		*ret_choice = job->choice;
+	job_unref(job);
+	return r;
+}
+
+char *job_spec_format(const struct job *job)
+{
+	char shape[SHAPE_TEXT_BYTES];
+	json_t *params = json_object(), *spec;
+	char *text;
+
+	for (size_t i = 0; i < job->n_params; i++)
+		(void)json_object_set_new(params, job->params[i].name, /* a failure shows below as NULL text */
+					  json_stringn(job->params[i].value, strlen(job->params[i].value)));
+	shape_format(&job->choice.crew_shape, shape);
+	spec = json_pack("{s:s, s:s, s:I, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:o}", "model",
+			 job->choice.model->name, "shape", shape, "workers", (json_int_t)job->choice.workers,
+			 "dedicated", job->choice.dedicated, "auto", job->choice.by_auto, "reason",
+			 job->model_reason, "timeout_ns", (json_int_t)job->timeout_ns, "task_timeout_ns",
+			 (json_int_t)job->task_timeout_ns, "grace_ns", (json_int_t)job->grace_ns, "max_crashes",
+			 (json_int_t)job->max_crashes, "params", params);
+	if (spec && job->label)
+		(void)json_object_set_new(spec, "label", json_string(job->label)); /* shows as a missing label */
+	text = spec ? json_dumps(spec, JSON_COMPACT) : NULL;
+	json_decref(spec);
+	return text;
+}
+
+static int parse_params(struct job *job, json_t *params)
+{
+	const char *name;
+	json_t *value;
+	size_t n = json_object_size(params);
+
+	if (n == 0)
+		return 0;
+	job->params = calloc(n, sizeof(*job->params));
+	job->param_flags = calloc(n, sizeof(*job->param_flags));
+	if (!job->params || !job->param_flags)
+		return -ENOMEM;
+	json_object_foreach(params, name, value) {
+		const struct plugin_param *param =
+			job->workload ? plugin_info_find_param(job->workload->info, name) : NULL;
+		struct config_pair *pair = &job->params[job->n_params];
+
+		/* Of a workload that is gone nobody knows which parameters are secret: none is shown. */
+		job->param_flags[job->n_params++] = param ? param->flags : CONCD_PARAM_SECRET;
+		pair->name = strdup(name);
+		pair->value = strdup(json_is_string(value) ? json_string_value(value) : "");
+		if (!pair->name || !pair->value)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int job_spec_parse(struct job *job, const char *text, struct error *err)
+{
+	json_t *spec = json_loads(text, 0, NULL), *params = NULL;
+	const char *model, *shape, *reason, *label = NULL;
+	json_int_t workers, timeout_ns, task_timeout_ns, grace_ns, max_crashes;
+	int dedicated, by_auto, r = -EBADMSG;
+
+	if (!spec || json_unpack(spec, "{s:s, s:s, s:I, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:o, s?s}", "model",
+				 &model, "shape", &shape, "workers", &workers, "dedicated", &dedicated, "auto",
+				 &by_auto, "reason", &reason, "timeout_ns", &timeout_ns, "task_timeout_ns",
+				 &task_timeout_ns, "grace_ns", &grace_ns, "max_crashes", &max_crashes, "params",
+				 &params, "label", &label) < 0)
+		goto out;
+	job->choice = (struct model_choice){
+		.model = model_find(model),
+		.by_auto = by_auto,
+		.workers = (uint32_t)workers,
+		.dedicated = dedicated,
+	};
+	if (!job->choice.model || shape_parse(shape, &job->choice.crew_shape, NULL) < 0)
+		goto out;
+	job->choice.in_order = job->choice.model->in_order;
+	job->timeout_ns = timeout_ns;
+	job->task_timeout_ns = task_timeout_ns;
+	job->grace_ns = grace_ns;
+	job->max_crashes = (uint32_t)max_crashes;
+	job->model_reason = strdup(reason);
+	if (label)
+		job->label = strdup(label);
+	job->choice.reason = job->model_reason ? job->model_reason : "";
+	r = job->model_reason && (!label || job->label) ? parse_params(job, params) : -ENOMEM;
+out:
+	json_decref(spec);
+	if (r == -EBADMSG)
+		(void)error_set(err, r, "internal", "the recorded specification of job %llu is not readable",
+				(unsigned long long)job->id);
+	return r;
+}

@@ -1,0 +1,492 @@
+/* Outcomes of a job, from the ring to the store and to those who watch. */
+#include "results.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config.h"
+#include "jobs/job.h"
+#include "store/store.h"
+
+/* Recorded segments that stay in memory for streams: with someone watching, without, and of a job not on disk. */
+#define RECENT_WATCHED_BYTES (2u << 20)
+#define RECENT_BYTES (256u << 10)
+#define EPHEMERAL_BYTES (16u << 20)
+
+/* Outcomes of an open segment go to the disk as rows of their own when so many or fewer wait (they come slowly), or when
+ * they have waited this long: a segment that fills fast is written once, whole. */
+#define FLUSH_FEW 256
+#define FLUSH_OLD_NS (50 * NS_PER_MS)
+
+static uint64_t segment_bytes(const struct segment *segment)
+{
+	return segment->count * sizeof(*segment->records) + segment->bytes.cap;
+}
+
+static struct result_slot *slot_find(struct results *results, uint64_t number)
+{
+	struct result_slot *slot = results->last;
+
+	if (slot && slot->number == number)
+		return slot;
+	HASH_FIND(hh, results->slots, &number, sizeof(number), slot);
+	if (slot)
+		results->last = slot;
+	return slot;
+}
+
+static void slot_free(struct results *results, struct result_slot *slot)
+{
+	if (results->last == slot)
+		results->last = NULL;
+	HASH_DEL(results->slots, slot);
+	segment_unref(slot->segment);
+	free(slot);
+}
+
+/* A slot for the segment; takes over the reference. NULL: out of memory, and the reference is dropped. */
+static struct result_slot *slot_add(struct results *results, uint64_t number, struct segment *segment)
+{
+	struct result_slot *slot = segment ? calloc(1, sizeof(*slot)) : NULL;
+
+	if (!slot) {
+		segment_unref(segment);
+		return NULL;
+	}
+	slot->number = number;
+	slot->segment = segment;
+	HASH_ADD(hh, results->slots, number, sizeof(slot->number), slot);
+	results->last = slot;
+	return slot;
+}
+
+static struct result_slot *slot_open(struct job *job, uint64_t number)
+{
+	struct result_slot *slot = slot_find(&job->results, number);
+	uint64_t first = number * SEGMENT_TASKS;
+	uint32_t count = SEGMENT_TASKS;
+
+	if (slot)
+		return slot;
+	if (!job->open && job->total - first < SEGMENT_TASKS)
+		count = (uint32_t)(job->total - first);
+	return slot_add(&job->results, number, segment_new(first, count));
+}
+
+void results_fini(struct job *job)
+{
+	struct result_slot *slot, *next;
+
+	HASH_ITER(hh, job->results.slots, slot, next) {
+		slot_free(&job->results, slot);
+	}
+	ranges_fini(&job->results.whole);
+}
+
+/* ---- Keeping what was recorded ---- */
+
+static bool slot_idle(const struct result_slot *slot)
+{
+	return slot->segment && !slot->writing && slot->flushing == 0 && segment_full(slot->segment) &&
+	       slot->segment->n_recorded == slot->segment->count;
+}
+
+static int slot_spill(struct job *job, struct result_slot *slot)
+{
+	struct buffer blob = BUFFER_INIT;
+	int r = segment_encode(slot->segment, &blob);
+
+	if (r == 0)
+		r = spill_write(&job->inputs.spill, job->jobs->config->state_dir, blob.data, blob.len,
+				&slot->spilled_at);
+	if (r == 0) {
+		slot->spilled_bytes = (uint32_t)blob.len;
+		segment_unref(take_ptr(slot->segment));
+	}
+	buffer_fini(&blob);
+	return r;
+}
+
+/* Put recorded segments out of memory, oldest first, down to what may stay. */
+static void results_trim(struct job *job)
+{
+	struct results *results = &job->results;
+	uint64_t limit = !job->durable ? EPHEMERAL_BYTES : job->watches ? RECENT_WATCHED_BYTES : RECENT_BYTES;
+	struct result_slot *slot, *next;
+	uint64_t kept = 0;
+
+	HASH_ITER(hh, results->slots, slot, next) {
+		if (slot_idle(slot))
+			kept += segment_bytes(slot->segment);
+	}
+	HASH_ITER(hh, results->slots, slot, next) { /* in order of creation: about the order of tasks */
+		if (kept <= limit)
+			return;
+		if (!slot_idle(slot))
+			continue;
+		kept -= segment_bytes(slot->segment);
+		if (job->durable) {
+			slot_free(results, slot);
+		} else if (slot_spill(job, slot) < 0) {
+			log_warning("jobs: results of job %llu stay in memory: the state directory takes no more",
+				    (unsigned long long)job->id);
+			return;
+		}
+	}
+}
+
+static void segment_mark_recorded(struct segment *segment)
+{
+	for (uint32_t i = 0; i < segment->count; i++)
+		segment->records[i].recorded = true;
+	segment->n_recorded = segment->count;
+}
+
+/* ---- Writing ---- */
+
+struct segment_op {
+	struct store_op op;
+	struct job *job; /* a reference */
+	uint64_t number;
+};
+
+static void on_segment_written(struct store_op *op, int status)
+{
+	struct segment_op *write = container_of(op, struct segment_op, op);
+	struct job *job = write->job;
+	struct result_slot *slot = slot_find(&job->results, write->number);
+
+	if (status < 0 && status != -EEXIST)
+		log_error("store: segment %llu of job %llu: %s", (unsigned long long)write->number,
+			  (unsigned long long)job->id, strerror(-status));
+	assert(slot && slot->writing); /* a slot being written is never dropped */
+	slot->writing = false;
+	job->results.recorded += slot->segment->count - slot->segment->n_recorded;
+	segment_mark_recorded(slot->segment);
+	if (ranges_add(&job->results.whole, write->number, 1) == 0) /* else it stays in memory: it could not be found again */
+		results_trim(job);
+	jobs_op_done(job->jobs);
+	job_notify_progress(job);
+	job_touch(job);
+	job_unref(job);
+	free(write);
+}
+
+static int write_segment(struct job *job, struct result_slot *slot)
+{
+	struct segment_op *write = calloc(1, sizeof(*write));
+
+	if (!write)
+		return -ENOMEM;
+	write->job = job_ref(job);
+	write->number = slot->number;
+	write->op = (struct store_op){
+		.type = STORE_SEGMENT,
+		.job = job->id,
+		.u.segment = slot->segment,
+		.on_done = on_segment_written,
+	};
+	slot->writing = true;
+	slot->dirty_ns = 0;
+	jobs_op_submitted(job->jobs);
+	store_submit(job->jobs->store, &write->op);
+	return 0;
+}
+
+/* The segment has every outcome it will get. */
+static void segment_filled(struct job *job, struct result_slot *slot)
+{
+	slot->dirty_ns = 0;
+	if (!job->durable) {
+		segment_mark_recorded(slot->segment);
+		results_trim(job);
+		return;
+	}
+	if (write_segment(job, slot) < 0)
+		slot->dirty_ns = clock_mono_ns(); /* no memory now: results_flush() tries again */
+}
+
+int results_put(struct job *job, uint64_t task, const struct task_record *record, const void *data, size_t len)
+{
+	uint64_t number = task / SEGMENT_TASKS;
+	struct result_slot *slot = slot_find(&job->results, number);
+	uint32_t index = (uint32_t)(task % SEGMENT_TASKS);
+	int r;
+
+	if (!slot)
+		slot = slot_open(job, number);
+	if (!slot)
+		return -ENOMEM;
+	if (!slot->segment || index >= slot->segment->count)
+		return -EALREADY;
+	r = segment_put(slot->segment, index, record, data, len);
+	if (r < 0)
+		return r;
+	if (!job->durable) {
+		slot->segment->records[index].recorded = true;
+		slot->segment->n_recorded++;
+		job->results.recorded++;
+	} else if (slot->dirty_ns == 0) {
+		slot->dirty_ns = clock_mono_ns();
+		jobs_flush_later(job->jobs);
+	}
+	if (segment_full(slot->segment))
+		segment_filled(job, slot);
+	return 0;
+}
+
+int results_recovered_segment(struct job *job, uint64_t first, uint32_t count)
+{
+	if (first % SEGMENT_TASKS != 0 || ranges_contain(&job->results.whole, first / SEGMENT_TASKS))
+		return -EBADMSG;
+	if (ranges_add(&job->results.whole, first / SEGMENT_TASKS, 1) < 0)
+		return -ENOMEM;
+	job->results.recorded += count;
+	return 0;
+}
+
+int results_recovered_task(struct job *job, uint64_t task, const struct task_record *record, const void *data,
+			   size_t len)
+{
+	struct result_slot *slot = slot_open(job, task / SEGMENT_TASKS);
+	uint32_t index = (uint32_t)(task % SEGMENT_TASKS);
+	int r;
+
+	if (!slot || index >= slot->segment->count)
+		return slot ? -EBADMSG : -ENOMEM;
+	r = segment_put(slot->segment, index, record, data, len);
+	if (r < 0)
+		return r;
+	slot->segment->records[index].recorded = true;
+	slot->segment->n_recorded++;
+	job->results.recorded++;
+	if (segment_full(slot->segment))
+		segment_filled(job, slot);
+	return 0;
+}
+
+void results_close(struct job *job)
+{
+	struct result_slot *slot;
+	uint64_t number = job->total / SEGMENT_TASKS;
+	uint32_t count = (uint32_t)(job->total % SEGMENT_TASKS);
+
+	if (count == 0)
+		return;
+	slot = slot_find(&job->results, number);
+	if (!slot || slot->writing || !slot->segment || slot->segment->count == count)
+		return;
+	slot->segment->count = count;
+	if (segment_full(slot->segment))
+		segment_filled(job, slot);
+}
+
+/* ---- Outcomes of open segments as rows of their own ---- */
+
+struct tasks_op {
+	struct store_op op;
+	struct job *job; /* a reference */
+	uint64_t number;
+	struct buffer blobs;
+	struct store_task tasks[];
+};
+
+static void on_tasks_written(struct store_op *op, int status)
+{
+	struct tasks_op *write = container_of(op, struct tasks_op, op);
+	struct job *job = write->job;
+	struct result_slot *slot = slot_find(&job->results, write->number);
+
+	if (status < 0 && status != -EEXIST)
+		log_error("store: outcomes of job %llu: %s", (unsigned long long)job->id, strerror(-status));
+	assert(slot && slot->flushing >= op->u.tasks.n);
+	slot->flushing -= (uint32_t)op->u.tasks.n;
+	for (size_t i = 0; i < op->u.tasks.n; i++) {
+		struct task_record *record = &slot->segment->records[op->u.tasks.tasks[i].task % SEGMENT_TASKS];
+
+		if (record->recorded) /* its whole segment was faster */
+			continue;
+		record->recorded = true;
+		slot->segment->n_recorded++;
+		job->results.recorded++;
+	}
+	jobs_op_done(job->jobs);
+	job_notify_progress(job);
+	job_touch(job);
+	job_unref(job);
+	buffer_fini(&write->blobs);
+	free(write);
+}
+
+/* Encode every outcome that is not recorded; blobs are cut up once the buffer no longer moves. */
+static int encode_waiting(struct result_slot *slot, struct tasks_op *write)
+{
+	struct segment *segment = slot->segment;
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < segment->count; i++) {
+		struct task_record *record = &segment->records[i];
+		size_t before = write->blobs.len;
+
+		if (record->state == TASK_QUEUED || record->recorded)
+			continue;
+		if (task_record_encode(record, segment->bytes.data + record->offset, &write->blobs) < 0)
+			return -ENOMEM;
+		write->tasks[n].task = segment->first + i;
+		write->tasks[n].blob_bytes = write->blobs.len - before;
+		n++;
+	}
+	write->op.u.tasks.n = n;
+	for (size_t i = 0, at = 0; i < n; at += write->tasks[i].blob_bytes, i++)
+		write->tasks[i].blob = write->blobs.data + at;
+	return 0;
+}
+
+/* One operation per segment at a time: while one is out, what comes in waits for the next flush. */
+static void flush_slot(struct job *job, struct result_slot *slot)
+{
+	struct segment *segment = slot->segment;
+	struct tasks_op *write = calloc(1, sizeof(*write) + (segment->ended - segment->n_recorded) *
+								    sizeof(write->tasks[0]));
+
+	if (!write)
+		return; /* tried again at the next flush */
+	if (encode_waiting(slot, write) < 0) {
+		buffer_fini(&write->blobs);
+		free(write);
+		return;
+	}
+	write->job = job_ref(job);
+	write->number = slot->number;
+	write->op.type = STORE_TASKS;
+	write->op.job = job->id;
+	write->op.u.tasks.tasks = write->tasks;
+	write->op.on_done = on_tasks_written;
+	slot->flushing = (uint32_t)write->op.u.tasks.n;
+	slot->dirty_ns = 0;
+	jobs_op_submitted(job->jobs);
+	store_submit(job->jobs->store, &write->op);
+}
+
+bool results_flush(struct job *job, bool all)
+{
+	struct result_slot *slot, *next;
+	int64_t now = clock_mono_ns();
+	bool remain = false;
+
+	HASH_ITER(hh, job->results.slots, slot, next) {
+		if (slot->dirty_ns == 0 || slot->writing)
+			continue;
+		if (segment_full(slot->segment)) {
+			(void)write_segment(job, slot); /* was out of memory before; dirty_ns says whether again */
+		} else if (slot->flushing == 0 &&
+			   (all || slot->segment->ended - slot->segment->n_recorded <= FLUSH_FEW ||
+			    now - slot->dirty_ns >= FLUSH_OLD_NS)) {
+			flush_slot(job, slot);
+		}
+		remain = remain || slot->dirty_ns != 0;
+	}
+	return remain;
+}
+
+bool results_settled(const struct job *job)
+{
+	const struct result_slot *slot;
+
+	for (slot = job->results.slots; slot; slot = slot->hh.next)
+		if (slot->writing || slot->flushing > 0 || slot->dirty_ns != 0)
+			return false;
+	return true;
+}
+
+/* ---- Reading ---- */
+
+struct results_load {
+	struct store_read read;
+	struct job *job; /* a reference */
+};
+
+static void on_segment_read(struct store_read *read, int status)
+{
+	struct results_load *load = container_of(read, struct results_load, read);
+	struct job *job = load->job;
+	uint64_t number = read->task / SEGMENT_TASKS;
+
+	job->results.loading = NULL;
+	if (status == 0 && !slot_find(&job->results, number) &&
+	    !slot_add(&job->results, number, take_ptr(read->segment)))
+		status = -ENOMEM;
+	job->results.load_error = status;
+	store_read_fini(read);
+	free(load);
+	job_notify_progress(job);
+	results_trim(job);
+	job_unref(job);
+}
+
+static int load_segment(struct job *job, uint64_t task)
+{
+	struct results_load *load;
+
+	if (job->results.loading)
+		return -EAGAIN;
+	load = calloc(1, sizeof(*load));
+	if (!load)
+		return -ENOMEM;
+	load->job = job_ref(job);
+	load->read = (struct store_read){
+		.type = STORE_READ_SEGMENT,
+		.job = job->id,
+		.task = task,
+		.on_done = on_segment_read,
+	};
+	job->results.loading = load;
+	store_read(job->jobs->store, &load->read);
+	return -EAGAIN;
+}
+
+static int unspill_segment(struct job *job, struct result_slot *slot)
+{
+	_cleanup_free_ uint8_t *blob = malloc(slot->spilled_bytes);
+	int r;
+
+	if (!blob)
+		return -ENOMEM;
+	r = spill_read(&job->inputs.spill, slot->spilled_at, blob, slot->spilled_bytes);
+	if (r < 0)
+		return r;
+	return segment_decode(slot->number * SEGMENT_TASKS, blob, slot->spilled_bytes, &slot->segment);
+}
+
+int results_get(struct job *job, uint64_t task, struct segment **ret_segment)
+{
+	struct results *results = &job->results;
+	struct result_slot *slot;
+	int r;
+
+	if (task >= job->total)
+		return -ENOENT;
+	if (results->load_error < 0) {
+		r = results->load_error;
+		results->load_error = 0; /* told once; the next call tries again */
+		return r;
+	}
+	slot = slot_find(results, task / SEGMENT_TASKS);
+	if (!slot) {
+		/* Neither open nor recent: written and dropped, or not begun. */
+		if (!job->from_store && !ranges_contain(&results->whole, task / SEGMENT_TASKS))
+			return -ENOENT;
+		return load_segment(job, task);
+	}
+	if (!slot->segment) {
+		r = unspill_segment(job, slot);
+		if (r < 0)
+			return r;
+	}
+	*ret_segment = segment_ref(slot->segment);
+	return 0;
+}

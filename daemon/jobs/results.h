@@ -1,0 +1,59 @@
+/* The outcomes of one job: gathered in segments, recorded, and kept at hand for those who watch.
+ *
+ *	put ──> open segment ──(full)──────────────> STORE_SEGMENT ──> recorded ──> recent ──> dropped (the store has it)
+ *	             └──(a few, and some time has passed)─> STORE_TASKS
+ *
+ * A job that is not durable has its outcomes recorded at once; full segments stay in memory up to a limit and go to
+ * the job's spill file beyond it.
+ */
+#ifndef CONCD_JOBS_RESULTS_H
+#define CONCD_JOBS_RESULTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uthash.h>
+
+#include "jobs/ranges.h"
+#include "store/segment.h"
+
+struct job;
+struct results_load;
+
+struct result_slot {
+	uint64_t number; /* of the segment: first / SEGMENT_TASKS */
+	struct segment *segment; /* a reference; NULL: spilled */
+	uint64_t spilled_at;
+	uint32_t spilled_bytes;
+	uint32_t flushing; /* outcomes on their way to the disk as single rows */
+	bool writing; /* on its way to the disk whole */
+	int64_t dirty_ns; /* since when it has outcomes that are on no way to the disk; 0: none */
+	UT_hash_handle hh;
+};
+
+struct results {
+	struct result_slot *slots; /* by number: open, being written, and recent ones */
+	struct result_slot *last; /* the one used last */
+	uint64_t recorded; /* outcomes recorded */
+	struct ranges whole; /* numbers of segments that are on disk whole */
+	struct results_load *loading;
+	int load_error;
+};
+
+void results_fini(struct job *job);
+/* Record an outcome. 0; -EALREADY: the task has one; -ENOMEM, -EMSGSIZE. */
+int results_put(struct job *job, uint64_t task, const struct task_record *record, const void *data, size_t len);
+/* What is on disk already, at recovery: a whole segment; a single task. 0 or -errno. */
+int results_recovered_segment(struct job *job, uint64_t first, uint32_t count);
+int results_recovered_task(struct job *job, uint64_t task, const struct task_record *record, const void *data,
+			   size_t len);
+/* The number of tasks is now final: the last segment may thereby be full. */
+void results_close(struct job *job);
+/* Send outcomes of open segments on their way that are old enough (all: whatever their age). true: some remain. */
+bool results_flush(struct job *job, bool all);
+/* Nothing is waiting for, or on its way to, the disk. */
+bool results_settled(const struct job *job);
+int results_get(struct job *job, uint64_t task, struct segment **ret_segment); /* as job_segment() */
+
+#endif

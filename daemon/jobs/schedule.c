@@ -1,0 +1,390 @@
+/* Which task runs next: crews pull, and the jobs that wait for a crew take turns in its lane.
+ *
+ * A job has a seat in the crew of its shape, and a second one in a crew of single-task processes for tasks that must
+ * run alone after a death that nobody could be blamed for. Both are lanes; the second has one job.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config.h"
+#include "crew/workload.h"
+#include "jobs/job.h"
+#include "store/store.h"
+
+#define SOLO_CREW (UINT64_C(1) << 63) /* in crew_request.dedicated: the crew of a job's lone tasks */
+
+static struct lane *lane_find(struct jobs *jobs, const struct crew *crew)
+{
+	struct lane *lane;
+
+	HASH_FIND_PTR(jobs->lanes, &crew, lane);
+	return lane;
+}
+
+static struct lane *lane_get(struct jobs *jobs, struct crew *crew, bool in_order)
+{
+	struct lane *lane = lane_find(jobs, crew);
+
+	if (lane)
+		return lane;
+	lane = calloc(1, sizeof(*lane));
+	if (!lane)
+		return NULL;
+	lane->crew = crew;
+	lane->in_order = in_order;
+	TAILQ_INIT(&lane->jobs);
+	HASH_ADD_PTR(jobs->lanes, crew, lane);
+	return lane;
+}
+
+/* A lane goes with its last seat: the crew may end then, and another one get its address. */
+static void lane_drop(struct jobs *jobs, struct lane *lane)
+{
+	if (!lane || lane->n_seats > 0)
+		return;
+	HASH_DEL(jobs->lanes, lane);
+	free(lane);
+}
+
+static bool has_work(const struct job_seat *seat)
+{
+	return seat->ready.count > 0 || seat->marked.count > 0;
+}
+
+/* ---- Taking seats ---- */
+
+static int seat_take(struct job_seat *seat, const struct crew_request *request, uint32_t workers, bool idempotent,
+		     struct error *err)
+{
+	struct job *job = seat->job;
+	struct jobs *jobs = job->jobs;
+	struct crew_job crew_job = {
+		.id = job->id,
+		.workers = workers,
+		.task_timeout_ns = job->task_timeout_ns,
+		.grace_ns = job->grace_ns,
+		.idempotent = idempotent,
+		.params = job->params,
+		.n_params = job->n_params,
+	};
+	struct crew *crew;
+	struct lane *lane;
+	int r = crews_get(jobs->crews, request, &crew, err);
+
+	if (r < 0)
+		return r;
+	lane = lane_get(jobs, crew, request->in_order);
+	if (!lane)
+		return error_set(err, -ENOMEM, "internal", "out of memory");
+	r = crew_join(crew, &crew_job, seat, &seat->seat);
+	if (r < 0) {
+		lane_drop(jobs, lane);
+		return error_set(err, r, "internal", "no seat in the crew: %s", strerror(-r));
+	}
+	lane->n_seats++;
+	if (seat == &job->solo)
+		lane->solo = seat;
+	return 0;
+}
+
+int schedule_start(struct job *job, struct error *err)
+{
+	struct crew_request request = {
+		.workload = job->workload,
+		.shape = job->choice.crew_shape,
+		.in_order = job->choice.in_order,
+		.dedicated = job->choice.dedicated ? job->id : 0,
+	};
+
+	if (!job->jobs->crews || !job->workload || job->main.seat)
+		return 0;
+	return seat_take(&job->main, &request, job->choice.workers, job->workload->idempotent, err);
+}
+
+/* The crew in which each process runs one task: as many as the job may have workers, within the processors. */
+static int solo_start(struct job *job, struct error *err)
+{
+	uint32_t n = job->choice.workers < job->jobs->n_processors ? job->choice.workers : job->jobs->n_processors;
+	struct crew_request request = {
+		.workload = job->workload,
+		.shape = { .processes = n, .threads = 1, .coroutines = 1 },
+		.dedicated = job->id | SOLO_CREW,
+	};
+
+	return seat_take(&job->solo, &request, n, false, err);
+}
+
+/* ---- Lanes ---- */
+
+static void lane_insert(struct lane *lane, struct job *job)
+{
+	struct job *after = NULL;
+
+	if (lane->in_order) /* by id, that is by acceptance */
+		TAILQ_FOREACH_REVERSE(after, &lane->jobs, job_list, turn) {
+			if (after->id < job->id)
+				break;
+		}
+	else
+		after = TAILQ_LAST(&lane->jobs, job_list);
+	if (after)
+		TAILQ_INSERT_AFTER(&lane->jobs, after, job, turn);
+	else
+		TAILQ_INSERT_HEAD(&lane->jobs, job, turn);
+	job->in_lane = true;
+}
+
+static void seat_ready(struct job_seat *seat)
+{
+	struct job *job = seat->job;
+	struct lane *lane = lane_find(job->jobs, crew_of(seat->seat));
+
+	if (seat == &job->main && !job->in_lane)
+		lane_insert(lane, job);
+	crew_kick(lane->crew);
+}
+
+void schedule_ready(struct job *job)
+{
+	struct error err = ERROR_INIT;
+
+	if (job->ending != JOB_ENDING_NO || job_state_ended(job->state))
+		return;
+	if (job->main.seat && has_work(&job->main))
+		seat_ready(&job->main);
+	if (has_work(&job->solo) && job->jobs->crews) {
+		if (!job->solo.seat && solo_start(job, &err) < 0) {
+			log_warning("jobs: job %llu: tasks that should run alone run with the others: %s",
+				    (unsigned long long)job->id, err.text);
+			while (job->solo.ready.count > 0) {
+				uint64_t from, n = ranges_first(&job->solo.ready, UINT64_MAX, &from);
+
+				ranges_drop_first(&job->solo.ready, n);
+				if (ranges_add(&job->main.ready, from, n) < 0)
+					job_fail_self(job, "interrupted", "out of memory");
+			}
+			if (job->main.seat)
+				seat_ready(&job->main);
+			return;
+		}
+		seat_ready(&job->solo);
+	}
+}
+
+void schedule_forget(struct job *job)
+{
+	struct lane *lane;
+
+	if (!job->in_lane)
+		return;
+	lane = lane_find(job->jobs, crew_of(job->main.seat));
+	TAILQ_REMOVE(&lane->jobs, job, turn);
+	job->in_lane = false;
+}
+
+static void seat_leave(struct job_seat *seat)
+{
+	struct jobs *jobs = seat->job->jobs;
+	struct lane *lane = lane_find(jobs, crew_of(seat->seat));
+
+	crew_leave(seat->seat);
+	seat->seat = NULL;
+	lane->n_seats--;
+	lane_drop(jobs, lane);
+}
+
+void schedule_abandon(struct job *job)
+{
+	schedule_forget(job);
+	if (job->solo.seat)
+		seat_leave(&job->solo);
+	if (job->main.seat)
+		seat_leave(&job->main);
+}
+
+void schedule_leave(struct job *job)
+{
+	bool ended = job_state_ended(job->state) || job->finishing;
+
+	if (job->solo.seat && !has_work(&job->solo) && crew_seat_out(job->solo.seat) == 0 && job->marking == 0)
+		seat_leave(&job->solo);
+	if (job->main.seat && ended && crew_seat_out(job->main.seat) == 0 && job->marking == 0) {
+		schedule_forget(job);
+		seat_leave(&job->main);
+	}
+}
+
+/* ---- Started marks ---- */
+
+struct mark_op {
+	struct store_op op;
+	struct job_seat *seat; /* holds a reference to its job */
+	struct store_range range;
+};
+
+static void on_marked(struct store_op *op, int status)
+{
+	struct mark_op *mark = container_of(op, struct mark_op, op);
+	struct job_seat *seat = mark->seat;
+	struct job *job = seat->job;
+
+	job->marking -= mark->range.count;
+	if (status < 0 || ranges_add(&seat->marked, mark->range.first, mark->range.count) < 0)
+		log_error("jobs: job %llu: started marks: %s", (unsigned long long)job->id,
+			  strerror(status < 0 ? -status : ENOMEM));
+	jobs_op_done(job->jobs);
+	if (job->ending != JOB_ENDING_NO)
+		outcome_end_ready(job);
+	schedule_ready(job);
+	job_touch(job);
+	job_unref(job);
+	free(mark);
+}
+
+/* Of a job that must not run twice: have marks written for as many tasks as there are workers for. */
+static void mark_more(struct job_seat *seat)
+{
+	struct job *job = seat->job;
+	uint64_t ahead = job->marking + seat->marked.count + crew_seat_out(seat->seat), from, n;
+	struct mark_op *mark;
+
+	if (ahead >= job->choice.workers)
+		return;
+	n = ranges_first(&seat->ready, job->choice.workers - ahead, &from);
+	mark = n > 0 ? calloc(1, sizeof(*mark)) : NULL;
+	if (!mark)
+		return;
+	ranges_drop_first(&seat->ready, n);
+	job->marking += n;
+	job_ref(job);
+	mark->seat = seat;
+	mark->range = (struct store_range){ from, n };
+	mark->op = (struct store_op){
+		.type = STORE_STARTED_SET,
+		.job = job->id,
+		.u.started = { &mark->range, 1 },
+		.on_done = on_marked,
+	};
+	jobs_op_submitted(job->jobs);
+	store_submit(job->jobs->store, &mark->op);
+}
+
+static bool needs_marks(const struct job *job)
+{
+	return job->durable && !job->workload->idempotent;
+}
+
+/* ---- Handing out ---- */
+
+/* A batch of this seat's tasks. 0, or -EAGAIN. */
+static int seat_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batch *ret_batch)
+{
+	struct job *job = seat->job;
+	struct ranges *source = needs_marks(job) ? &seat->marked : &seat->ready;
+	uint32_t room = crew_seat_room(seat->seat), count;
+	uint64_t from, n;
+	int r;
+
+	if (needs_marks(job))
+		mark_more(seat);
+	if (room > max_tasks)
+		room = max_tasks;
+	n = ranges_first(source, room, &from);
+	if (n == 0)
+		return -EAGAIN;
+	r = inputs_peek(&job->inputs, from, (uint32_t)n, RING_CHUNK_INPUT_BYTES, &ret_batch->packed,
+			&ret_batch->packed_bytes, &count);
+	if (r < 0) {
+		if (r != -EAGAIN)
+			log_error("jobs: job %llu: inputs from task %llu on: %s", (unsigned long long)job->id,
+				  (unsigned long long)from, strerror(-r));
+		return -EAGAIN;
+	}
+	ret_batch->seat = seat->seat;
+	ret_batch->first = from;
+	ret_batch->count = count;
+	ranges_drop_first(source, count);
+	if (job->started_ns == 0) {
+		job->started_ns = clock_mono_ns();
+		job->started_unix_us = clock_unix_us();
+		job_touch(job); /* becomes `running` when the burst is over: no watcher is called from here */
+	}
+	return 0;
+}
+
+int schedule_next(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_batch *ret_batch)
+{
+	struct jobs *jobs = ctx;
+	struct lane *lane = lane_find(jobs, crew);
+	struct job *job, *next;
+
+	if (!lane || jobs->stopping)
+		return -EAGAIN;
+	if (store_queued(jobs->store) > STORE_BACKLOG) {
+		jobs->held = true;
+		return -EAGAIN;
+	}
+	if (lane->solo)
+		return seat_next(lane->solo, max_tasks, ret_batch);
+	for (job = TAILQ_FIRST(&lane->jobs); job; job = next) {
+		struct job_seat *seat = &job->main;
+
+		next = TAILQ_NEXT(job, turn);
+		if (!has_work(seat)) {
+			/* In order, the next job begins when this one has nothing out either. */
+			if (lane->in_order && (crew_seat_out(seat->seat) > 0 || job->marking > 0))
+				return -EAGAIN;
+			schedule_forget(job);
+			continue;
+		}
+		if (seat_next(seat, max_tasks, ret_batch) == 0) {
+			if (!lane->in_order && next) { /* its turn is over */
+				TAILQ_REMOVE(&lane->jobs, job, turn);
+				TAILQ_INSERT_TAIL(&lane->jobs, job, turn);
+			}
+			return 0;
+		}
+		if (lane->in_order)
+			return -EAGAIN;
+	}
+	return -EAGAIN;
+}
+
+const char *schedule_waiting(const struct job *job, char *scratch, size_t scratch_bytes)
+{
+	const char *why = NULL;
+
+	if (job_state_ended(job->state) || job->from_store)
+		return "";
+	if (!job->workload)
+		return job->why_no_workload ? job->why_no_workload : "its workload is not loaded";
+	if (job->main.init_failed)
+		return "its workers could not be prepared";
+	if (!job->jobs->crews || !crews_ready(job->jobs->crews))
+		return "workers of an earlier daemon are still ending";
+	if (store_stalled(job->jobs->store, &why)) {
+		(void)snprintf(scratch, scratch_bytes, "the store takes nothing: %s", why);
+		return scratch;
+	}
+	if (job->main.seat && crew_seat_out(job->main.seat) > 0)
+		return "";
+	if (job->solo.seat && crew_seat_out(job->solo.seat) > 0)
+		return "";
+	if (job->main.seat && job->in_lane && job->choice.in_order) {
+		const struct lane *lane = lane_find(job->jobs, crew_of(job->main.seat));
+		const struct job *first = TAILQ_FIRST(&lane->jobs);
+
+		if (first != job) {
+			(void)snprintf(scratch, scratch_bytes, "job %llu is before it, and these run one after another",
+				       (unsigned long long)first->id);
+			return scratch;
+		}
+	}
+	if (job->open && !has_work(&job->main))
+		return "more inputs are expected";
+	return has_work(&job->main) ? "every worker of its crew is busy or starting" : "";
+}

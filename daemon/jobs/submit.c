@@ -1,0 +1,477 @@
+/* Accepting: a job is there once its first piece is on disk. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <event2/event.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "config.h"
+#include "ctl/protocol.h"
+#include "jobs/job.h"
+#include "store/store.h"
+
+/* Ids of jobs that are not kept are promised to the disk in blocks of this many. */
+#define ID_BLOCK 1024
+
+/* One acceptance, or one more piece, on its way to the disk. */
+struct accept {
+	struct store_op op;
+	struct loop_call call; /* of a job that is not kept: the answer comes from the loop's next turn */
+	struct job *job; /* a reference */
+	struct input_row *rows; /* what was sent; moves to the job when it is on disk */
+	size_t n_rows;
+	struct store_input *inputs; /* the same, as the store wants it */
+	char *spec;
+	uint64_t tasks;
+	uint64_t bytes;
+	bool last;
+	size_t ops_left; /* of a piece of several rows */
+	int status;
+	jobs_accepted_fn on_accepted;
+	void (*on_added)(void *arg, int status, uint64_t have, const struct error *err);
+	void *arg;
+};
+
+static void accept_free(struct accept *accept)
+{
+	if (accept->job)
+		accept->job->jobs->queued_bytes -= accept->rows ? accept->bytes : 0;
+	input_rows_free(accept->rows, accept->n_rows);
+	job_unref(accept->job);
+	free(accept->inputs);
+	free(accept->spec);
+	free(accept);
+}
+
+/* ---- Limits ---- */
+
+static int check_limits(struct jobs *jobs, uint64_t bytes, struct error *err)
+{
+	const struct config *config = jobs->config;
+
+	if (jobs->n_live >= config->max_jobs)
+		return error_set(err, -EBUSY, "busy", "%llu jobs are unfinished, the limit (limits.max_jobs); try again later",
+				 (unsigned long long)jobs->n_live);
+	if (jobs->queued_bytes + bytes > config->max_queued_bytes)
+		return error_set(err, -EBUSY, "busy",
+				 "inputs of unfinished jobs would be over %llu bytes (limits.max_queued_bytes); try again later",
+				 (unsigned long long)config->max_queued_bytes);
+	return 0;
+}
+
+static int cut_inputs(struct job *job, struct buffer *inputs, struct accept *accept, struct error *err)
+{
+	uint64_t max_tasks = job->jobs->config->max_tasks;
+	int64_t n = inputs_cut(inputs->data, inputs->len, job->total, PROTOCOL_MAX_INPUT_BYTES, &accept->rows,
+			       &accept->n_rows);
+
+	if (n == -EMSGSIZE)
+		return error_set(err, -EMSGSIZE, "too-large", "an input is over %u bytes", PROTOCOL_MAX_INPUT_BYTES);
+	if (n == -EBADMSG)
+		return error_set(err, -EBADMSG, "bad-request", "the packed inputs are malformed");
+	if (n < 0)
+		return error_set(err, (int)n, "internal", "out of memory");
+	if (job->total + (uint64_t)n > max_tasks) {
+		input_rows_free(take_ptr(accept->rows), accept->n_rows);
+		return error_set(err, -EMSGSIZE, "too-large", "a job may have at most %llu tasks (limits.max_tasks)",
+				 (unsigned long long)max_tasks);
+	}
+	accept->tasks = (uint64_t)n;
+	accept->bytes = inputs->len;
+	accept->inputs = calloc(accept->n_rows + 1, sizeof(*accept->inputs));
+	if (!accept->inputs) {
+		input_rows_free(take_ptr(accept->rows), accept->n_rows);
+		return error_set(err, -ENOMEM, "internal", "out of memory");
+	}
+	for (size_t i = 0; i < accept->n_rows; i++)
+		accept->inputs[i] = (struct store_input){
+			.first = accept->rows[i].first,
+			.count = accept->rows[i].count,
+			.packed = accept->rows[i].packed,
+			.packed_bytes = accept->rows[i].bytes,
+		};
+	job->jobs->queued_bytes += accept->bytes;
+	return 0;
+}
+
+/* ---- What was sent is on disk (or kept) ---- */
+
+/* The job has these tasks from now on. */
+static int take_inputs(struct accept *accept)
+{
+	struct job *job = accept->job;
+	uint64_t first = job->total;
+	struct input_row *rows = take_ptr(accept->rows);
+	int r = inputs_add(&job->inputs, rows, accept->n_rows);
+
+	if (r == 0)
+		r = ranges_add(&job->main.ready, first, accept->tasks);
+	job->input_bytes += accept->bytes;
+	if (r < 0)
+		return r;
+	job->total += accept->tasks;
+	job->inputs.total = job->total;
+	job->ready_ns = clock_mono_ns();
+	return 0;
+}
+
+static void describe_failure(int status, struct error *err)
+{
+	if (status == -ENOSPC)
+		(void)error_set(err, status, "full",
+				"the disk is full: nothing was accepted; make room in the state directory and try again");
+	else
+		(void)error_set(err, status, "internal", "the store failed: %s; the daemon's log says more",
+				strerror(-status));
+}
+
+static void accepted(struct accept *accept, int status)
+{
+	struct job *job = accept->job;
+	struct error err = ERROR_INIT, start_err = ERROR_INIT;
+
+	if (status == 0)
+		status = take_inputs(accept);
+	if (status < 0) {
+		describe_failure(status, &err);
+		accept->on_accepted(accept->arg, status, NULL, 0, &err);
+		return;
+	}
+	job_publish(job);
+	if (!job->durable)
+		HASH_ADD_KEYPTR(hh_submission, job->jobs->submissions, job->submission, strlen(job->submission), job);
+	if (schedule_start(job, &start_err) < 0)
+		log_error("jobs: job %llu: %s", (unsigned long long)job->id, start_err.text);
+	job_arm_open_timeout(job);
+	accept->on_accepted(accept->arg, 0, job, job->id, NULL);
+	schedule_ready(job);
+	job_touch(job); /* one without tasks is done at once */
+}
+
+static void on_job_added(struct store_op *op, int status)
+{
+	struct accept *accept = container_of(op, struct accept, op);
+	struct jobs *jobs = accept->job->jobs;
+
+	if (op->type == STORE_NEXT_ID && status == 0 && op->u.next_id > jobs->ids_on_disk)
+		jobs->ids_on_disk = op->u.next_id;
+	if (op->type == STORE_JOB_ADD && status == -EEXIST) {
+		struct job *job = NULL;
+		uint64_t id = op->u.add.existing_job;
+
+		HASH_FIND(hh, jobs->table, &id, sizeof(id), job);
+		accept->on_accepted(accept->arg, -EEXIST, job, id, NULL);
+	} else {
+		accepted(accept, status);
+	}
+	accept_free(accept);
+	jobs_op_done(jobs);
+}
+
+static void on_accept_turn(struct loop_call *call)
+{
+	struct accept *accept = container_of(call, struct accept, call);
+	struct jobs *jobs = accept->job->jobs;
+	struct job *known = NULL;
+	const char *submission = accept->job->submission;
+
+	HASH_FIND(hh_submission, jobs->submissions, submission, strlen(submission), known);
+	if (known)
+		accept->on_accepted(accept->arg, -EEXIST, known, known->id, NULL);
+	else
+		accepted(accept, 0);
+	accept_free(accept);
+	jobs_op_done(jobs);
+}
+
+/* ---- Submitting ---- */
+
+static char *make_submission(void)
+{
+	unsigned char bytes[16];
+	char *text = malloc(2 * sizeof(bytes) + 1);
+
+	if (!text || getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes)) {
+		free(text);
+		return NULL;
+	}
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		(void)snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+	return text;
+}
+
+static int accept_durable(struct accept *accept)
+{
+	struct job *job = accept->job;
+
+	accept->spec = job_spec_format(job);
+	if (!accept->spec)
+		return -ENOMEM;
+	job->inputs.store = job->jobs->store;
+	accept->op.type = STORE_JOB_ADD;
+	accept->op.u.add.job = (struct store_job){
+		.id = job->id,
+		.submission = job->submission,
+		.workload = job->workload_name,
+		.spec = accept->spec,
+		.uid = job->uid,
+		.created_unix_us = job->created_unix_us,
+	};
+	accept->op.u.add.state = (struct store_job_state){
+		.state = JOB_QUEUED,
+		.open = job->open,
+		.total = accept->tasks,
+	};
+	accept->op.u.add.inputs = accept->inputs;
+	accept->op.u.add.n_inputs = accept->n_rows;
+	store_submit(job->jobs->store, &accept->op);
+	return 0;
+}
+
+/* Not kept: only its id must never come again, which the disk is told in blocks, ahead of time where possible. */
+static void accept_ephemeral(struct accept *accept)
+{
+	struct jobs *jobs = accept->job->jobs;
+
+	if (accept->job->id < jobs->ids_on_disk) {
+		loop_post(jobs->loop, &accept->call);
+		return;
+	}
+	accept->op.type = STORE_NEXT_ID;
+	accept->op.u.next_id = accept->job->id + ID_BLOCK;
+	store_submit(jobs->store, &accept->op);
+}
+
+int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *inputs, jobs_accepted_fn on_accepted,
+		void *arg, struct error *err)
+{
+	struct accept *accept;
+	struct job *job;
+	int r = check_limits(jobs, inputs->len, err);
+
+	if (r < 0)
+		return r;
+	accept = calloc(1, sizeof(*accept));
+	job = accept ? job_new(jobs, jobs->next_id) : NULL;
+	if (!job) {
+		free(accept);
+		return error_set(err, -ENOMEM, "internal", "out of memory");
+	}
+	accept->job = job;
+	accept->on_accepted = on_accepted;
+	accept->arg = arg;
+	accept->call.fn = on_accept_turn;
+	accept->op.job = job->id;
+	accept->op.may_fail = true;
+	accept->op.on_done = on_job_added;
+	r = job_resolve(job, spec, err);
+	if (r == 0)
+		r = cut_inputs(job, inputs, accept, err);
+	if (r < 0)
+		goto fail;
+	job->created_unix_us = clock_unix_us();
+	job->submission = spec->submission ? strdup(spec->submission) : make_submission();
+	r = job->submission ? 0 : -ENOMEM;
+	jobs->next_id++;
+	jobs_op_submitted(jobs);
+	if (r == 0 && job->durable)
+		r = accept_durable(accept);
+	else if (r == 0)
+		accept_ephemeral(accept);
+	if (r < 0) {
+		jobs_op_done(jobs);
+		(void)error_set(err, r, "internal", "out of memory");
+		goto fail;
+	}
+	buffer_fini(inputs);
+	return 0;
+fail:
+	accept_free(accept);
+	return r;
+}
+
+/* ---- More pieces ---- */
+
+void job_close(struct job *job)
+{
+	job->open = false;
+	results_close(job);
+	if (job->state == JOB_OPEN)
+		job_set_state(job, JOB_QUEUED);
+	job_touch(job);
+}
+
+static void piece_done(struct accept *accept)
+{
+	struct job *job = accept->job;
+	struct error err = ERROR_INIT;
+	int status = accept->status;
+
+	job->adding = false;
+	if (status == 0 && job->ending != JOB_ENDING_NO)
+		status = -ECANCELED;
+	if (status == 0)
+		status = take_inputs(accept);
+	if (status == -ECANCELED)
+		(void)error_set(&err, status, "wrong-state", "job %llu has been cancelled",
+				(unsigned long long)job->id);
+	else if (status < 0)
+		describe_failure(status, &err);
+	if (status == 0 && accept->last)
+		job_close(job);
+	else
+		job_arm_open_timeout(job);
+	accept->on_added(accept->arg, status, job->total, status < 0 ? &err : NULL);
+	schedule_ready(job);
+	job_touch(job);
+}
+
+/* Operations of one piece share one accept; its last one completes it. */
+struct piece_op {
+	struct store_op op;
+	struct accept *accept;
+};
+
+static void on_piece_op(struct store_op *op, int status)
+{
+	struct piece_op *piece = container_of(op, struct piece_op, op);
+	struct accept *accept = piece->accept;
+	struct jobs *jobs = accept->job->jobs;
+
+	free(piece);
+	if (status < 0 && accept->status == 0)
+		accept->status = status;
+	if (--accept->ops_left == 0) {
+		piece_done(accept);
+		accept_free(accept);
+	}
+	jobs_op_done(jobs);
+}
+
+static void on_piece_turn(struct loop_call *call)
+{
+	struct accept *accept = container_of(call, struct accept, call);
+	struct jobs *jobs = accept->job->jobs;
+
+	piece_done(accept);
+	accept_free(accept);
+	jobs_op_done(jobs);
+}
+
+/* The rows, then the end: in one batch of the writer or not, the number on disk grows row by row. */
+static int submit_piece(struct accept *accept)
+{
+	struct job *job = accept->job;
+	size_t n = accept->n_rows + (accept->last ? 1 : 0);
+	uint64_t total = job->total;
+	struct piece_op **ops = calloc(n + 1, sizeof(*ops));
+
+	for (size_t i = 0; ops && i < n; i++) {
+		ops[i] = calloc(1, sizeof(*ops[i]));
+		if (!ops[i]) {
+			while (i-- > 0)
+				free(ops[i]);
+			free(take_ptr(ops));
+			break;
+		}
+	}
+	if (!ops)
+		return -ENOMEM;
+	accept->ops_left = n;
+	for (size_t i = 0; i < n; i++) {
+		struct store_op *op = &ops[i]->op;
+
+		ops[i]->accept = accept;
+		op->job = job->id;
+		op->may_fail = true;
+		op->on_done = on_piece_op;
+		if (i < accept->n_rows) {
+			op->type = STORE_INPUT_ADD;
+			op->u.input.row = accept->inputs[i];
+			total += accept->inputs[i].count;
+			op->u.input.total = total;
+		} else {
+			op->type = STORE_JOB_CLOSE;
+			op->u.total = total;
+		}
+		jobs_op_submitted(job->jobs);
+		store_submit(job->jobs->store, op);
+	}
+	free(ops);
+	return 0;
+}
+
+int job_add_inputs(struct job *job, uint64_t from, struct buffer *inputs, bool last,
+		   void (*on_added)(void *arg, int status, uint64_t have, const struct error *err), void *arg,
+		   uint64_t *ret_have, struct error *err)
+{
+	struct accept *accept;
+	int r;
+
+	*ret_have = job->total;
+	if (job_state_ended(job->state) || !job->open || job->ending != JOB_ENDING_NO)
+		return error_set(err, -EPERM, "wrong-state", "job %llu takes no more inputs",
+				 (unsigned long long)job->id);
+	if (job->adding)
+		return error_set(err, -EBUSY, "busy", "another piece of job %llu is being written",
+				 (unsigned long long)job->id);
+	if (from != job->total)
+		return error_set(err, -ESTALE, "wrong-offset", "job %llu has %llu inputs on disk, not %llu",
+				 (unsigned long long)job->id, (unsigned long long)job->total,
+				 (unsigned long long)from);
+	accept = calloc(1, sizeof(*accept));
+	if (!accept)
+		return error_set(err, -ENOMEM, "internal", "out of memory");
+	accept->job = job_ref(job);
+	accept->last = last;
+	accept->on_added = on_added;
+	accept->arg = arg;
+	r = cut_inputs(job, inputs, accept, err);
+	if (r == 0 && job->durable && accept->n_rows + (last ? 1 : 0) > 0)
+		r = submit_piece(accept);
+	else if (r == 0) {
+		jobs_op_submitted(job->jobs);
+		accept->call.fn = on_piece_turn;
+		loop_post(job->jobs->loop, &accept->call);
+	}
+	if (r < 0) {
+		accept_free(accept);
+		return r == -ENOMEM ? error_set(err, r, "internal", "out of memory") : r;
+	}
+	job->adding = true;
+	buffer_fini(inputs);
+	return 0;
+}
+
+static void on_open_timeout(evutil_socket_t fd, short what, void *arg)
+{
+	struct job *job = arg;
+
+	(void)fd; /* a timer */
+	(void)what;
+	if (!job->open || job->adding)
+		return;
+	log_warning("jobs: job %llu: no more inputs came in time: it runs what it has",
+		    (unsigned long long)job->id);
+	job_fail_self(job, "interrupted", "its client stopped sending inputs (limits.open_timeout)");
+	job_close(job);
+}
+
+void job_arm_open_timeout(struct job *job)
+{
+	int64_t ns = job->jobs->config->open_timeout_ns;
+	struct timeval tv = { .tv_sec = ns / NS_PER_S, .tv_usec = ns % NS_PER_S / NS_PER_US };
+
+	if (!job->open)
+		return;
+	if (!job->open_event)
+		job->open_event = event_new(loop_base(job->jobs->loop), -1, 0, on_open_timeout, job);
+	if (!job->open_event || event_add(job->open_event, &tv) < 0)
+		log_error("jobs: job %llu: no timer for its open time: out of memory", (unsigned long long)job->id);
+}

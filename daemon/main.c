@@ -1,0 +1,85 @@
+/* concd: options, and the exit status. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "concd.h"
+#include "ctl/protocol.h"
+
+static const char usage[] =
+	"Usage: concd [-c FILE] [-t] [-v]\n"
+	"Runs workloads under the concurrency model that fits them, in the foreground.\n"
+	"\n"
+	"  -c, --config FILE  read FILE (and FILE.d/*.conf in place of /etc/concd.conf.d)\n"
+	"  -t, --test         check the configuration and the plugins, then exit\n"
+	"  -v, --verbose      log everything\n"
+	"  -V, --version      print the version\n"
+	"  -h, --help         print this\n"
+	"\n"
+	"As an ordinary user without -c it runs on built-in defaults, with its socket in\n"
+	"$XDG_RUNTIME_DIR/concd and its state in $XDG_STATE_HOME/concd. See concd(8), concd.conf(5).\n";
+
+static const struct option long_options[] = {
+	{ "config", required_argument, NULL, 'c' }, { "test", no_argument, NULL, 't' },
+	{ "verbose", no_argument, NULL, 'v' },	    { "version", no_argument, NULL, 'V' },
+	{ "help", no_argument, NULL, 'h' },	    { NULL, 0, NULL, 0 },
+};
+
+static int complain(const struct error *err)
+{
+	(void)fprintf(stderr, "concd: %s\n", err->text);
+	return err->code && strcmp(err->code, "bad-config") == 0 ? EXIT_BAD_CONFIG : EXIT_TASKS_FAILED;
+}
+
+static int serve(const struct concd_options *options)
+{
+	struct error err = ERROR_INIT;
+	struct concd *concd;
+	int r = concd_open(options, &concd, &err);
+
+	if (r < 0)
+		return complain(&err);
+	r = concd_run(concd);
+	concd_close(concd);
+	return r < 0 ? EXIT_TASKS_FAILED : EXIT_OK;
+}
+
+int main(int argc, char *argv[])
+{
+	struct concd_options options = { .config_path = NULL };
+	struct error err = ERROR_INIT;
+	bool test = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:tvVh", long_options, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			options.config_path = optarg;
+			break;
+		case 't':
+			test = true;
+			break;
+		case 'v':
+			options.verbose = true;
+			break;
+		case 'V':
+			(void)printf("concd %s\n", PACKAGE_VERSION);
+			return EXIT_OK;
+		case 'h':
+			(void)fputs(usage, stdout);
+			return EXIT_OK;
+		default:
+			(void)fputs(usage, stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (optind < argc) {
+		(void)fprintf(stderr, "concd: '%s' is not an option; concd takes no arguments\n%s", argv[optind], usage);
+		return EXIT_USAGE;
+	}
+	if (test)
+		return concd_check(&options, &err) < 0 ? complain(&err) : EXIT_OK;
+	return serve(&options);
+}

@@ -1,0 +1,141 @@
+# Sourced by the system tests: a private daemon in a directory of its own, and checks that say what they saw.
+#
+# The caller runs with top_srcdir and top_builddir set (make check does it). Everything lives below $dir and ends with
+# the script. Nothing here sleeps to wait: wait_for() polls a condition under a deadline.
+set -u
+: "${top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}" "${top_builddir:=$PWD}"
+top_srcdir=$(cd "$top_srcdir" && pwd)
+top_builddir=$(cd "$top_builddir" && pwd)
+concd=$top_builddir/concd
+concctl=$top_builddir/concctl
+plugins=$top_builddir/plugins/.libs
+test_plugins=$top_builddir/tests/plugins/.libs
+all_models="sync async thread pool process"
+
+dir=$(mktemp -d "${TMPDIR:-/tmp}/concd-test.XXXXXX") || exit 99
+sock=$dir/sock
+failures=0
+checks=0
+daemon_pid=
+
+cleanup() {
+	status=$?
+	trap - EXIT
+	if [ -n "$daemon_pid" ]; then
+		kill -KILL "$daemon_pid" 2>/dev/null
+		wait "$daemon_pid" 2>/dev/null
+	fi
+	if [ $status -ne 0 ] && [ $status -ne 77 ]; then
+		echo "--- the daemon's log"
+		tail -n 60 "$dir/log" 2>/dev/null
+	fi
+	rm -rf "$dir"
+	exit $status
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+
+# write_config [TEXT]: a configuration with our own paths; TEXT adds workloads and settings.
+write_config() {
+	cat >"$dir/concd.conf" <<-CONF
+		control = { socket = "$sock"; };
+		state_dir = "$dir/state";
+		plugin_dir = "$plugins";
+		log = { level = "info"; target = "stderr"; };
+		${1:-}
+	CONF
+}
+
+# A stanza for a test plugin: stanza NAME [SETTINGS] [PLUGIN]
+stanza() {
+	printf '%s = { plugin = "%s/%s.so"; %s };\n' "$1" "$test_plugins" "${3:-$1}" "${2:-}"
+}
+
+ctl() {
+	"$concctl" -s "$sock" "$@"
+}
+
+# wait_for SECONDS COMMAND...: until the command succeeds.
+wait_for() {
+	local deadline=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $deadline ] || return 1
+		read -r -t 0.02 _ <>"$dir/never" || :
+	done
+}
+mkfifo "$dir/never"
+
+# daemon_start [LAUNCHER...]: start and wait until the socket answers.
+daemon_start() {
+	[ -f "$dir/concd.conf" ] || write_config
+	"$@" "$concd" -c "$dir/concd.conf" >>"$dir/log" 2>&1 </dev/null &
+	daemon_pid=$!
+	if ! wait_for 20 ctl ping; then
+		echo "FAIL: the daemon does not answer"
+		exit 1
+	fi
+}
+
+daemon_kill() {
+	kill -KILL "$daemon_pid"
+	wait "$daemon_pid" 2>/dev/null
+	daemon_pid=
+}
+
+daemon_stop() {
+	ctl shutdown >/dev/null || kill -TERM "$daemon_pid"
+	wait "$daemon_pid"
+	local status=$?
+	daemon_pid=
+	return $status
+}
+
+fail() {
+	echo "FAIL: $*"
+	failures=$((failures + 1))
+}
+
+# check WHAT COMMAND...: the command succeeds.
+check() {
+	local what=$1
+	shift
+	checks=$((checks + 1))
+	if "$@"; then echo "ok: $what"; else fail "$what"; fi
+}
+
+# equal WHAT GOT WANTED
+equal() {
+	checks=$((checks + 1))
+	if [ "$2" = "$3" ]; then echo "ok: $1"; else fail "$1: got '$2', wanted '$3'"; fi
+}
+
+# exits WANTED COMMAND...: its exit status; output in $dir/out and $dir/err.
+exits() {
+	local wanted=$1 got
+	shift
+	checks=$((checks + 1))
+	"$@" >"$dir/out" 2>"$dir/err" </dev/null
+	got=$?
+	if [ $got -eq "$wanted" ]; then
+		echo "ok: exit $wanted: ${*##*/}"
+	else
+		fail "exit $got instead of $wanted: $*: $(tail -n 3 "$dir/err")"
+	fi
+}
+
+# says TEXT [FILE]: the last command's standard error (or FILE) contains TEXT.
+says() {
+	checks=$((checks + 1))
+	if grep -qF -- "$1" "${2:-$dir/err}"; then
+		echo "ok: says '$1'"
+	else
+		fail "does not say '$1': $(head -c 400 "${2:-$dir/err}")"
+	fi
+}
+
+finish() {
+	echo "$checks checks, $failures failed"
+	[ "$failures" -eq 0 ]
+	exit
+}
