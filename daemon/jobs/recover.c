@@ -62,16 +62,20 @@ static void sum_up(struct job *job, const struct task_record *record)
 	job->wait_s += (double)(record->wall_s - record->cpu_s - record->runq_s);
 }
 
-static int on_segment(void *arg, const struct segment *segment)
+static int on_segment(void *arg, uint64_t first, uint32_t count, const struct segment_sums *sums)
 {
 	struct job *job = ((struct recovery *)arg)->job;
-	int r = results_recovered_segment(job, segment->first, segment->count);
+	int r = results_recovered_segment(job, first, count);
 
 	if (r < 0)
 		return r;
-	for (uint32_t i = 0; i < segment->count; i++)
-		sum_up(job, &segment->records[i]);
-	return ranges_remove(&job->main.ready, segment->first, segment->count);
+	job->done += sums->done;
+	job->failed += sums->failed;
+	job->cancelled += sums->cancelled;
+	job->cpu_s += sums->cpu_s;
+	job->wait_s += sums->wait_s;
+	job->runq_s += sums->runq_s;
+	return ranges_remove(&job->main.ready, first, count);
 }
 
 static int on_task(void *arg, uint64_t task, const void *blob, size_t len)

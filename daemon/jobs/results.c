@@ -139,6 +139,13 @@ static void results_trim(struct job *job)
 	}
 }
 
+static void slot_recorded(struct job *job, struct result_slot *slot, uint32_t index)
+{
+	slot->segment->records[index].recorded = true;
+	slot->segment->n_recorded++;
+	job->results.recorded++;
+}
+
 static void segment_mark_recorded(struct segment *segment)
 {
 	for (uint32_t i = 0; i < segment->count; i++)
@@ -227,9 +234,7 @@ int results_put(struct job *job, uint64_t task, const struct task_record *record
 	if (r < 0)
 		return r;
 	if (!job->durable) {
-		slot->segment->records[index].recorded = true;
-		slot->segment->n_recorded++;
-		job->results.recorded++;
+		slot_recorded(job, slot, index);
 	} else if (slot->dirty_ns == 0) {
 		slot->dirty_ns = clock_mono_ns();
 		jobs_flush_later(job->jobs);
@@ -253,17 +258,17 @@ int results_recovered_task(struct job *job, uint64_t task, const struct task_rec
 			   size_t len)
 {
 	struct result_slot *slot = slot_open(job, task / SEGMENT_TASKS);
+	struct task_record outcome = *record;
 	uint32_t index = (uint32_t)(task % SEGMENT_TASKS);
 	int r;
 
 	if (!slot || index >= slot->segment->count)
 		return slot ? -EBADMSG : -ENOMEM;
-	r = segment_put(slot->segment, index, record, data, len);
+	outcome.recorded = false; /* counted below */
+	r = segment_put(slot->segment, index, &outcome, data, len);
 	if (r < 0)
 		return r;
-	slot->segment->records[index].recorded = true;
-	slot->segment->n_recorded++;
-	job->results.recorded++;
+	slot_recorded(job, slot, index);
 	if (segment_full(slot->segment))
 		segment_filled(job, slot);
 	return 0;
@@ -308,11 +313,8 @@ static void on_tasks_written(struct store_op *op, int status)
 	for (size_t i = 0; i < op->u.tasks.n; i++) {
 		struct task_record *record = &slot->segment->records[op->u.tasks.tasks[i].task % SEGMENT_TASKS];
 
-		if (record->recorded) /* its whole segment was faster */
-			continue;
-		record->recorded = true;
-		slot->segment->n_recorded++;
-		job->results.recorded++;
+		if (!record->recorded) /* else its whole segment was faster */
+			slot_recorded(job, slot, (uint32_t)(record - slot->segment->records));
 	}
 	jobs_op_done(job->jobs);
 	job_notify_progress(job);

@@ -31,7 +31,6 @@ struct accept {
 	uint64_t tasks;
 	uint64_t bytes;
 	bool last;
-	size_t ops_left; /* of a piece of several rows */
 	int status;
 	jobs_accepted_fn on_accepted;
 	void (*on_added)(void *arg, int status, uint64_t have, const struct error *err);
@@ -332,25 +331,14 @@ static void piece_done(struct accept *accept)
 	job_touch(job);
 }
 
-/* Operations of one piece share one accept; its last one completes it. */
-struct piece_op {
-	struct store_op op;
-	struct accept *accept;
-};
-
-static void on_piece_op(struct store_op *op, int status)
+static void on_piece_written(struct store_op *op, int status)
 {
-	struct piece_op *piece = container_of(op, struct piece_op, op);
-	struct accept *accept = piece->accept;
+	struct accept *accept = container_of(op, struct accept, op);
 	struct jobs *jobs = accept->job->jobs;
 
-	free(piece);
-	if (status < 0 && accept->status == 0)
-		accept->status = status;
-	if (--accept->ops_left == 0) {
-		piece_done(accept);
-		accept_free(accept);
-	}
+	accept->status = status;
+	piece_done(accept);
+	accept_free(accept);
 	jobs_op_done(jobs);
 }
 
@@ -364,47 +352,28 @@ static void on_piece_turn(struct loop_call *call)
 	jobs_op_done(jobs);
 }
 
-/* The rows, then the end: in one batch of the writer or not, the number on disk grows row by row. */
-static int submit_piece(struct accept *accept)
+static void submit_piece(struct accept *accept)
 {
 	struct job *job = accept->job;
-	size_t n = accept->n_rows + (accept->last ? 1 : 0);
-	uint64_t total = job->total;
-	struct piece_op **ops = calloc(n + 1, sizeof(*ops));
 
-	for (size_t i = 0; ops && i < n; i++) {
-		ops[i] = calloc(1, sizeof(*ops[i]));
-		if (!ops[i]) {
-			while (i-- > 0)
-				free(ops[i]);
-			free(take_ptr(ops));
-			break;
-		}
+	jobs_op_submitted(job->jobs);
+	if (!job->durable) {
+		accept->call.fn = on_piece_turn;
+		loop_post(job->jobs->loop, &accept->call);
+		return;
 	}
-	if (!ops)
-		return -ENOMEM;
-	accept->ops_left = n;
-	for (size_t i = 0; i < n; i++) {
-		struct store_op *op = &ops[i]->op;
-
-		ops[i]->accept = accept;
-		op->job = job->id;
-		op->may_fail = true;
-		op->on_done = on_piece_op;
-		if (i < accept->n_rows) {
-			op->type = STORE_INPUT_ADD;
-			op->u.input.row = accept->inputs[i];
-			total += accept->inputs[i].count;
-			op->u.input.total = total;
-		} else {
-			op->type = STORE_JOB_CLOSE;
-			op->u.total = total;
-		}
-		jobs_op_submitted(job->jobs);
-		store_submit(job->jobs->store, op);
-	}
-	free(ops);
-	return 0;
+	accept->op = (struct store_op){
+		.type = STORE_INPUT_ADD,
+		.may_fail = true,
+		.job = job->id,
+		.on_done = on_piece_written,
+	};
+	accept->op.u.input.rows = accept->inputs;
+	accept->op.u.input.n_rows = accept->n_rows;
+	accept->op.u.input.from = job->total;
+	accept->op.u.input.total = job->total + accept->tasks;
+	accept->op.u.input.last = accept->last;
+	store_submit(job->jobs->store, &accept->op);
 }
 
 int job_add_inputs(struct job *job, uint64_t from, struct buffer *inputs, bool last,
@@ -433,17 +402,11 @@ int job_add_inputs(struct job *job, uint64_t from, struct buffer *inputs, bool l
 	accept->on_added = on_added;
 	accept->arg = arg;
 	r = cut_inputs(job, inputs, accept, err);
-	if (r == 0 && job->durable && accept->n_rows + (last ? 1 : 0) > 0)
-		r = submit_piece(accept);
-	else if (r == 0) {
-		jobs_op_submitted(job->jobs);
-		accept->call.fn = on_piece_turn;
-		loop_post(job->jobs->loop, &accept->call);
-	}
 	if (r < 0) {
 		accept_free(accept);
-		return r == -ENOMEM ? error_set(err, r, "internal", "out of memory") : r;
+		return r;
 	}
+	submit_piece(accept);
 	job->adding = true;
 	buffer_fini(inputs);
 	return 0;
