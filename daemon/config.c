@@ -99,8 +99,8 @@ static int config_new(bool system, struct config **ret_config, struct error *err
 		return config_out_of_memory(err);
 	*config = built_in;
 	config->defaults.model = strdup("auto");
-	r = config->defaults.model ? config_find_places(system, &config->socket_path, &config->state_dir, err) :
-				     config_out_of_memory(err);
+	r = config->defaults.model ? config_find_places(system, &config->socket_path, &config->state_dir, err)
+				   : config_out_of_memory(err);
 	if (r == 0)
 		r = find_programs(config, err);
 	/* Static storage is fine: the daemon has one thread when it reads its configuration. */
@@ -152,12 +152,12 @@ static int parse_file(const char *path, config_t *tree, struct error *err)
 		return 0;
 	if (config_error_type(tree) == CONFIG_ERR_FILE_IO)
 		return error_set(err, -EIO, "bad-config", "%s: cannot be read", path);
-	return error_set(err, -EINVAL, "bad-config", "%s:%d: %s: %s",
-			 config_error_file(tree) ? config_error_file(tree) : path, config_error_line(tree),
-			 config_error_text(tree),
-			 strstr(config_error_text(tree), "uplicate") ?
-				 "a key stands once in a group" :
-				 "write key = value; with text in quotes, groups in { } and a ; or line end behind each");
+	return error_set(
+		err, -EINVAL, "bad-config", "%s:%d: %s: %s", config_error_file(tree) ? config_error_file(tree) : path,
+		config_error_line(tree), config_error_text(tree),
+		strstr(config_error_text(tree), "uplicate")
+			? "a key stands once in a group"
+			: "write key = value; with text in quotes, groups in { } and a ; or line end behind each");
 }
 
 static int add_file(struct loader *loader, const char *path)
@@ -258,8 +258,8 @@ static int apply_workloads(struct loader *loader, const config_setting_t *root)
 	if (config_setting_type(group) != CONFIG_TYPE_GROUP)
 		return setting_error(group, loader->err, "must be a group: workloads = { name = { ... }; };");
 	for (int i = 0; r == 0 && i < config_setting_length(group); i++)
-		r = config_add_workload(loader->config, config_setting_get_elem(group, (unsigned int)i), &loader->places,
-					loader->err);
+		r = config_add_workload(loader->config, config_setting_get_elem(group, (unsigned int)i),
+					&loader->places, loader->err);
 	return r;
 }
 

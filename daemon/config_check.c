@@ -37,7 +37,8 @@ static const char *workload_place(const struct check *c, const char *key, const 
 	return where ? where : c->workload->where;
 }
 
-static int refuse(const struct check *c, const char *key, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static int refuse(const struct check *c, const char *key, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 static int refuse(const struct check *c, const char *key, const char *format, ...)
 {
@@ -72,8 +73,10 @@ static int check_socket(const struct check *c)
 			      config->socket_path);
 	/* Static storage is fine: this runs in the main thread only. */
 	if (config->socket_group && !getgrnam(config->socket_group))
-		return refuse(c, "control.group", "there is no group '%s': make it with `groupadd --system %s`, or name "
-			      "another", config->socket_group, config->socket_group);
+		return refuse(c, "control.group",
+			      "there is no group '%s': make it with `groupadd --system %s`, or name "
+			      "another",
+			      config->socket_group, config->socket_group);
 	return 0;
 }
 
@@ -100,7 +103,8 @@ static int check_dirs(const struct check *c)
 	if (r < 0)
 		return r;
 	if (strcmp(config->state_dir, config->plugin_dir) == 0)
-		return refuse(c, "state_dir", "is the same as plugin_dir: the daemon writes to it, and plugins are code");
+		return refuse(c, "state_dir",
+			      "is the same as plugin_dir: the daemon writes to it, and plugins are code");
 	if (config_place_of(c->places, "plugin_dir") && access(config->plugin_dir, R_OK) < 0)
 		return refuse(c, "plugin_dir", "'%.200s' cannot be read: %s", config->plugin_dir, strerror(errno));
 	return 0;
@@ -140,11 +144,14 @@ static int check_shape(const struct check *c)
 		return refuse(c, "shape", "\"%s\" has more workers than limits.max_workers (%u): write a smaller one",
 			      w->shape, c->config->max_workers);
 	if (shape[0] > c->config->max_processes)
-		return refuse(c, "shape", "\"%s\" has more processes than limits.max_processes (%u): write a smaller one",
-			      w->shape, c->config->max_processes);
+		return refuse(c, "shape",
+			      "\"%s\" has more processes than limits.max_processes (%u): write a smaller one", w->shape,
+			      c->config->max_processes);
 	if (!w->thread_safe && shape[1] > 1)
-		return refuse(c, "shape", "\"%s\" has threads, and thread_safe is false: write processes instead, such "
-			      "as \"%llux1x%llu\"", w->shape, (unsigned long long)runners, (unsigned long long)shape[2]);
+		return refuse(c, "shape",
+			      "\"%s\" has threads, and thread_safe is false: write processes instead, such "
+			      "as \"%llux1x%llu\"",
+			      w->shape, (unsigned long long)runners, (unsigned long long)shape[2]);
 	return 0;
 }
 
@@ -159,15 +166,20 @@ static int check_workload(const struct check *c)
 		return refuse(c, "workers", "%u is more than limits.max_workers (%u): lower it", w->workers,
 			      c->config->max_workers);
 	if (strcmp(model, "sync") == 0 && w->workers > 1)
-		return refuse(c, "workers", "model sync runs one task at a time: write workers = 1 here, or take another "
+		return refuse(c, "workers",
+			      "model sync runs one task at a time: write workers = 1 here, or take another "
 			      "model");
 	if (strcmp(model, "process") == 0 && w->workers > c->config->max_processes)
-		return refuse(c, "workers", "%u is more than limits.max_processes (%u), and model process needs one for "
-			      "each: lower it", w->workers, c->config->max_processes);
+		return refuse(c, "workers",
+			      "%u is more than limits.max_processes (%u), and model process needs one for "
+			      "each: lower it",
+			      w->workers, c->config->max_processes);
 	if (!w->thread_safe && !w->shape && w->workers != 1 &&
 	    (strcmp(model, "pool") == 0 || (strcmp(model, "thread") == 0 && w->workers > 1)))
-		return refuse(c, "model", "%s runs tasks on several threads, and thread_safe is false: write model = "
-			      "\"process\"", model);
+		return refuse(c, "model",
+			      "%s runs tasks on several threads, and thread_safe is false: write model = "
+			      "\"process\"",
+			      model);
 	return 0;
 }
 

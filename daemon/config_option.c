@@ -195,8 +195,8 @@ static int read_text(const config_setting_t *s, const struct option *o, void *fi
 	else if (o->type == OPTION_PLUGIN)
 		ok = *text == '/' || config_name_ok(text);
 	if (!ok)
-		return setting_error(s, err, "\"%.60s\" is wrong: write %s%s", text,
-				     o->choices ? "one of " : "", o->choices ? o->choices : right[o->type]);
+		return setting_error(s, err, "\"%.60s\" is wrong: write %s%s", text, o->choices ? "one of " : "",
+				     o->choices ? o->choices : right[o->type]);
 	return set_text(field, text);
 }
 
@@ -224,8 +224,8 @@ static int read_count(const config_setting_t *s, const struct option *o, uint64_
 				     workers ? "\"auto\" or " : "", o->min, o->max);
 	value = type == CONFIG_TYPE_INT ? config_setting_get_int(s) : (int64_t)config_setting_get_int64(s);
 	if (value < 0 || (uint64_t)value < min || (uint64_t)value > max)
-		return setting_error(s, err, "%lld is out of range: write %san integer from %s to %s",
-				     (long long)value, workers ? "\"auto\" or " : "", o->min, o->max);
+		return setting_error(s, err, "%lld is out of range: write %san integer from %s to %s", (long long)value,
+				     workers ? "\"auto\" or " : "", o->min, o->max);
 	*ret_value = (uint64_t)value;
 	return 0;
 }
@@ -265,8 +265,10 @@ static int read_duration(const config_setting_t *s, const struct option *o, void
 	(void)text_parse_duration(o->min, &min); /* the table's own texts */
 	(void)text_parse_duration(o->max, &max);
 	if (text_parse_duration(text, &ns) < 0)
-		return setting_error(s, err, "\"%.60s\" is no duration: write a number and one of ns us ms s m h d, "
-				     "such as \"500ms\", \"10s\" or \"2m\"", text);
+		return setting_error(s, err,
+				     "\"%.60s\" is no duration: write a number and one of ns us ms s m h d, "
+				     "such as \"500ms\", \"10s\" or \"2m\"",
+				     text);
 	if ((ns < min || ns > max) && !(o->zero && ns == 0))
 		return setting_error(s, err, "\"%.60s\" is out of range: write a duration from \"%s\" to \"%s\"%s",
 				     text, o->min, o->max, o->zero ? ", or \"0\"" : "");
@@ -284,8 +286,10 @@ static int read_size(const config_setting_t *s, const struct option *o, void *fi
 	(void)text_parse_size(o->min, &min); /* the table's own texts */
 	(void)text_parse_size(o->max, &max);
 	if (text_parse_size(text, &bytes) < 0)
-		return setting_error(s, err, "\"%.60s\" is no size: write a number of bytes with or without one of "
-				     "K M G T, such as \"4096\", \"512K\" or \"64M\"", text);
+		return setting_error(s, err,
+				     "\"%.60s\" is no size: write a number of bytes with or without one of "
+				     "K M G T, such as \"4096\", \"512K\" or \"64M\"",
+				     text);
 	if ((bytes < min || bytes > max) && !(o->zero && bytes == 0))
 		return setting_error(s, err, "\"%.60s\" is out of range: write a size from \"%s\" to \"%s\"%s", text,
 				     o->min, o->max, o->zero ? ", or \"0\"" : "");
@@ -338,10 +342,10 @@ static int read_nothing(const config_setting_t *s, const struct option *o, void 
 }
 
 static int (*const readers[])(const config_setting_t *s, const struct option *o, void *field, struct error *err) = {
-	[OPTION_TEXT] = read_text,	   [OPTION_PATH] = read_text,	  [OPTION_WORD] = read_text,
-	[OPTION_SHAPE] = read_text,	   [OPTION_PLUGIN] = read_text,	  [OPTION_BOOL] = read_bool,
-	[OPTION_U32] = read_u32,	   [OPTION_U64] = read_u64,	  [OPTION_WORKERS] = read_u32,
-	[OPTION_DURATION] = read_duration, [OPTION_SIZE] = read_size,	  [OPTION_MODE] = read_mode,
+	[OPTION_TEXT] = read_text,	   [OPTION_PATH] = read_text,	    [OPTION_WORD] = read_text,
+	[OPTION_SHAPE] = read_text,	   [OPTION_PLUGIN] = read_text,	    [OPTION_BOOL] = read_bool,
+	[OPTION_U32] = read_u32,	   [OPTION_U64] = read_u64,	    [OPTION_WORKERS] = read_u32,
+	[OPTION_DURATION] = read_duration, [OPTION_SIZE] = read_size,	    [OPTION_MODE] = read_mode,
 	[OPTION_LEVEL] = read_log_word,	   [OPTION_TARGET] = read_log_word, [OPTION_SERVICE] = read_bool,
 	[OPTION_OTHER] = read_nothing,
 };

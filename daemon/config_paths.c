@@ -129,8 +129,8 @@ int config_find_places(bool system, char **ret_socket_path, char **ret_state_dir
 		if (r == 0)
 			r = format_path(&state_dir, "%s/lib/concd", LOCALSTATEDIR);
 	} else {
-		r = runtime ? format_path(&socket_path, "%s/concd/control.sock", runtime) :
-			      format_path(&socket_path, PRIVATE_DIR "/control.sock", (unsigned int)geteuid());
+		r = runtime ? format_path(&socket_path, "%s/concd/control.sock", runtime)
+			    : format_path(&socket_path, PRIVATE_DIR "/control.sock", (unsigned int)geteuid());
 		if (r == 0)
 			r = find_user_state(&state_dir, err);
 	}
@@ -156,8 +156,10 @@ static int make_dir(const char *path, mode_t mode, const char *key, struct error
 		*slash = '/';
 	}
 	if (mkdir(path, mode) < 0 && errno != EEXIST)
-		return error_set(err, -errno, "bad-config", "%s: cannot make '%s': %s: make it for user %u, or set %s "
-				 "to another place", key, path, strerror(errno), (unsigned int)geteuid(), key);
+		return error_set(err, -errno, "bad-config",
+				 "%s: cannot make '%s': %s: make it for user %u, or set %s "
+				 "to another place",
+				 key, path, strerror(errno), (unsigned int)geteuid(), key);
 	return 0;
 }
 
@@ -174,10 +176,11 @@ static int make_state_dir(const char *path, struct error *err)
 	if (!S_ISDIR(st.st_mode))
 		return error_set(err, -ENOTDIR, "bad-config", "state_dir: '%s' is not a directory", path);
 	if (st.st_uid != geteuid())
-		return error_set(err, -EPERM, "bad-config",
-				 "state_dir: '%s' belongs to user %u and concd runs as user %u: run it as its owner, or "
-				 "set state_dir to another place", path, (unsigned int)st.st_uid,
-				 (unsigned int)geteuid());
+		return error_set(
+			err, -EPERM, "bad-config",
+			"state_dir: '%s' belongs to user %u and concd runs as user %u: run it as its owner, or "
+			"set state_dir to another place",
+			path, (unsigned int)st.st_uid, (unsigned int)geteuid());
 	if (st.st_mode & S_IWOTH)
 		return error_set(err, -EPERM, "bad-config", "state_dir: everybody may write to '%s': chmod o-w it",
 				 path);
@@ -195,8 +198,8 @@ static int check_private_dir(const char *dir, const struct stat *st, struct erro
 	if (!S_ISDIR(st->st_mode) || st->st_uid != geteuid() || (st->st_mode & 077))
 		return error_set(err, -EPERM, "bad-config",
 				 "control.socket: '%s' is not a directory that only user %u can use: remove it, set "
-				 "XDG_RUNTIME_DIR, or set control.socket to another place", dir,
-				 (unsigned int)geteuid());
+				 "XDG_RUNTIME_DIR, or set control.socket to another place",
+				 dir, (unsigned int)geteuid());
 	return 0;
 }
 

@@ -98,7 +98,8 @@ static uint64_t digits_value(const char *at, const char *end, unsigned int base)
 	uint64_t value = 0;
 
 	for (; at < end; at++) {
-		unsigned int digit = is_digit(*at) ? (unsigned int)(*at - '0') : (unsigned int)((*at | 0x20) - 'a') + 10;
+		unsigned int digit =
+			is_digit(*at) ? (unsigned int)(*at - '0') : (unsigned int)((*at | 0x20) - 'a') + 10;
 
 		if (__builtin_mul_overflow(value, base, &value) || __builtin_add_overflow(value, digit, &value))
 			return UINT64_MAX;
@@ -110,8 +111,8 @@ static int refuse_number(const struct scan *s, const char *from, const char *why
 {
 	int shown = s->at - from > SHOWN_BYTES ? SHOWN_BYTES : (int)(s->at - from);
 
-	return error_set(s->err, -EINVAL, "bad-config", "%s:%u: %.*s: %.*s %s", s->path, s->line, s->key_len, s->key, shown,
-			 from, why);
+	return error_set(s->err, -EINVAL, "bad-config", "%s:%u: %.*s: %.*s %s", s->path, s->line, s->key_len, s->key,
+			 shown, from, why);
 }
 
 /* At a digit, or at a sign or point before one. */
@@ -154,7 +155,8 @@ static int scan_number(struct scan *s)
 		return 0;
 	while (is_name(peek(s, 0)))
 		s->at++;
-	return refuse_number(s, from, "is no number: a value with a unit is a string, write it in quotes (\"10s\", \"64M\")");
+	return refuse_number(s, from,
+			     "is no number: a value with a unit is a string, write it in quotes (\"10s\", \"64M\")");
 }
 
 /* At the '@' of an @include that libconfig will follow. */
@@ -169,8 +171,8 @@ static int scan_include(struct scan *s)
 	while (peek(s, 0) == ' ' || peek(s, 0) == '\t')
 		s->at++;
 	if (peek(s, 0) != '"')
-		return error_set(s->err, -EINVAL, "bad-config", "%s:%u: @include wants a file's name in quotes", s->path,
-				 s->line);
+		return error_set(s->err, -EINVAL, "bad-config", "%s:%u: @include wants a file's name in quotes",
+				 s->path, s->line);
 	from = ++s->at;
 	while (s->at < s->end && *s->at != '"' && *s->at != '\n') {
 		if (*s->at == '\\' && s->at + 1 < s->end)
@@ -181,8 +183,8 @@ static int scan_include(struct scan *s)
 	}
 	name[len] = '\0';
 	if (peek(s, 0) != '"' || s->at == from)
-		return error_set(s->err, -EINVAL, "bad-config", "%s:%u: @include wants a file's name in quotes", s->path,
-				 s->line);
+		return error_set(s->err, -EINVAL, "bad-config", "%s:%u: @include wants a file's name in quotes",
+				 s->path, s->line);
 	s->at++;
 	if (*name == '/')
 		(void)snprintf(path, sizeof(path), "%s", name); /* name is shorter than path */
@@ -239,8 +241,9 @@ static int scan_text(struct scan *s)
 static int scan_path(const char *path, const char *include_dir, int depth, struct error *err)
 {
 	_cleanup_buffer_ struct buffer text = BUFFER_INIT;
-	struct scan scan = { .path = path, .include_dir = include_dir, .key = "", .line = 1, .depth = depth,
-			     .err = err };
+	struct scan scan = {
+		.path = path, .include_dir = include_dir, .key = "", .line = 1, .depth = depth, .err = err
+	};
 	struct stat st;
 	int r;
 

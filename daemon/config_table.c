@@ -28,7 +28,9 @@ const struct option config_log_options[] = {
 };
 
 #define LIMIT(name_, type_, field_, min_, max_) \
-	{ .name = name_, .type = type_, .offset = offsetof(struct config, field_), .min = min_, .max = max_ }
+	{ \
+		.name = name_, .type = type_, .offset = offsetof(struct config, field_), .min = min_, .max = max_ \
+	}
 
 const struct option config_limits_options[] = {
 	LIMIT("max_clients", OPTION_U32, max_clients, "1", "10000"),
@@ -48,23 +50,45 @@ const struct option config_limits_options[] = {
 /* What a stanza may say and `defaults` may say for all of them. */
 #define FIELD(field_) offsetof(struct workload_config, field_)
 #define COMMON_OPTIONS \
-	{ .name = "model", .type = OPTION_WORD, .offset = FIELD(model), \
+	{ .name = "model", \
+	  .type = OPTION_WORD, \
+	  .offset = FIELD(model), \
 	  .choices = "sync|async|thread|pool|process|auto" }, \
-	{ .name = "workers", .type = OPTION_WORKERS, .offset = FIELD(workers), .min = "1", .max = "1000000" }, \
-	{ .name = "grace", .type = OPTION_DURATION, .offset = FIELD(grace_ns), .min = "10ms", .max = "1h" }, \
-	{ .name = "idle_timeout", .type = OPTION_DURATION, .offset = FIELD(idle_timeout_ns), .min = "0", \
-	  .max = "1d" }, \
-	{ .name = "stall", .type = OPTION_DURATION, .offset = FIELD(stall_ns), .min = "1ms", .max = "1h" }, \
-	{ .name = "task_timeout", .type = OPTION_DURATION, .offset = FIELD(task_timeout_ns), .min = "1ms", \
-	  .max = "365d", .zero = true }, \
-	{ .name = "start_timeout", .type = OPTION_DURATION, .offset = FIELD(start_timeout_ns), .min = "100ms", \
-	  .max = "1h" }, \
-	{ .name = "retries", .type = OPTION_U32, .offset = FIELD(retries), .min = "0", .max = "1000" }, \
-	{ .name = "backoff", .type = OPTION_DURATION, .offset = FIELD(backoff_ns), .min = "0", .max = "1d" }, \
-	{ .name = "max_crashes", .type = OPTION_U32, .offset = FIELD(max_crashes), .min = "0", .max = "1000" }, \
-	{ .name = "max_result", .type = OPTION_SIZE, .offset = FIELD(max_result_bytes), .min = "1", .max = "1G" }, \
-	{ .name = "stack_size", .type = OPTION_SIZE, .offset = FIELD(stack_bytes), .min = "16K", .max = "64M", \
-	  .zero = true }
+		{ .name = "workers", .type = OPTION_WORKERS, .offset = FIELD(workers), .min = "1", .max = "1000000" }, \
+		{ .name = "grace", .type = OPTION_DURATION, .offset = FIELD(grace_ns), .min = "10ms", .max = "1h" }, \
+		{ .name = "idle_timeout", \
+		  .type = OPTION_DURATION, \
+		  .offset = FIELD(idle_timeout_ns), \
+		  .min = "0", \
+		  .max = "1d" }, \
+		{ .name = "stall", .type = OPTION_DURATION, .offset = FIELD(stall_ns), .min = "1ms", .max = "1h" }, \
+		{ .name = "task_timeout", \
+		  .type = OPTION_DURATION, \
+		  .offset = FIELD(task_timeout_ns), \
+		  .min = "1ms", \
+		  .max = "365d", \
+		  .zero = true }, \
+		{ .name = "start_timeout", \
+		  .type = OPTION_DURATION, \
+		  .offset = FIELD(start_timeout_ns), \
+		  .min = "100ms", \
+		  .max = "1h" }, \
+		{ .name = "retries", .type = OPTION_U32, .offset = FIELD(retries), .min = "0", .max = "1000" }, \
+		{ .name = "backoff", .type = OPTION_DURATION, .offset = FIELD(backoff_ns), .min = "0", .max = "1d" }, \
+		{ .name = "max_crashes", \
+		  .type = OPTION_U32, \
+		  .offset = FIELD(max_crashes), \
+		  .min = "0", \
+		  .max = "1000" }, \
+		{ .name = "max_result", \
+		  .type = OPTION_SIZE, \
+		  .offset = FIELD(max_result_bytes), \
+		  .min = "1", \
+		  .max = "1G" }, \
+	{ \
+		.name = "stack_size", .type = OPTION_SIZE, .offset = FIELD(stack_bytes), .min = "16K", .max = "64M", \
+		.zero = true \
+	}
 
 const struct option config_defaults_options[] = {
 	COMMON_OPTIONS,

@@ -117,11 +117,12 @@ static void test_an_empty_file_gives_the_built_in_defaults(void **state)
 
 static void test_a_stanza_stands_on_defaults_and_defaults_on_built_in(void **state)
 {
-	struct config *config = load("defaults = { grace = \"2s\"; workers = 3; };\n"
-				     "workloads = {\n"
-				     "  squares = { plugin = \"sq\"; model = \"process\"; grace = \"7s\"; stack_size = \"128K\"; };\n"
-				     "  sleeper = { shape = \"2x1x500\"; idempotent = false; };\n"
-				     "};\n");
+	struct config *config =
+		load("defaults = { grace = \"2s\"; workers = 3; };\n"
+		     "workloads = {\n"
+		     "  squares = { plugin = \"sq\"; model = \"process\"; grace = \"7s\"; stack_size = \"128K\"; };\n"
+		     "  sleeper = { shape = \"2x1x500\"; idempotent = false; };\n"
+		     "};\n");
 	const struct workload_config *w = config_find_workload(config, "squares");
 
 	(void)state;
@@ -144,8 +145,9 @@ static void test_a_stanza_stands_on_defaults_and_defaults_on_built_in(void **sta
 
 static void test_parameters_become_text_with_their_place(void **state)
 {
-	struct config *config = load("workloads = { w = { params = {\n"
-				     "  dir = \"\";\n  n = 7;\n  big = 5000000000L;\n  half = 0.5;\n  on = true;\n}; }; };\n");
+	struct config *config =
+		load("workloads = { w = { params = {\n"
+		     "  dir = \"\";\n  n = 7;\n  big = 5000000000L;\n  half = 0.5;\n  on = true;\n}; }; };\n");
 	const struct workload_config *w = &config->workloads[0];
 	static const char *const expected[] = { "dir", "", "n", "7", "big", "5000000000", "half", "0.5", "on", "true" };
 
@@ -166,7 +168,8 @@ static void test_later_files_override_settings_and_add_workloads(void **state)
 	(void)state;
 	write_file("concd.conf.d/20-b.conf", "defaults = { grace = \"3s\"; };\nlimits = { max_jobs = 22; };\n"
 					     "workloads = { b = { }; };\n");
-	write_file("concd.conf.d/10-a.conf", "limits = { max_jobs = 11; max_tasks = 11; };\nworkloads = { a = { }; };\n");
+	write_file("concd.conf.d/10-a.conf",
+		   "limits = { max_jobs = 11; max_tasks = 11; };\nworkloads = { a = { }; };\n");
 	write_file("concd.conf.d/30-c.conf.bak", "broken");
 	write_file("concd.conf.d/.hidden.conf", "broken");
 	config = load("limits = { max_jobs = 1; max_tasks = 1; max_clients = 7; };\nworkloads = { m = { }; };\n");
@@ -204,7 +207,8 @@ static void test_integers_that_libconfig_would_cut_are_refused(void **state)
 	refused("a = -2147483649;\n", "concd.conf:1: a: -2147483649 ", "32 bits");
 	refused("a = 0xFFFFFFFF;\n", "concd.conf:1: a: 0xFFFFFFFF ", "32 bits");
 	refused("a = 99999999999999999999L;\n", "concd.conf:1: a: 99999999999999999999L ", "64 bits");
-	refused("a = 99999999999999999999999999999999999999999999999999999999999999;\n", "concd.conf:1: a: ", "32 bits");
+	refused("a = 99999999999999999999999999999999999999999999999999999999999999;\n",
+		"concd.conf:1: a: ", "32 bits");
 	refused("defaults = { grace = 30s; };\n", "concd.conf:1: grace: 30s ", "quotes");
 	refused("/* 5000000000 */ # 5000000000\n// 5000000000\na = \"5000000000 \\\" 5000000000\"; b = 5000000000;\n",
 		"concd.conf:3: b: 5000000000 ", "32 bits");
@@ -279,29 +283,32 @@ static void test_combinations_that_cannot_work_are_refused(void **state)
 	static const struct {
 		const char *text, *place, *word;
 	} cases[] = {
-		{ "workloads = { a = { model = \"sync\"; workers = 2; }; };", "concd.conf:1: workloads.a.workers: ", "sync" },
+		{ "workloads = { a = { model = \"sync\"; workers = 2; }; };",
+		  "concd.conf:1: workloads.a.workers: ", "sync" },
 		{ "defaults = { workers = 2; };\nworkloads = { a = { model = \"sync\"; }; };",
 		  "concd.conf:1: workloads.a.workers: ", "sync" },
-		{ "workloads = { a = { thread_safe = false; model = \"pool\"; }; };", "concd.conf:1: workloads.a.model: ",
-		  "\"process\"" },
-		{ "workloads = { a = { thread_safe = false; shape = \"1x4x1\"; }; };", "concd.conf:1: workloads.a.shape: ",
-		  "4x1x1" },
+		{ "workloads = { a = { thread_safe = false; model = \"pool\"; }; };",
+		  "concd.conf:1: workloads.a.model: ", "\"process\"" },
+		{ "workloads = { a = { thread_safe = false; shape = \"1x4x1\"; }; };",
+		  "concd.conf:1: workloads.a.shape: ", "4x1x1" },
 		{ "workloads = { a = { shape = \"100x100x1\"; }; };", "concd.conf:1: workloads.a.shape: ", "4095" },
-		{ "workloads = { a = { shape = \"1x1x2000000\"; }; };", "concd.conf:1: workloads.a.shape: ",
-		  "limits.max_workers" },
+		{ "workloads = { a = { shape = \"1x1x2000000\"; }; };",
+		  "concd.conf:1: workloads.a.shape: ", "limits.max_workers" },
 		{ "limits = { max_processes = 2; };\nworkloads = { a = { shape = \"3x1x1\"; }; };",
 		  "concd.conf:2: workloads.a.shape: ", "limits.max_processes" },
 		{ "limits = { max_workers = 2; };\nworkloads = {\n a = { workers = 3; }; };",
 		  "concd.conf:3: workloads.a.workers: ", "limits.max_workers" },
-		{ "limits = { max_clients = 3;\n max_clients_per_user = 4; };", "concd.conf:2: limits.max_clients_per_user: ",
-		  "(3)" },
+		{ "limits = { max_clients = 3;\n max_clients_per_user = 4; };",
+		  "concd.conf:2: limits.max_clients_per_user: ", "(3)" },
 		{ "state_dir = \"/dev/null\";", "concd.conf:1: state_dir: ", "not a directory" },
 		{ "state_dir = \"/tmp\";", "concd.conf:1: state_dir: ", "everybody" },
 		{ "plugin_dir = \"/tmp\";", "concd.conf:1: plugin_dir: ", "everybody" },
 		{ "plugin_dir = \"/nonexistent/plugins\";", "concd.conf:1: plugin_dir: ", "No such file" },
 		{ "control = { socket = \"/run/\"; };", "concd.conf:1: control.socket: ", "directory" },
-		{ "control = { socket = \"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-		  "aaaaaaaaaaaaaaaaaaaaaaaaaaaa/x\"; };", "concd.conf:1: control.socket: ", "107" },
+		{ "control = { socket = "
+		  "\"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		  "aaaaaaaaaaaaaaaaaaaaaaaaaaaa/x\"; };",
+		  "concd.conf:1: control.socket: ", "107" },
 	};
 	struct config *config;
 
@@ -461,8 +468,8 @@ static void test_directories_are_made_private_and_unsafe_ones_refused(void **sta
 	struct stat st;
 
 	(void)state;
-	(void)snprintf(text, sizeof(text), "state_dir = \"%s/deep/er/state\";\ncontrol = { socket = \"%s/run/s\"; };\n", dir,
-		       dir); /* fits */
+	(void)snprintf(text, sizeof(text), "state_dir = \"%s/deep/er/state\";\ncontrol = { socket = \"%s/run/s\"; };\n",
+		       dir, dir); /* fits */
 	config = load(text);
 	assert_int_equal(config_make_dirs(config, &err), 0);
 	assert_int_equal(config_make_dirs(config, &err), 0); /* also when they are there */
@@ -531,8 +538,10 @@ static bool has_word(const struct buffer *text, const char *word)
 static void test_every_key_is_in_the_shipped_file_and_in_the_manual(void **state)
 {
 	static const char *const files[] = { "conf/concd.conf", "conf/concd.conf.5" };
-	const struct option *const tables[] = { config_top_options,	 config_control_options,  config_log_options,
-						config_limits_options, config_defaults_options, config_workload_options };
+	const struct option *const tables[] = {
+		config_top_options,    config_control_options,	config_log_options,
+		config_limits_options, config_defaults_options, config_workload_options
+	};
 	const char *top = getenv("top_srcdir");
 
 	(void)state;

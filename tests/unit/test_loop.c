@@ -62,7 +62,8 @@ static void test_calls_of_many_threads_run_once_each_in_their_order(void **state
 	assert_int_equal(loop_open(&run->loop), 0);
 	for (int p = 0; p < POSTERS; p++) {
 		for (int i = 0; i < CALLS; i++)
-			run->calls[p][i] = (struct numbered){ .call.fn = count_call, .run = run, .poster = p, .number = i };
+			run->calls[p][i] =
+				(struct numbered){ .call.fn = count_call, .run = run, .poster = p, .number = i };
 		posters[p] = (struct poster){ .run = run, .number = p };
 		assert_int_equal(pthread_create(&threads[p], NULL, post_calls, &posters[p]), 0);
 	}

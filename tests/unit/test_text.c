@@ -70,8 +70,14 @@ static void test_durations_have_a_unit(void **state)
 	static const struct {
 		const char *text;
 		int64_t ns;
-	} good[] = { { "0", 0 },	       { "500ms", 500000000 }, { "10s", 10000000000 }, { "2m", 120000000000 },
-		     { "1.5h", 5400000000000 }, { "1d", 86400000000000 }, { "3us", 3000 },	       { "7ns", 7 } };
+	} good[] = { { "0", 0 },
+		     { "500ms", 500000000 },
+		     { "10s", 10000000000 },
+		     { "2m", 120000000000 },
+		     { "1.5h", 5400000000000 },
+		     { "1d", 86400000000000 },
+		     { "3us", 3000 },
+		     { "7ns", 7 } };
 	static const char *const bad[] = { "", "5", "5 s", "s", "-5s", "5S", "5sec", "1e3s", "5ss", "." };
 	int64_t ns = 42;
 
@@ -91,8 +97,9 @@ static void test_sizes_count_in_steps_of_1024(void **state)
 	static const struct {
 		const char *text;
 		uint64_t bytes;
-	} good[] = { { "0", 0 },	  { "4096", 4096 },	  { "64K", 65536 },	  { "1.5M", 1572864 },
-		     { "2GiB", 2147483648 }, { "1T", 1099511627776 }, { "512B", 512 }, { "3MB", 3145728 } };
+	} good[] = { { "0", 0 },	  { "4096", 4096 },	  { "64K", 65536 },
+		     { "1.5M", 1572864 }, { "2GiB", 2147483648 }, { "1T", 1099511627776 },
+		     { "512B", 512 },	  { "3MB", 3145728 } };
 	static const char *const bad[] = { "", "K", "-1", "1 K", "64k", "1P", "1KK", "0x10" };
 	uint64_t bytes = 42;
 
@@ -156,9 +163,18 @@ static void test_a_slip_finds_the_word_that_was_meant(void **state)
 
 static void test_broken_utf8_is_recognised(void **state)
 {
-	static const char *const good[] = { "", "abc", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf" };
-	static const char *const bad[] = { "\xff",	   "\xc3",	       "\xc0\x80",	   "\xe0\x80\x80", "\xed\xa0\x80",
-					   "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\x80", "a\xe2\x82" };
+	static const char *const good[] = {
+		"", "abc", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf"
+	};
+	static const char *const bad[] = { "\xff",
+					   "\xc3",
+					   "\xc0\x80",
+					   "\xe0\x80\x80",
+					   "\xed\xa0\x80",
+					   "\xf4\x90\x80\x80",
+					   "\xf8\x88\x80\x80\x80",
+					   "\x80",
+					   "a\xe2\x82" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
