@@ -233,6 +233,5 @@ int main(void)
 		cmocka_unit_test(requests_that_cannot_be_met_are_refused_with_the_remedy),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

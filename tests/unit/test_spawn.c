@@ -142,6 +142,5 @@ int main(void)
 		cmocka_unit_test(a_killed_child_is_reaped_once),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -378,6 +378,5 @@ int main(void)
 		cmocka_unit_test(parameters_have_their_type_and_range),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

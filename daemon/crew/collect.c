@@ -1,0 +1,102 @@
+/* Collecting: from the rings of the runners to the layer above, in bounded passes so that control requests get their turn. */
+#include <errno.h>
+
+#include <event2/event.h>
+
+#include "base/log.h"
+#include "crew/crew_private.h"
+#include "crew/workload.h"
+
+#define PASSES 8
+#define RECORDS_PER_PASS 2048u
+
+void crew_record(void *arg, const struct ring_record *record)
+{
+	struct crew *crew = arg;
+	const struct runner_of *who = &crew->runners[record->runner];
+	struct flight *f = record->user;
+	struct crew_seat *seat;
+	struct crew_ended ended;
+
+	if (record->kind == RING_RECORD_LOG) {
+		if (who->proc)
+			worker_log_line(&who->proc->log, record->status, (const char *)record->data, record->len);
+		return;
+	}
+	seat = f->seat;
+	ended = (struct crew_ended){
+		.user = seat->user,
+		.task = f->first + record->index,
+		.status = (enum ring_status)record->status,
+		.begin_ns = record->begin_ns,
+		.wall_s = record->wall_s,
+		.cpu_s = record->cpu_s,
+		.runq_s = record->runq_s,
+		.retry_after_ns = record->retry_after_ns,
+		.worker_pid = who->pid,
+		.worker_thread = who->thread,
+		.data = record->data,
+		.len = record->len,
+	};
+	estimate_add(&seat->estimate, record->wall_s, record->cpu_s);
+	seat->out--;
+	crew->out--;
+	crew->ended++;
+	if (record->chunk_done)
+		flight_free(f);
+	crew->crews->ops->on_ended(crew->crews->ctx, &ended);
+}
+
+void crew_bad_runner(struct crew *crew, uint32_t runner)
+{
+	struct proc *proc = crew->runners[runner].proc;
+
+	if (!proc || proc->killed)
+		return;
+	log_error("crew: worker process %d of '%s' wrote garbage into its ring: killed, no task is blamed", (int)proc->pid,
+		  crew->workload->name);
+	proc_kill(proc, ORDER_GARBAGE);
+}
+
+void crew_collect(struct crew *crew)
+{
+	uint32_t runner = 0;
+	int n;
+
+	if (!crew->ring || crew->broken)
+		return;
+	ring_awake(crew->ring);
+	crew->asleep = false;
+	for (int pass = 0; pass < PASSES && !crew->asleep; pass++) {
+		n = ring_collect_all(crew->ring, RECORDS_PER_PASS, crew_record, crew, &runner);
+		if (n == -EBADMSG) {
+			crew_bad_runner(crew, runner);
+			continue;
+		}
+		if (n > 0) {
+			crew->init_failures = 0;
+			crew->blocked = false;
+			crew_feed(crew);
+			if (crew->broken)
+				return;
+			continue;
+		}
+		crew->asleep = ring_prepare_sleep(crew->ring);
+	}
+	if (!crew->asleep) {
+		crew->collect_again = true;
+		crew_turn_soon(crew);
+	}
+}
+
+void on_crew_ring(evutil_socket_t fd, short what, void *arg)
+{
+	struct crew *crew = arg;
+
+	(void)fd; /* the ring knows it */
+	(void)what;
+	crew_enter(crew);
+	crew_collect(crew);
+	crew_settle(crew);
+	crew_exit(crew);
+}

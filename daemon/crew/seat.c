@@ -1,0 +1,314 @@
+/* Seats: what a crew knows of the jobs it serves, and how a job's tasks are cancelled. */
+#include <assert.h>
+#include <errno.h>
+
+#include <event2/event.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "crew/crew_private.h"
+#include "crew/wire.h"
+#include "crew/workload.h"
+
+static void on_cancel_timer(evutil_socket_t fd, short what, void *arg);
+
+/* ---- Life ---- */
+
+static void link_seat(struct crew_seat *seat)
+{
+	struct crew *crew = seat->crew;
+
+	seat->next = crew->seats;
+	seat->prev = &crew->seats;
+	if (seat->next)
+		seat->next->prev = &seat->next;
+	crew->seats = seat;
+	crew->n_seats++;
+	(void)event_del(crew->idle_timer); /* fails only for an event that is none */
+	crew->idle_armed = false;
+}
+
+int crew_join(struct crew *crew, const struct crew_job *job, void *user, struct crew_seat **ret_seat)
+{
+	struct crew_seat *seat = calloc(1, sizeof(*seat));
+	int r = -ENOMEM;
+
+	if (!seat)
+		return r;
+	seat->crew = crew;
+	seat->user = user;
+	seat->job = job->id;
+	seat->workers = job->workers;
+	seat->task_timeout_ns = job->task_timeout_ns;
+	seat->grace_ns = job->grace_ns;
+	seat->idempotent = job->idempotent;
+	seat->cancel_timer = evtimer_new(crew->crews->base, on_cancel_timer, seat);
+	if (seat->cancel_timer)
+		r = wire_job(job, &seat->job_message);
+	if (r == 0 && seat->job_message.len > WIRE_MAX_BYTES)
+		r = -EMSGSIZE;
+	if (r < 0) {
+		seat_free(seat);
+		return r;
+	}
+	link_seat(seat);
+	crew_send_all(crew, &seat->job_message);
+	*ret_seat = seat;
+	return 0;
+}
+
+void seat_free(struct crew_seat *seat)
+{
+	struct crew *crew = seat->crew;
+
+	if (seat->prev) {
+		*seat->prev = seat->next;
+		if (seat->next)
+			seat->next->prev = seat->prev;
+		crew->n_seats--;
+		if (crew->last_served == seat)
+			crew->last_served = NULL;
+	}
+	if (seat->cancel_timer)
+		event_free(seat->cancel_timer);
+	buffer_fini(&seat->job_message);
+	free(seat);
+}
+
+void crew_leave(struct crew_seat *seat)
+{
+	struct crew *crew = seat->crew;
+
+	assert(seat->out == 0 && !seat->left);
+	crew_enter(crew);
+	seat->left = true;
+	for (uint32_t i = 0; i < crew->shape.processes; i++) {
+		if (crew->procs[i])
+			proc_send_simple(crew->procs[i], WIRE_FORGET, seat->job, 1, 0);
+	}
+	crew_exit(crew); /* frees the seat, perhaps the crew */
+}
+
+/* ---- Looking ---- */
+
+struct crew *crew_of(const struct crew_seat *seat)
+{
+	return seat->crew;
+}
+
+uint64_t crew_seat_out(const struct crew_seat *seat)
+{
+	return seat->out;
+}
+
+/* The tasks of a chunk that are begun and have no record yet. */
+static uint64_t begun_bits(const struct ring_chunk_state *state)
+{
+	uint64_t begun = state->begun >= 64 ? UINT64_MAX : (UINT64_C(1) << state->begun) - 1;
+
+	return begun & ~state->done;
+}
+
+uint64_t crew_seat_running(const struct crew_seat *seat)
+{
+	uint64_t n = 0;
+
+	for (const struct flight *f = seat->flights; f; f = f->next) {
+		struct ring_chunk_state state;
+
+		if (ring_chunk_state(seat->crew->ring, f->chunk, &state) == 0)
+			n += (uint64_t)__builtin_popcountll(begun_bits(&state));
+	}
+	return n;
+}
+
+int crew_seat_walk(const struct crew_seat *seat, int (*fn)(void *arg, const struct crew_task_view *view), void *arg)
+{
+	const struct crew *crew = seat->crew;
+	int r = 0;
+
+	for (const struct flight *f = seat->flights; f && r == 0; f = f->next) {
+		struct ring_chunk_state state;
+
+		if (ring_chunk_state(crew->ring, f->chunk, &state) < 0 || state.runner < 0)
+			continue;
+		for (uint64_t bits = begun_bits(&state); bits && r == 0; bits &= bits - 1) {
+			uint32_t index = (uint32_t)__builtin_ctzll(bits);
+			const struct runner_of *who = &crew->runners[state.runner];
+
+			r = fn(arg, &(struct crew_task_view){
+					    .task = f->first + index,
+					    .worker_pid = who->pid,
+					    .worker_thread = who->thread,
+					    .progress = ring_progress(crew->ring, f->chunk, index),
+				    });
+		}
+	}
+	return r;
+}
+
+void crew_set_workers(struct crew_seat *seat, uint32_t workers)
+{
+	seat->workers = workers;
+	crew_turn_soon(seat->crew);
+}
+
+/* ---- Peak memory ---- */
+
+static uint64_t sum_of_peaks(const struct crew *crew)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < crew->shape.processes; i++) {
+		if (crew->procs[i])
+			sum += procfs_peak_rss_bytes(crew->procs[i]->pid);
+	}
+	return sum;
+}
+
+/* Another job's turn: the one that had the crew to itself keeps what was reached, if it has nothing out any more. */
+void seat_note_served(struct crew_seat *seat)
+{
+	struct crew *crew = seat->crew;
+	bool alone = crew->out == seat->out; /* nobody else has a task out */
+
+	if (crew->last_served == seat)
+		return;
+	crew->last_served = seat;
+	for (struct crew_seat *other = crew->seats; other; other = other->next) {
+		if (other == seat || !other->sole)
+			continue;
+		other->sole = false;
+		if (other->out == 0)
+			other->peak_rss_bytes = sum_of_peaks(crew);
+	}
+	seat->sole = alone && !seat->served;
+	seat->served = true;
+	if (!seat->sole)
+		return;
+	for (uint32_t i = 0; i < crew->shape.processes; i++) {
+		if (crew->procs[i])
+			procfs_reset_peak(crew->procs[i]->pid);
+	}
+}
+
+uint64_t crew_seat_peak_rss_bytes(const struct crew_seat *seat)
+{
+	return seat->sole ? sum_of_peaks(seat->crew) : seat->peak_rss_bytes;
+}
+
+/* ---- Taking back and cancelling ---- */
+
+static void take_back(struct crew_seat *seat)
+{
+	struct flight *f, *next;
+
+	for (f = seat->flights; f && !seat->crew->broken; f = next) {
+		next = f->next;
+		if (flight_take_back(f) < 0)
+			return;
+	}
+}
+
+void seats_take_back(struct crew *crew)
+{
+	for (struct crew_seat *seat = crew->seats; seat; seat = seat->next)
+		take_back(seat);
+}
+
+void crew_recall(struct crew_seat *seat)
+{
+	seat->recall = true;
+	crew_turn_soon(seat->crew);
+}
+
+void crew_cancel(struct crew_seat *seat, uint32_t reason)
+{
+	if (seat->cancel != CANCEL_NONE)
+		return;
+	seat->cancel = CANCEL_PENDING;
+	seat->cancel_reason = reason;
+	crew_turn_soon(seat->crew);
+}
+
+/* Kill the processes that still hold a begun task of the seat. */
+static void kill_holders(struct crew_seat *seat)
+{
+	struct crew *crew = seat->crew;
+	struct flight *f, *next;
+
+	for (f = seat->flights; f && !crew->broken; f = next) {
+		struct ring_chunk_state state;
+		struct proc *proc;
+
+		next = f->next;
+		if (ring_chunk_state(crew->ring, f->chunk, &state) < 0 || state.runner < 0 || !begun_bits(&state))
+			continue;
+		proc = crew->runners[state.runner].proc;
+		if (!proc || proc->killed)
+			continue;
+		log_warning("crew: a task of '%s' did not come back within grace after its cancel: worker process %d is "
+			    "killed",
+			    crew->workload->name, (int)proc->pid);
+		proc_kill(proc, ORDER_CANCEL);
+		next = seat->flights; /* others of the list may have been taken back */
+	}
+}
+
+static void on_cancel_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct crew_seat *seat = arg;
+	struct crew *crew = seat->crew;
+
+	(void)fd; /* a timer has none */
+	(void)what;
+	crew_enter(crew);
+	if (crew->ring && !crew->broken)
+		crew_collect(crew); /* what has just ended is not killed for it */
+	if (seat->cancel == CANCEL_TOLD && seat->out > 0)
+		kill_holders(seat);
+	crew_settle(crew);
+	crew_exit(crew);
+}
+
+static void act_cancel(struct crew_seat *seat)
+{
+	const int64_t grace_ns = seat->grace_ns > 0 ? seat->grace_ns : 0;
+	const struct timeval grace = { .tv_sec = (time_t)(grace_ns / NS_PER_S),
+				       .tv_usec = (suseconds_t)(grace_ns % NS_PER_S / NS_PER_US) };
+	struct crew *crew = seat->crew;
+
+	seat->cancel = CANCEL_TOLD;
+	take_back(seat);
+	if (seat->out == 0)
+		return;
+	for (uint32_t i = 0; i < crew->shape.processes; i++) {
+		if (crew->procs[i])
+			proc_send_simple(crew->procs[i], WIRE_CANCEL, seat->job, 2, seat->cancel_reason);
+	}
+	(void)event_add(seat->cancel_timer, &grace); /* fails only without memory for the first timer of all */
+}
+
+void seats_act(struct crew *crew)
+{
+	for (struct crew_seat *seat = crew->seats; seat; seat = seat->next) {
+		if (seat->recall) {
+			seat->recall = false;
+			take_back(seat);
+		}
+		if (seat->cancel == CANCEL_PENDING)
+			act_cancel(seat);
+	}
+}
+
+void seats_settle(struct crew *crew)
+{
+	for (struct crew_seat *seat = crew->seats; seat; seat = seat->next) {
+		if (seat->cancel != CANCEL_TOLD || seat->out > 0)
+			continue;
+		seat->cancel = CANCEL_NONE;
+		(void)event_del(seat->cancel_timer); /* fails only for an event that is none */
+		if (!seat->left)
+			crew->crews->ops->on_cancelled(crew->crews->ctx, seat->user);
+	}
+}
