@@ -1,0 +1,286 @@
+/* libcurl on a runner's event base (see session.h). */
+#include "session.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+/* Kept connections, of all hosts together. The gate lets no host have more than half of them. */
+#define CONNECTIONS_MAX 4096L
+#define ADDRESS_SECONDS 60L
+/* Large bodies want a large buffer; many small ones at once want the memory. */
+#define BUFFER_LARGE (256L * 1024)
+#define BUFFER_SMALL (32L * 1024)
+#define LARGE_UP_TO 64u /* transfers at once */
+#define SPARE_MAX 256u /* handles kept for the next transfers */
+
+struct session {
+	struct concd_worker *worker;
+	struct event_base *base;
+	struct event *timer;
+	CURLM *multi;
+	CURLSH *share;
+	struct gate *gate;
+	uint32_t n_transfers, n_spare;
+	CURL *spare[SPARE_MAX];
+};
+
+/* Once per process, by the first runner; libcurl's global state stays until the process ends. */
+static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
+
+static void init_curl(void)
+{
+	(void)curl_global_init(CURL_GLOBAL_DEFAULT); /* a failure shows at the next call */
+}
+
+/* Tell the tasks whose transfers have ended. Their handles leave the multi handle here, before they go on. */
+static void session_finish(struct session *session)
+{
+	struct transfer *transfer;
+	CURLMsg *message;
+	char *private;
+	int left;
+
+	while ((message = curl_multi_info_read(session->multi, &left)) != NULL) {
+		CURL *easy = message->easy_handle;
+		CURLcode code = message->data.result;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private); /* set by transfer_open */
+		transfer = (struct transfer *)(void *)private;
+		(void)curl_multi_remove_handle(session->multi, easy); /* message is gone after this */
+		transfer->code = code;
+		transfer->done = true;
+		concd_resume(session->worker->host, transfer->resumer);
+	}
+}
+
+static void on_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *session = arg;
+	int mask = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0), running;
+
+	(void)curl_multi_socket_action(session->multi, fd, mask, &running); /* errors are of transfers */
+	session_finish(session);
+}
+
+static void on_timeout(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *session = arg;
+	int running;
+
+	(void)fd;
+	(void)what;
+	(void)curl_multi_socket_action(session->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	session_finish(session);
+}
+
+/* libcurl wants to know when `fd` is ready. socketp is what curl_multi_assign() kept for it: its event. */
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp)
+{
+	struct session *session = userp;
+	struct event *event = socketp;
+	short events = EV_PERSIST;
+
+	(void)easy;
+	if (what == CURL_POLL_REMOVE) {
+		if (event != NULL)
+			event_free(event);
+		(void)curl_multi_assign(session->multi, fd, NULL);
+		return 0;
+	}
+	if (what & CURL_POLL_IN)
+		events |= EV_READ;
+	if (what & CURL_POLL_OUT)
+		events |= EV_WRITE;
+	if (event == NULL) {
+		event = event_new(session->base, fd, events, on_ready, session);
+		if (event == NULL)
+			return -1;
+		if (curl_multi_assign(session->multi, fd, event) != CURLM_OK) {
+			event_free(event);
+			return -1;
+		}
+	} else {
+		(void)event_del(event);
+		if (event_assign(event, session->base, fd, events, on_ready, session) < 0)
+			return -1;
+	}
+	return event_add(event, NULL);
+}
+
+static int on_timer_wanted(CURLM *multi, long timeout_ms, void *userp)
+{
+	struct session *session = userp;
+	struct timeval tv;
+
+	(void)multi;
+	if (timeout_ms < 0)
+		return event_del(session->timer);
+	tv.tv_sec = timeout_ms / 1000;
+	tv.tv_usec = timeout_ms % 1000 * 1000;
+	return event_add(session->timer, &tv); /* 0 goes through the loop as well: no recursion */
+}
+
+int session_open(struct concd_worker *worker, uint32_t max_lookups, struct session **ret_session)
+{
+	struct session *session;
+
+	(void)pthread_once(&curl_once, init_curl);
+	session = calloc(1, sizeof(*session));
+	if (session == NULL)
+		return -ENOMEM;
+	session->worker = worker;
+	session->base = concd_event_base(worker);
+	session->timer = event_new(session->base, -1, 0, on_timeout, session);
+	session->gate = gate_new(max_lookups);
+	session->share = curl_share_init();
+	session->multi = curl_multi_init();
+	if (session->timer == NULL || session->gate == NULL || session->share == NULL || session->multi == NULL) {
+		concd_log(worker, CONCD_LOG_ERROR, "downloader: cannot prepare libcurl: out of memory");
+		session_close(session);
+		return -ENOMEM;
+	}
+	/* All of these only store their argument. The share is for this thread alone: it needs no locks. */
+	(void)curl_share_setopt(session->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+	(void)curl_multi_setopt(session->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	(void)curl_multi_setopt(session->multi, CURLMOPT_SOCKETDATA, session);
+	(void)curl_multi_setopt(session->multi, CURLMOPT_TIMERFUNCTION, on_timer_wanted);
+	(void)curl_multi_setopt(session->multi, CURLMOPT_TIMERDATA, session);
+	(void)curl_multi_setopt(session->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_MAX);
+	*ret_session = session;
+	return 0;
+}
+
+void session_close(struct session *session)
+{
+	if (session == NULL)
+		return;
+	while (session->n_spare > 0)
+		curl_easy_cleanup(session->spare[--session->n_spare]);
+	if (session->multi != NULL)
+		(void)curl_multi_cleanup(session->multi);
+	if (session->share != NULL)
+		(void)curl_share_cleanup(session->share);
+	if (session->timer != NULL)
+		event_free(session->timer);
+	gate_free(session->gate);
+	free(session);
+}
+
+struct gate *session_gate(struct session *session)
+{
+	return session->gate;
+}
+
+/* A socket is opened: the address is known. */
+static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct transfer *transfer = arg;
+
+	(void)purpose;
+	gate_resolved(&transfer->pass);
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/* The request is about to be sent, perhaps over a kept connection, for which nothing was looked up. */
+static int on_request(void *arg, char *peer_ip, char *own_ip, int peer_port, int own_port)
+{
+	struct transfer *transfer = arg;
+
+	(void)peer_ip;
+	(void)own_ip;
+	(void)peer_port;
+	(void)own_port;
+	gate_resolved(&transfer->pass);
+	return CURL_PREREQFUNC_OK;
+}
+
+static CURL *easy_take(struct session *session)
+{
+	CURL *easy;
+
+	if (session->n_spare > 0)
+		return session->spare[--session->n_spare];
+	easy = curl_easy_init();
+	if (easy != NULL)
+		(void)curl_easy_setopt(easy, CURLOPT_SHARE, session->share); /* outlives curl_easy_reset() */
+	return easy;
+}
+
+static void easy_give(struct session *session, CURL *easy)
+{
+	if (session->n_spare == SPARE_MAX) {
+		curl_easy_cleanup(easy);
+		return;
+	}
+	curl_easy_reset(easy);
+	session->spare[session->n_spare++] = easy;
+}
+
+int transfer_open(struct transfer *transfer, struct session *session, struct concd_task *task)
+{
+	CURL *easy;
+
+	*transfer = (struct transfer){.session = session, .task = task};
+	transfer->resumer = concd_resumer(task);
+	if (transfer->resumer == NULL)
+		return -ENOMEM;
+	easy = easy_take(session);
+	if (easy == NULL)
+		return -ENOMEM;
+	transfer->easy = easy;
+	session->n_transfers++;
+	/* Options with numbers and pointers: they cannot fail. */
+	(void)curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+	(void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
+	(void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	/* A look-up that is given up must not hold the thread until the resolver gives up too. */
+	(void)curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+	(void)curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, ADDRESS_SECONDS);
+	(void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE,
+			       session->n_transfers <= LARGE_UP_TO ? BUFFER_LARGE : BUFFER_SMALL);
+	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
+	(void)curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
+	(void)curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
+	return 0;
+}
+
+void transfer_close(struct transfer *transfer)
+{
+	if (transfer->session == NULL)
+		return;
+	gate_leave(&transfer->pass, GATE_END_CLOSED);
+	if (transfer->easy != NULL) {
+		easy_give(transfer->session, transfer->easy);
+		transfer->session->n_transfers--;
+	}
+	if (transfer->resumer != NULL)
+		concd_resumer_free(transfer->task->host, transfer->resumer);
+	*transfer = (struct transfer){0};
+}
+
+int transfer_perform(struct transfer *transfer)
+{
+	struct session *session = transfer->session;
+	int r;
+
+	transfer->done = false;
+	transfer->error[0] = '\0';
+	(void)curl_easy_setopt(transfer->easy, CURLOPT_FRESH_CONNECT, (long)transfer->pass.fresh);
+	(void)curl_easy_setopt(transfer->easy, CURLOPT_FORBID_REUSE, (long)transfer->pass.forbid_reuse);
+	if (curl_multi_add_handle(session->multi, transfer->easy) != CURLM_OK)
+		return -ENOMEM;
+	while (!transfer->done) {
+		r = concd_suspend(transfer->task, CONCD_NO_TIMEOUT);
+		if (r < 0 && !transfer->done) {
+			(void)curl_multi_remove_handle(session->multi, transfer->easy);
+			return r;
+		}
+	}
+	return 0;
+}

@@ -1,0 +1,46 @@
+/* A session: libcurl's multi handle on a runner's event base, shared by all transfers of that runner, with their kept
+ * connections, known addresses and TLS sessions.
+ *
+ * libcurl works in callbacks on the loop's stack; a task only starts a transfer, waits, and looks at what came out. A
+ * task is resumed after curl_multi_socket_action() has returned, never from inside a callback.
+ */
+#ifndef CONCD_PLUGINS_DOWNLOADER_SESSION_H
+#define CONCD_PLUGINS_DOWNLOADER_SESSION_H
+
+#include <concd/plugin.h>
+
+#include <curl/curl.h>
+#include <stdbool.h>
+
+#include "gate.h"
+
+struct session;
+
+/* For the worker's thread. max_lookups: names looked up at once. 0 or -errno, after logging why. */
+int session_open(struct concd_worker *worker, uint32_t max_lookups, struct session **ret_session);
+void session_close(struct session *session); /* without transfers; NULL is fine */
+
+struct gate *session_gate(struct session *session);
+
+/* An HTTP exchange at a time, or several after each other with the same handle. Caller's memory. */
+struct transfer {
+	struct session *session;
+	struct concd_task *task;
+	struct concd_resumer *resumer;
+	CURL *easy; /* options of the exchange: the caller's to set between exchanges */
+	struct gate_pass pass;
+	CURLcode code; /* of the last exchange */
+	bool done;
+	char error[CURL_ERROR_SIZE]; /* libcurl's words; may be empty */
+};
+
+/* 0 or -ENOMEM. The transfer must not move until it is closed. */
+int transfer_open(struct transfer *transfer, struct session *session, struct concd_task *task);
+/* Also for a zeroed one. Leaves the gate where it is still inside. */
+void transfer_close(struct transfer *transfer);
+
+/* Do the exchange that the handle's options describe; the transfer has entered the gate. 0: over, `code` says how;
+ * -ECANCELED: given up; -ENOMEM. */
+CONCD_YIELDS int transfer_perform(struct transfer *transfer);
+
+#endif

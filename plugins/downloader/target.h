@@ -1,0 +1,22 @@
+/* A URL that may be downloaded, taken apart. Any thread. */
+#ifndef CONCD_PLUGINS_DOWNLOADER_TARGET_H
+#define CONCD_PLUGINS_DOWNLOADER_TARGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define TARGET_URL_MAX 16384
+
+struct target {
+	char *url; /* for libcurl */
+	char *shown; /* without user and password, for results and messages */
+	char *path;
+	char *key; /* host:port */
+	bool named; /* the host has to be looked up: it is neither an address nor localhost */
+};
+
+/* 0; -ENOMEM; -EINVAL with the reason in *ret_why (static text): not a URL, or neither http nor https. */
+int target_parse(const char *url, size_t len, struct target *ret_target, const char **ret_why);
+void target_fini(struct target *target); /* a zeroed one is fine */
+
+#endif
