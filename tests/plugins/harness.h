@@ -1,0 +1,65 @@
+/* A host for one plugin inside a test: one runner, many tasks, no daemon.
+ *
+ * Tasks are threads of which only one runs at a time, the loop or one task, handing over to each other: to the plugin
+ * that is the same as coroutines, with stacks of 64 KiB, and every sanitizer understands it.
+ *
+ *	h = harness_open("plugins/squares");
+ *	harness_param(h, "simd", "scalar");
+ *	harness_start(h);
+ *	t = harness_add(h, "10");			any number of them
+ *	harness_run(h);					until all have ended
+ *	assert_string_equal(t->result, "285");
+ *	harness_close(h);
+ */
+#ifndef CONCD_TESTS_PLUGINS_HARNESS_H
+#define CONCD_TESTS_PLUGINS_HARNESS_H
+
+#include <concd/plugin.h>
+
+#include <event2/event.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+struct harness;
+
+/* What became of a task. Valid until harness_close(). */
+struct harness_task {
+	struct concd_task task; /* first, so that services find the rest */
+	struct harness *harness;
+	struct harness_task *next; /* all tasks, newest first */
+	char *input;
+	size_t input_len;
+	uint64_t index;
+	bool has_ended;
+	int returned; /* by run */
+	char *result; /* NUL-terminated; NULL: none set */
+	size_t result_len;
+	char *failure; /* concd_fail's words; NULL: not called */
+	uint32_t why;
+	int64_t retry_after_ns; /* -1: not said */
+	double progress;
+	unsigned n_cancelled; /* how often it asked */
+	int64_t cancel_at; /* concd_cancelled() says 1 from that time it is asked on; -1: never */
+	/* The harness's own. */
+	pthread_t thread;
+	pthread_cond_t turn;
+	bool is_started, has_turn, is_cancelled, is_resumed, is_timed_out;
+	int ready_events;
+	struct event *timer;
+};
+
+/* Load a plugin from the build tree: `name` is its path without .libs and suffix. Ends the test where it cannot. */
+struct harness *harness_open(const char *name);
+const struct concd_plugin *harness_plugin(struct harness *harness);
+void harness_param(struct harness *harness, const char *name, const char *value); /* before harness_start */
+int harness_start(struct harness *harness); /* worker_init: what it returned */
+struct harness_task *harness_add(struct harness *harness, const char *input);
+struct harness_task *harness_add_bytes(struct harness *harness, const void *input, size_t len);
+void harness_run(struct harness *harness);
+/* Run until the task waits, or has ended. */
+void harness_step(struct harness *harness, struct harness_task *task);
+void harness_cancel(struct harness_task *task);
+/* worker_exit. Checks that all tasks have ended and all resumers are freed. */
+void harness_close(struct harness *harness);
+
+#endif
