@@ -74,6 +74,11 @@ static void leave_chunk(struct ring *ring, uint32_t chunk, uint32_t begun, ring_
 
 	if (meta->use == CHUNK_FILLED)
 		ring->n_filled--;
+	/* An entry of the submission ring may still name it: nobody shall claim a free chunk. relaxed: who could is
+	 * not alive now (a reaped runner's chunk has an owner; the others are left when no process is), and starting a
+	 * process publishes it. */
+	atomic_store_explicit(&ring->shared_chunks[chunk].word, word_make(meta->generation, 0, 0, 0),
+			      memory_order_relaxed);
 	chunk_free(ring, chunk);
 	fn(arg, &left);
 }
