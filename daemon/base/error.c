@@ -32,5 +32,6 @@ void error_prefix(struct error *err, const char *format, ...)
 	va_end(ap);
 	if (n < 0 || (size_t)n >= sizeof(err->text))
 		return;
-	(void)snprintf(err->text + n, sizeof(err->text) - (size_t)n, ": %s", old);
+	if (snprintf(err->text + n, sizeof(err->text) - (size_t)n, ": %s", old) < 0)
+		err->text[n] = '\0'; /* the context alone; cut text is fine */
 }
