@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/io.h"
 
 #define BUSY_TIMEOUT_MS 5000 /* nobody else writes, but somebody may look with the sqlite3 tool */
 #define DB_MODE 0600
@@ -22,10 +24,24 @@ static const char writer_setup[] = "PRAGMA synchronous = FULL; PRAGMA secure_del
 static const char reader_setup[] = "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -1024;"
 				   "PRAGMA trusted_schema = OFF;";
 
-/* SQLite calls only ENOSPC "full". Over a quota or a file size limit it is the same to us. */
-static int errno_of_io_error(int system_errno)
+/* What the kernel said. sqlite3_system_errno() is not set where a COMMIT fails: ask the files, the log first. */
+static int last_errno(sqlite3 *db)
 {
-	switch (system_errno) {
+	sqlite3_file *log = NULL;
+	int error = sqlite3_system_errno(db);
+
+	if (error == 0 && sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK && log &&
+	    log->pMethods)
+		(void)log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &error); /* or it stays 0 */
+	if (error == 0)
+		(void)sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &error);
+	return error;
+}
+
+/* SQLite calls only ENOSPC "full". Over a quota or a file size limit it is the same to us. */
+static int errno_of_io_error(sqlite3 *db, int otherwise)
+{
+	switch (db ? last_errno(db) : 0) {
 	case ENOSPC:
 	case EDQUOT:
 	case EFBIG:
@@ -33,14 +49,12 @@ static int errno_of_io_error(int system_errno)
 	case EROFS:
 		return -EROFS;
 	default:
-		return -EIO;
+		return otherwise;
 	}
 }
 
 int db_errno(sqlite3 *db, int rc)
 {
-	int system_errno = db ? sqlite3_system_errno(db) : 0;
-
 	switch (rc & 0xff) { /* the primary code */
 	case SQLITE_OK:
 	case SQLITE_ROW:
@@ -49,7 +63,7 @@ int db_errno(sqlite3 *db, int rc)
 	case SQLITE_FULL:
 		return -ENOSPC;
 	case SQLITE_IOERR:
-		return rc == SQLITE_IOERR_NOMEM ? -ENOMEM : errno_of_io_error(system_errno);
+		return rc == SQLITE_IOERR_NOMEM ? -ENOMEM : errno_of_io_error(db, -EIO);
 	case SQLITE_CONSTRAINT:
 		return rc == SQLITE_CONSTRAINT_NOTNULL || rc == SQLITE_CONSTRAINT_CHECK ? -EINVAL : -EEXIST;
 	case SQLITE_TOOBIG:
@@ -57,7 +71,7 @@ int db_errno(sqlite3 *db, int rc)
 	case SQLITE_NOMEM:
 		return -ENOMEM;
 	case SQLITE_CANTOPEN:
-		return system_errno == EFBIG || system_errno == ENOSPC ? -ENOSPC : -EACCES;
+		return errno_of_io_error(db, -EACCES);
 	case SQLITE_PERM:
 	case SQLITE_AUTH:
 		return -EACCES;
@@ -93,6 +107,20 @@ int db_get_int(sqlite3 *db, const char *sql, int64_t *ret_value)
 	return 0;
 }
 
+/* SQLite takes a file of a few bytes for an empty database and would write over it. With a journal beside it, it may be
+ * the beginning of a database whose making was cut short. */
+static bool is_foreign(int fd, const char *path)
+{
+	static const char magic[] = "SQLite format 3"; /* with its NUL */
+	_cleanup_free_ char *journal = NULL;
+	char head[sizeof(magic)];
+	ssize_t n = io_pread_full(fd, head, sizeof(head), 0);
+
+	if (n == 0 || (n == sizeof(head) && memcmp(head, magic, sizeof(head)) == 0))
+		return false;
+	return asprintf(&journal, "%s-journal", path) < 0 || access(journal, F_OK) < 0;
+}
+
 /* Make the file ourselves, so that it never exists with another mode; sqlite gives -wal and -shm the same. Closed again
  * before sqlite opens it: closing any descriptor of a file drops the process's locks on it. */
 static int make_file(const char *path, struct error *err)
@@ -116,6 +144,9 @@ static int make_file(const char *path, struct error *err)
 	if (fd < 0)
 		return error_set(err, -errno, "internal", "the store '%s' cannot be opened for writing: %s", path,
 				 strerror(errno));
+	if (is_foreign(fd, path))
+		return error_set(err, -EBADMSG, "internal",
+				 "the store '%s' is not a database; move it away to start with an empty one", path);
 	if (fchmod(fd, DB_MODE) < 0 && errno != EPERM)
 		return error_set(err, -errno, "internal", "the store '%s': %s", path, strerror(errno));
 	if (fsync(dir_fd) < 0)
@@ -153,6 +184,16 @@ int db_open(const char *path, enum db_role role, sqlite3 **ret_db, struct error 
 void db_close(sqlite3 *db)
 {
 	(void)sqlite3_close_v2(db); /* only ever SQLITE_OK; a checkpoint that fails is made at the next opening */
+}
+
+int db_grow_by(sqlite3 *db, int step_bytes)
+{
+	return db_errno(db, sqlite3_file_control(db, "main", SQLITE_FCNTL_CHUNK_SIZE, &step_bytes));
+}
+
+int db_reserve(sqlite3 *db, int64_t bytes)
+{
+	return db_errno(db, sqlite3_file_control(db, "main", SQLITE_FCNTL_SIZE_HINT, &bytes));
 }
 
 int query_prepare(struct query *q, sqlite3 *db, const char *sql)

@@ -66,7 +66,7 @@ static const char *const sql[N_STATEMENTS] = {
 	[PLUGIN_PRUNE] = "DELETE FROM plugin WHERE rowid <= (SELECT max(rowid) FROM plugin) - 256",
 	[NEXT_ID_RAISE] = "UPDATE meta SET value = max(value, ?) WHERE key = 'next_id'",
 	[DOOMED_INSERT] = "INSERT OR IGNORE INTO doomed (job) VALUES (?)",
-	[DOOMED_FIRST] = "SELECT min(job) FROM doomed HAVING min(job) IS NOT NULL",
+	[DOOMED_FIRST] = "SELECT job FROM doomed ORDER BY job LIMIT 1",
 	[DOOMED_REMOVE] = "DELETE FROM doomed WHERE job = ?",
 	[SLICE_PART] = "DELETE FROM part WHERE rowid IN (SELECT rowid FROM part WHERE job = ? LIMIT 1)",
 	[SLICE_SEGMENT] = "DELETE FROM segment WHERE rowid IN (SELECT rowid FROM segment WHERE job = ? LIMIT 16)",

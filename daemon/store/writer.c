@@ -26,6 +26,7 @@
 #define LOG_EVERY_NS (60 * NS_PER_S) /* a disk that fills up again and again says so once a minute */
 #define CHECKPOINT_PAGES 4000 /* of 16 KiB: do not wait for the end of the burst */
 #define SPARE_PAGES 4096 /* free pages that stay in the file for what comes next */
+#define GROW_BYTES (1024 * 1024) /* steps in which the file grows */
 #define VACUUM_SLICE "PRAGMA incremental_vacuum(256)"
 #define VACUUM_SLICE_STALLED "PRAGMA incremental_vacuum(16)" /* has to fit the reserve */
 
@@ -33,7 +34,8 @@ struct writer {
 	struct store *store;
 	sqlite3 *db;
 	struct statements *statements;
-	struct query begin, commit;
+	struct query begin, commit, page_count;
+	int64_t page_bytes;
 
 	struct op_list waiting; /* taken and not committed, in order */
 	struct op_list deleting; /* STORE_JOB_DELETE, committed as doomed; rows are being removed */
@@ -74,6 +76,12 @@ int writer_new(struct store *store, sqlite3 *db, struct writer **ret_writer, str
 		r = query_prepare(&w->begin, db, "BEGIN IMMEDIATE");
 	if (r == 0)
 		r = query_prepare(&w->commit, db, "COMMIT");
+	if (r == 0)
+		r = query_prepare(&w->page_count, db, "PRAGMA page_count");
+	if (r == 0)
+		r = db_get_int(db, "PRAGMA page_size", &w->page_bytes);
+	if (r == 0)
+		r = db_grow_by(db, GROW_BYTES);
 	if (r < 0) {
 		writer_free(w);
 		return error_set(err, r, "internal", "the store '%s': %s", store->path, sqlite3_errmsg(db));
@@ -97,8 +105,23 @@ void writer_free(struct writer *w)
 	statements_free(w->statements);
 	query_finish(&w->begin);
 	query_finish(&w->commit);
+	query_finish(&w->page_count);
 	db_close(w->db);
 	free(w);
+}
+
+/* ---- The log ---- */
+
+/* Move the log's pages into the database, so that the log begins anew. Readers are not disturbed. */
+static void checkpoint(struct writer *w)
+{
+	int in_log = 0, moved = 0;
+	int rc = sqlite3_wal_checkpoint_v2(w->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
+
+	/* A reader in its transaction keeps some back, a full disk all: the next idle moment tries again. */
+	if (rc == SQLITE_OK && moved >= in_log)
+		w->wal_pages = 0;
+	w->idle_ns = rc == SQLITE_OK ? IDLE_NS : RETRY_NS;
 }
 
 /* ---- Transactions ---- */
@@ -135,12 +158,28 @@ static int run_without_savepoint(struct writer *w, struct store_op *op)
 	return sqlite3_total_changes(w->db) == before ? 0 : -EAGAIN;
 }
 
+/* Have room in the database for every page of the transaction before it is committed to the log: a checkpoint then
+ * never lacks room, so that the log can always begin anew in the room that it has, even on a full disk. */
+static int make_room(struct writer *w)
+{
+	int r = query_step(&w->page_count);
+	int64_t pages;
+
+	if (r <= 0)
+		return r < 0 ? r : -EIO;
+	pages = query_column_int(&w->page_count, 0);
+	query_reset(&w->page_count);
+	return db_reserve(w->db, pages * w->page_bytes);
+}
+
 static int try_batch(struct writer *w, const struct op_list *batch, bool savepoints)
 {
 	int r = query_run(&w->begin, NULL);
 
 	for (struct store_op *op = batch->first; op && r == 0; op = op->next)
 		r = savepoints ? run_with_savepoint(w, op) : run_without_savepoint(w, op);
+	if (r == 0)
+		r = make_room(w);
 	if (r == 0)
 		r = query_run(&w->commit, NULL);
 	if (r < 0)
@@ -153,21 +192,11 @@ static int run_batch(struct writer *w, const struct op_list *batch)
 {
 	int r = try_batch(w, batch, false);
 
+	if (r == -ENOSPC) { /* the log may begin anew in the room that it has */
+		checkpoint(w);
+		r = try_batch(w, batch, false);
+	}
 	return r == -EAGAIN ? try_batch(w, batch, true) : r;
-}
-
-/* ---- The log ---- */
-
-/* Move the log's pages into the database, so that the log begins anew. Readers are not disturbed. */
-static void checkpoint(struct writer *w)
-{
-	int in_log = 0, moved = 0;
-	int rc = sqlite3_wal_checkpoint_v2(w->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
-
-	/* A reader in its transaction keeps some back, a full disk all: the next idle moment tries again. */
-	if (rc == SQLITE_OK && moved >= in_log)
-		w->wal_pages = 0;
-	w->idle_ns = rc == SQLITE_OK ? IDLE_NS : RETRY_NS;
 }
 
 static void note_size(struct writer *w)
@@ -289,10 +318,6 @@ static void commit_waiting(struct writer *w)
 {
 	int r = run_batch(w, &w->waiting);
 
-	if (r == -ENOSPC) { /* the log may begin anew in the room that it has */
-		checkpoint(w);
-		r = run_batch(w, &w->waiting);
-	}
 	if (r < 0) {
 		stall(w, r);
 		return;
@@ -436,7 +461,7 @@ static int64_t next_work_ns(const struct writer *w, int64_t now_ns)
 		until_ns = w->doomed_retry_ns;
 	if (!w->stalled && (w->wal_pages > 0 || w->vacuum) && now_ns + w->idle_ns < until_ns)
 		until_ns = now_ns + w->idle_ns;
-	if (w->reserve_missing && w->reserve_retry_ns < until_ns)
+	if (!w->stalled && w->reserve_missing && w->reserve_retry_ns < until_ns)
 		until_ns = w->reserve_retry_ns;
 	return until_ns;
 }

@@ -1,0 +1,260 @@
+/* Opening: what is refused, with which words, and what is made. */
+#include "store_fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int setup_dir(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	fixture_dir(f);
+	assert_int_equal(loop_open(&f->loop), 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown_dir(void **state)
+{
+	struct fixture *f = *state;
+
+	loop_close(f->loop);
+	fixture_remove_dir(f);
+	free(f);
+	return 0;
+}
+
+static int try_open(struct fixture *f, struct error *err)
+{
+	struct store_options options = { .path = f->path };
+	struct store *store = NULL;
+	int r = store_open(f->loop, &options, &store, err);
+
+	if (r == 0)
+		store_close(store);
+	return r;
+}
+
+static void make_file(const char *path, const void *data, size_t len)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	assert_int_equal(fwrite(data, 1, len, file), len);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void run_sql(const char *path, const char *sql)
+{
+	sqlite3 *db = NULL;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static int64_t get_int(const char *path, const char *sql)
+{
+	sqlite3 *db = NULL;
+	sqlite3_stmt *stmt = NULL;
+	int64_t value;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+	value = sqlite3_column_int64(stmt, 0);
+	sqlite3_finalize(stmt);
+	sqlite3_close(db);
+	return value;
+}
+
+static mode_t mode_of(const char *path, const char *suffix)
+{
+	char name[TEST_PATH_BYTES + 16];
+	struct stat st;
+
+	(void)snprintf(name, sizeof(name), "%s%s", path, suffix);
+	assert_int_equal(stat(name, &st), 0);
+	return st.st_mode & 07777;
+}
+
+static void the_files_belong_to_their_owner_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct store_options options = { .path = f->path };
+	mode_t old = umask(0);
+	struct store *store = NULL;
+
+	assert_int_equal(store_open(f->loop, &options, &store, NULL), 0);
+	umask(old);
+	assert_int_equal(mode_of(f->path, ""), 0600);
+	assert_int_equal(mode_of(f->path, "-wal"), 0600);
+	assert_int_equal(mode_of(f->path, "-shm"), 0600);
+	assert_int_equal(mode_of(f->path, "-reserve"), 0600);
+	store_close(store);
+}
+
+static void the_database_is_set_up_as_measured(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(try_open(f, NULL), 0);
+	assert_true(get_int(f->path, "PRAGMA page_size") == 16384);
+	assert_true(get_int(f->path, "PRAGMA auto_vacuum") == 2);
+	assert_true(get_int(f->path, "PRAGMA application_id") == 0x636f6e63);
+	assert_true(get_int(f->path, "PRAGMA user_version") == 1);
+	assert_int_equal(try_open(f, NULL), 0); /* and is found again so */
+}
+
+static void a_newer_schema_is_refused_with_both_versions(void **state)
+{
+	struct fixture *f = *state;
+	struct error err = ERROR_INIT;
+
+	assert_int_equal(try_open(f, NULL), 0);
+	run_sql(f->path, "PRAGMA user_version = 7");
+	assert_int_equal(try_open(f, &err), -ENOTSUP);
+	assert_non_null(strstr(err.text, "version 7"));
+	assert_non_null(strstr(err.text, "up to 1"));
+	assert_non_null(strstr(err.text, f->path));
+	assert_true(get_int(f->path, "PRAGMA user_version") == 7); /* untouched */
+}
+
+static void a_file_that_is_no_database_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	char garbage[40000];
+
+	for (size_t i = 0; i < sizeof(garbage); i++)
+		garbage[i] = (char)(i * 31 ^ i >> 5);
+	for (size_t len = 1; len <= sizeof(garbage); len = len * 7 + 3) {
+		struct error err = ERROR_INIT;
+
+		make_file(f->path, garbage, len);
+		assert_int_equal(try_open(f, &err), -EBADMSG);
+		assert_non_null(strstr(err.text, "not a database"));
+	}
+}
+
+static void another_programs_database_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct error err = ERROR_INIT;
+
+	run_sql(f->path, "CREATE TABLE songs (name TEXT)");
+	assert_int_equal(try_open(f, &err), -EBADMSG);
+	assert_non_null(strstr(err.text, "another program"));
+	assert_true(get_int(f->path, "SELECT count(*) FROM sqlite_schema") == 1);
+}
+
+static void an_empty_file_becomes_a_store(void **state)
+{
+	struct fixture *f = *state;
+
+	make_file(f->path, "", 0);
+	assert_int_equal(try_open(f, NULL), 0);
+	assert_int_equal(mode_of(f->path, ""), 0600);
+}
+
+static void a_first_opening_that_was_cut_short_is_finished(void **state)
+{
+	struct fixture *f = *state;
+
+	/* As a kill between set-up and the first migration leaves it. */
+	run_sql(f->path, "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL");
+	assert_int_equal(try_open(f, NULL), 0);
+	assert_true(get_int(f->path, "PRAGMA auto_vacuum") == 2);
+}
+
+static void a_missing_directory_is_an_error(void **state)
+{
+	struct fixture *f = *state;
+	struct error err = ERROR_INIT;
+	char saved[TEST_PATH_BYTES];
+
+	memcpy(saved, f->path, sizeof(saved));
+	(void)snprintf(f->path, sizeof(f->path), "%s/nowhere/store.db", f->dir);
+	assert_int_equal(try_open(f, &err), -ENOENT);
+	assert_non_null(strstr(err.text, "nowhere"));
+	memcpy(f->path, saved, sizeof(saved));
+}
+
+static void a_symbolic_link_is_not_followed(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(symlink("/nonexistent/elsewhere", f->path), 0);
+	assert_int_equal(try_open(f, NULL), -ELOOP);
+}
+
+/* As an ordinary user, in a process of its own: root may do everything. The errno of the attempt. */
+static int open_as_nobody(struct fixture *f, const char *wanted_words)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct error err = ERROR_INIT;
+		int r;
+
+		if (geteuid() == 0 && (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0))
+			_exit(255);
+		r = try_open(f, &err);
+		_exit(strstr(err.text, wanted_words) ? -r : 254);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void a_directory_without_permission_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(chmod(f->dir, 0555), 0);
+	assert_int_equal(open_as_nobody(f, "cannot be written to"), EACCES);
+	assert_int_equal(chmod(f->dir, 0755), 0);
+	assert_int_equal(try_open(f, NULL), 0);
+	assert_int_equal(chmod(f->dir, 0555), 0); /* an existing database: its log could not be made */
+	assert_int_equal(open_as_nobody(f, "cannot be written to"), EACCES);
+	assert_int_equal(chmod(f->dir, 0755), 0);
+}
+
+static void a_file_without_permission_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(try_open(f, NULL), 0);
+	assert_int_equal(chmod(f->path, 0400), 0);
+	assert_int_equal(chmod(f->dir, 0777), 0);
+	assert_int_equal(open_as_nobody(f, "cannot be opened for writing"), EACCES);
+	assert_int_equal(chmod(f->dir, 0700), 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_dir, teardown_dir)
+	const struct CMUnitTest tests[] = {
+		TEST(the_files_belong_to_their_owner_alone),
+		TEST(the_database_is_set_up_as_measured),
+		TEST(a_newer_schema_is_refused_with_both_versions),
+		TEST(a_file_that_is_no_database_is_refused),
+		TEST(another_programs_database_is_refused),
+		TEST(an_empty_file_becomes_a_store),
+		TEST(a_first_opening_that_was_cut_short_is_finished),
+		TEST(a_missing_directory_is_an_error),
+		TEST(a_symbolic_link_is_not_followed),
+		TEST(a_directory_without_permission_is_refused),
+		TEST(a_file_without_permission_is_refused),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
