@@ -1,0 +1,71 @@
+/* A runner: one thread of a worker process that takes tasks from the rings and keeps up to C of them going.
+ *
+ *	runner_new ── runner_start ──> [thread: worker_init] ── READY ── runs tasks ── runner_stop ──> [worker_exit] ── ENDED
+ *	                                        └── FAILED
+ *
+ * The thread's own loop claims chunks, begins tasks and resumes coroutines; the event base is served from it whenever
+ * no task can run, and between tasks when a millisecond has passed. Never the other way round: callbacks on the base
+ * only mark tasks as ready. Everything here is called by the host thread unless it says otherwise.
+ */
+#ifndef CONCD_WORKER_RUNNER_H
+#define CONCD_WORKER_RUNNER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct concd_plugin;
+struct error;
+struct jobtable;
+struct log_gate;
+struct params;
+struct runner;
+struct worker_ring;
+
+enum runner_state { RUNNER_STARTING, RUNNER_READY, RUNNER_FAILED, RUNNER_ENDED };
+
+/* What is pointed to stays the caller's and must outlive the runner. */
+struct runner_options {
+	struct worker_ring *ring;
+	uint32_t number; /* in the segment */
+	uint32_t coroutines; /* C */
+	size_t stack_bytes; /* 0: by C */
+	size_t max_result_bytes;
+	const struct concd_plugin *plugin;
+	const struct params *params; /* of the stanza, for worker_init and callbacks */
+	struct jobtable *jobs;
+	struct log_gate *gate;
+	void (*on_state)(void *arg); /* the state changed; on the runner's thread; may be NULL */
+	void *arg;
+};
+
+int runner_new(const struct runner_options *options, struct runner **ret_runner, struct error *err); /* 0 or -errno */
+int runner_start(struct runner *runner); /* the thread; 0 or -errno */
+/* Waits for the thread, which must have been stopped, and frees. NULL is fine. Handles of concd_resumer() must not be
+ * resumed any more. */
+void runner_free(struct runner *runner);
+
+enum runner_state runner_state(const struct runner *runner); /* any thread */
+/* Why the state is FAILED. */
+const char *runner_failure(const struct runner *runner);
+int runner_event_fd(const struct runner *runner); /* the daemon wakes the runner's base by it */
+/* Stacks of this runner that have no guard page, only a canary. */
+bool runner_stacks_unguarded(const struct runner *runner);
+
+void runner_drain(struct runner *runner); /* claim and begin nothing more */
+void runner_stop(struct runner *runner); /* the same, and end once no task is begun */
+void runner_look(struct runner *runner); /* a job was cancelled: make the waits of its tasks return */
+
+/* A begun task whose time limit and grace have passed. */
+struct runner_overdue {
+	uint32_t runner;
+	uint32_t chunk;
+	uint32_t generation;
+	uint32_t index;
+};
+/* Tell tasks whose time limit has passed by now_ns (their waits return -ECANCELED), and report those whose grace has
+ * passed as well, each once. Returns when to look again for the tasks begun so far; INT64_MAX: never. */
+int64_t runner_watch(struct runner *runner, int64_t now_ns,
+		     void (*on_overdue)(void *arg, const struct runner_overdue *overdue), void *arg);
+
+#endif

@@ -1,0 +1,197 @@
+/* What the files of a runner share: runner.c (the thread and its loop), task.c (begin and end of a task), wait.c (the
+ * functions that yield), resume.c (handles), services.c (the rest of the plugin's table), fault.c.
+ *
+ *	slot:  FREE ── task begins ──> RUNNING <──── enter ──── READY
+ *	        ^                       │    └─── slot_wait() ──> WAITING ── slot_wake() ──^
+ *	        └──── no further task ──┘
+ *
+ * A slot is the place of one task: a coroutine with its stack, and what is kept of the task. Slots are used last in,
+ * first out, so that few stacks are ever touched. A coroutine runs task after task while nothing else on its thread can
+ * run; it leaves when its task waits, or to let the loop have a turn.
+ */
+#ifndef CONCD_WORKER_RUNNER_PRIVATE_H
+#define CONCD_WORKER_RUNNER_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "concd/plugin.h"
+#include "measure/task_time.h"
+#include "ring/worker_ring.h"
+#include "worker/coroutine.h"
+#include "worker/jobtable.h"
+#include "worker/runner.h"
+#include "worker/stack.h"
+#include "worker/timers.h"
+
+struct event;
+struct event_base;
+
+#define SERVE_NS NS_PER_MS /* the base is served at least this often while tasks run */
+#define PUBLISH_NS (250 * NS_PER_US) /* records are shown to the daemon at least this often while tasks begin */
+#define SLOT_INLINE_BYTES 96 /* inputs and results up to this need no heap */
+#define FAILURE_BYTES 512
+#define LOG_LINE_BYTES 4096
+
+/* A claimed chunk of which tasks are unfinished or still to begin. */
+struct open_chunk {
+	struct ring_claim claim;
+	struct worker_job *job; /* a reference; NULL until a task of it was begun */
+	const uint8_t *cursor; /* the next input */
+	uint32_t unfinished; /* begun and not ended */
+	bool used_up; /* nothing left to begin */
+	struct open_chunk *next_free;
+};
+
+/* What concd_resumer() handles refer to: one a task, made when first asked for (resume.c). */
+struct waker;
+
+enum slot_state { SLOT_FREE, SLOT_RUNNING, SLOT_READY, SLOT_WAITING };
+
+struct slot {
+	struct concd_task pub; /* what the plugin holds; first */
+
+	/* The runner's thread. */
+	struct runner *runner;
+	uint32_t number;
+	enum slot_state state;
+	bool has_coroutine;
+	struct slot *next; /* in the list of ready slots */
+	struct coroutine co;
+
+	struct open_chunk *chunk;
+	uint32_t index; /* in the chunk */
+	struct task_time time;
+	int64_t ready_ns; /* since when READY */
+
+	uint32_t wait_number; /* tells this wait's timer from those of earlier waits */
+	int wait_result;
+	struct event *fd_event; /* of concd_wait_fd(), made when first needed */
+	struct waker *waker;
+	bool in_suspend;
+	bool resumed; /* a resume came that no suspend has taken yet */
+
+	const uint8_t *input;
+	size_t input_len;
+	uint8_t *input_heap; /* owned; NULL: inline */
+	uint8_t *result_heap; /* owned; NULL: inline */
+	size_t result_len;
+	size_t refused_result_len; /* not 0: a result over max_result was given */
+	char *fail_text; /* owned */
+	uint32_t fail_why; /* 0: concd_fail() was not called */
+	int64_t retry_after_ns;
+
+	/* Written by the runner's thread for the host thread, which watches time limits. limit_ns says whose the others
+	 * are: it is 0 while they change (a sequence lock), and no two tasks of a slot have the same. */
+	_Atomic int64_t limit_ns; /* 0: no limit */
+	_Atomic int64_t overdue_ns;
+	_Atomic uint64_t chunk_generation; /* chunk << 32 | generation */
+	_Atomic uint32_t chunk_index;
+	/* Written by the host thread: the limit_ns of the task that is to know of it. Relaxed: like a job's cancel. */
+	_Atomic int64_t told_limit_ns;
+	/* The host thread's own: the limit_ns of the task last reported overdue. */
+	int64_t reported_limit_ns;
+
+	uint8_t input_inline[SLOT_INLINE_BYTES];
+	uint8_t result_inline[SLOT_INLINE_BYTES];
+};
+
+/* What the host thread asks of a runner (attention). */
+#define LOOK_CANCELS 1u
+#define LOOK_DRAIN 2u
+#define LOOK_STOP 4u
+
+enum asleep { AWAKE, ASLEEP_IN_BASE, ASLEEP_ON_FUTEX };
+
+struct runner {
+	struct concd_worker pub; /* what the plugin holds; first */
+
+	/* Constant. */
+	struct runner_options options;
+	int wake_fd;
+	struct event_base *base;
+	struct event *wake_event; /* wake_fd is readable */
+	struct event *tick_event; /* the next timer is due */
+	struct stack_slab *stacks;
+	struct slot *slots; /* coroutines of them, untouched until used */
+	struct open_chunk *chunks; /* coroutines + 1, likewise */
+	pthread_t thread;
+	bool has_thread;
+
+	/* The runner's thread. */
+	struct slot *current; /* whose stack this is; NULL: the loop's */
+	struct slot *ready_first, *ready_last;
+	uint32_t n_ready;
+	uint32_t n_begun; /* slots that are not FREE */
+	uint32_t *free_slots; /* stack of numbers */
+	uint32_t n_free_slots;
+	struct open_chunk *free_chunk;
+	uint32_t n_used_chunks;
+	struct open_chunk *filling; /* the chunk whose tasks are being begun */
+	struct timers timers;
+	struct task_clock clock;
+	int64_t now_ns; /* the last clock read ... */
+	bool now_fresh; /* ... since which nothing was waited for */
+	int64_t served_ns;
+	int64_t unpublished_ns; /* since when records wait for ring_publish(); 0: none do */
+	bool draining, stopping, quitting;
+	char last_line[FAILURE_BYTES]; /* the last line that worker_init logged */
+	char log_line[LOG_LINE_BYTES];
+
+	/* Any thread writes, the runner's reads. */
+	_Atomic uint32_t attention; /* LOOK_* */
+	_Atomic(struct waker *) posted; /* stack of wakers that were resumed from elsewhere */
+	_Atomic int asleep; /* enum asleep: written by the runner's thread, read by who wakes it */
+
+	/* The runner's thread writes, the host's reads. */
+	_Atomic int state; /* enum runner_state */
+	_Atomic uint32_t n_used_slots; /* slots beyond were never used */
+	char failure[FAILURE_BYTES]; /* before state becomes FAILED */
+};
+
+extern const struct concd_host host_services; /* services.c */
+
+/* The runner whose thread this is; NULL on other threads. */
+struct runner *runner_of_thread(void);
+
+/* runner.c */
+int64_t runner_now(struct runner *runner); /* the last clock read if it is fresh, else a new one */
+int64_t runner_read_clock(struct runner *runner);
+bool runner_due(const struct runner *runner); /* the loop wants a turn */
+void runner_wake(struct runner *runner); /* any thread: end its sleep, or keep it from one */
+
+/* task.c */
+bool task_next(struct runner *runner, uint32_t *ret_index); /* begin the next task in the rings: of runner->filling */
+void task_begin(struct slot *slot, struct open_chunk *chunk, uint32_t index);
+void task_run(struct slot *slot); /* on its coroutine: run it and everything that may follow at once */
+void task_publish(struct runner *runner);
+bool task_cancelled(const struct slot *slot); /* any thread */
+
+/* wait.c */
+/* Leave the processor until slot_wake() or the timeout (negative: none). What slot_wake() was given; -ETIMEDOUT;
+ * -ECANCELED; -ENOMEM. */
+CONCD_YIELDS int slot_wait(struct slot *slot, int64_t timeout_ns);
+void slot_wake(struct slot *slot, int result); /* does nothing unless it waits */
+void slot_make_ready(struct slot *slot);
+bool slot_on_its_stack(const struct slot *slot); /* may it wait here? */
+int host_sleep(struct concd_task *task, int64_t duration_ns);
+int host_wait_fd(struct concd_task *task, int fd, int events, int64_t timeout_ns);
+int host_yield(struct concd_task *task);
+
+/* resume.c */
+struct concd_resumer *host_resumer(struct concd_task *task);
+int host_suspend(struct concd_task *task, int64_t timeout_ns);
+void host_resume(struct concd_resumer *resumer);
+void host_resumer_free(struct concd_resumer *resumer);
+void resume_detach(struct slot *slot); /* its task ended */
+void resume_take_posted(struct runner *runner);
+bool resume_has_posted(const struct runner *runner);
+
+/* fault.c */
+/* Give the calling thread an alternate stack. 0 or -ENOMEM. */
+int fault_thread_open(void);
+void fault_thread_close(void);
+/* The canary of the slot's stack is gone: say so and end the process. */
+_Noreturn void fault_overrun(struct runner *runner, struct slot *slot);
+
+#endif

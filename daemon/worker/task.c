@@ -1,0 +1,309 @@
+/* A task's begin and end: out of the rings, through the plugin, back into the rings. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "crew/wire.h"
+#include "ring/ring.h"
+#include "worker/runner_private.h"
+
+/* ---- Chunks ---- */
+
+static struct open_chunk *chunk_take(struct runner *runner)
+{
+	struct open_chunk *chunk = runner->free_chunk;
+
+	/* There are as many as slots and one more: a chunk that is open has an unfinished task, or is being filled. */
+	if (chunk)
+		runner->free_chunk = chunk->next_free;
+	else
+		chunk = &runner->chunks[runner->n_used_chunks++];
+	return chunk;
+}
+
+void task_publish(struct runner *runner)
+{
+	if (runner->unpublished_ns == 0)
+		return;
+	ring_publish(runner->options.ring, runner->options.number);
+	runner->unpublished_ns = 0;
+}
+
+/* Give the chunk back once nothing of it is left to do here. */
+static void chunk_settle(struct runner *runner, struct open_chunk *chunk)
+{
+	if (!chunk->used_up || chunk->unfinished > 0)
+		return;
+	task_publish(runner);
+	if (chunk->job)
+		jobtable_put(runner->options.jobs, chunk->job);
+	chunk->job = NULL;
+	chunk->next_free = runner->free_chunk;
+	runner->free_chunk = chunk;
+}
+
+static void chunk_use_up(struct runner *runner, struct open_chunk *chunk)
+{
+	chunk->used_up = true;
+	runner->filling = NULL;
+	chunk_settle(runner, chunk);
+}
+
+static bool chunk_claim(struct runner *runner)
+{
+	struct ring_claim claim;
+	struct open_chunk *chunk;
+	int r = ring_claim(runner->options.ring, runner->options.number, &claim);
+
+	if (r == -EAGAIN)
+		return false;
+	if (r < 0) {
+		(void)fprintf(stderr, "worker: the segment is garbage\n"); /* the daemon logs it */
+		_exit(1); /* nothing that this process says from here on could be trusted */
+	}
+	chunk = chunk_take(runner);
+	*chunk = (struct open_chunk){ .claim = claim, .cursor = claim.inputs };
+	runner->filling = chunk;
+	return true;
+}
+
+bool task_next(struct runner *runner, uint32_t *ret_index)
+{
+	if (runner->draining)
+		return false;
+	while (runner->filling || chunk_claim(runner)) {
+		struct open_chunk *chunk = runner->filling;
+		int index = ring_begin(runner->options.ring, runner->options.number, &chunk->claim);
+
+		if (index >= 0) {
+			/* Only now: of a chunk taken back unbegun the job may be forgotten, and never be learnt again. */
+			if (!chunk->job)
+				chunk->job = jobtable_get(runner->options.jobs, chunk->claim.job);
+			*ret_index = (uint32_t)index;
+			return true;
+		}
+		chunk_use_up(runner, chunk);
+	}
+	return false;
+}
+
+/* ---- Begin ---- */
+
+/* The input's bytes in the slot, with a NUL behind them: the chunk has none, and what is shared is read once. */
+static int copy_input(struct slot *slot, const uint8_t *data, size_t len)
+{
+	uint8_t *copy = slot->input_inline;
+
+	if (len >= SLOT_INLINE_BYTES) {
+		copy = malloc(len + 1);
+		if (!copy)
+			return -ENOMEM;
+		slot->input_heap = copy;
+	}
+	memcpy(copy, data, len);
+	copy[len] = '\0';
+	slot->input = copy;
+	slot->input_len = len;
+	return 0;
+}
+
+static int take_input(struct slot *slot)
+{
+	struct open_chunk *chunk = slot->chunk;
+	const uint8_t *end = chunk->claim.inputs + chunk->claim.inputs_bytes, *data = NULL;
+	size_t len = 0;
+	int r;
+
+	chunk->cursor = chunk->cursor ? packed_next(chunk->cursor, end, &data, &len) : NULL;
+	r = chunk->cursor ? copy_input(slot, data, len) : -EBADMSG;
+	if (chunk->claim.big)
+		ring_release_big(slot->runner->options.ring, &chunk->claim);
+	return r;
+}
+
+/* Show the host thread what to watch. */
+static void limit_begin(struct slot *slot)
+{
+	const struct worker_job *job = slot->chunk->job;
+	int64_t limit_ns;
+
+	if (job->task_timeout_ns <= 0 || __builtin_add_overflow(slot->time.begin_ns, job->task_timeout_ns, &limit_ns))
+		return;
+	/* release: who reads one of these (acquire) then sees the 0 that limit_end() stored, or what came after it */
+	atomic_store_explicit(&slot->chunk_generation,
+			      (uint64_t)slot->chunk->claim.chunk << 32 | slot->chunk->claim.generation,
+			      memory_order_release);
+	atomic_store_explicit(&slot->chunk_index, slot->index, memory_order_release);
+	atomic_store_explicit(&slot->overdue_ns,
+			      job->grace_ns > INT64_MAX - limit_ns ? INT64_MAX : limit_ns + job->grace_ns,
+			      memory_order_release);
+	/* release: who reads it (acquire) sees the three above */
+	atomic_store_explicit(&slot->limit_ns, limit_ns, memory_order_release);
+}
+
+static void limit_end(struct slot *slot)
+{
+	/* relaxed: only this thread writes it, and the release stores in limit_begin() come after it */
+	if (atomic_load_explicit(&slot->limit_ns, memory_order_relaxed) != 0)
+		atomic_store_explicit(&slot->limit_ns, 0, memory_order_relaxed);
+}
+
+void task_begin(struct slot *slot, struct open_chunk *chunk, uint32_t index)
+{
+	struct runner *runner = slot->runner;
+	int64_t now_ns = runner_now(runner);
+
+	slot->chunk = chunk;
+	slot->index = index;
+	slot->state = SLOT_RUNNING;
+	slot->result_len = 0;
+	slot->refused_result_len = 0;
+	slot->fail_why = 0;
+	slot->retry_after_ns = -1;
+	slot->resumed = false;
+	chunk->unfinished++;
+	task_time_begin(&runner->clock, &slot->time, now_ns);
+	limit_begin(slot);
+	if (runner->unpublished_ns != 0 && now_ns - runner->unpublished_ns >= PUBLISH_NS)
+		task_publish(runner); /* this task may take long, and those before it have ended */
+	if (index + 1 >= chunk->claim.count)
+		chunk_use_up(runner, chunk);
+}
+
+bool task_cancelled(const struct slot *slot)
+{
+	int64_t limit_ns = atomic_load_explicit(&slot->limit_ns, memory_order_relaxed);
+
+	/* relaxed: see struct worker_job and struct slot */
+	return atomic_load_explicit(&slot->chunk->job->cancel, memory_order_relaxed) != 0 ||
+	       (limit_ns != 0 && atomic_load_explicit(&slot->told_limit_ns, memory_order_relaxed) == limit_ns);
+}
+
+/* ---- End ---- */
+
+static uint8_t cancelled_status(const struct slot *slot)
+{
+	uint32_t reason = atomic_load_explicit(&slot->chunk->job->cancel, memory_order_relaxed); /* see there */
+
+	return reason == 0 || reason == WIRE_CANCEL_TIMEOUT ? RING_TIMEOUT : RING_CANCELLED;
+}
+
+static uint8_t failed_status(const struct slot *slot)
+{
+	switch (slot->fail_why) {
+	case CONCD_FAIL_INPUT:
+		return RING_FAILED_INPUT;
+	case CONCD_FAIL_RETRY:
+		return RING_FAILED_RETRY;
+	default:
+		return RING_FAILED;
+	}
+}
+
+#define MESSAGE_BYTES 160
+
+/* How the task ended, from what run returned and what it told the host. text is room for a message. */
+static void describe_end(const struct slot *slot, int returned, char text[MESSAGE_BYTES], struct ring_result *result)
+{
+	const char *message = text;
+
+	result->retry_after_ns = -1;
+	if (slot->refused_result_len > 0) {
+		result->status = RING_TOO_LARGE;
+		(void)snprintf(text, MESSAGE_BYTES, "the result of %zu bytes is over max_result (%zu bytes)",
+			       slot->refused_result_len, slot->runner->options.max_result_bytes);
+	} else if (returned == 0) {
+		result->status = RING_DONE;
+		result->data = slot->result_heap ? slot->result_heap : slot->result_inline;
+		result->len = slot->result_len;
+		return;
+	} else if (returned == -ECANCELED && task_cancelled(slot)) {
+		result->status = cancelled_status(slot);
+		return;
+	} else if (slot->fail_why != 0) {
+		result->status = failed_status(slot);
+		result->retry_after_ns = slot->retry_after_ns;
+		message = slot->fail_text ? slot->fail_text : "failed (no memory for the reason)";
+	} else {
+		const char *name = returned < 0 ? strerrordesc_np(-returned) : NULL;
+
+		result->status = RING_FAILED;
+		if (name)
+			message = name;
+		else
+			(void)snprintf(text, MESSAGE_BYTES, "run returned %d, which is neither 0 nor -errno", returned);
+	}
+	result->data = message;
+	result->len = strlen(message);
+}
+
+static void free_data(struct slot *slot)
+{
+	free(slot->input_heap);
+	slot->input_heap = NULL;
+	free(slot->result_heap);
+	slot->result_heap = NULL;
+	free(slot->fail_text);
+	slot->fail_text = NULL;
+}
+
+static void task_end(struct slot *slot, int returned)
+{
+	struct runner *runner = slot->runner;
+	struct open_chunk *chunk = slot->chunk;
+	int64_t now_ns = runner_read_clock(runner);
+	char text[MESSAGE_BYTES];
+	struct ring_result result = {
+		.chunk = chunk->claim.chunk,
+		.generation = chunk->claim.generation,
+		.index = slot->index,
+		.begin_ns = slot->time.begin_ns,
+	};
+	int64_t wall_ns = now_ns - slot->time.begin_ns;
+
+	task_time_out(&runner->clock, &slot->time, now_ns);
+	result.wall_s = (float)((double)wall_ns * 1e-9);
+	result.cpu_s = (float)((double)slot->time.cpu_ns * 1e-9);
+	result.runq_s = (float)((double)slot->time.runq_ns * 1e-9);
+	describe_end(slot, returned, text, &result);
+	ring_record(runner->options.ring, runner->options.number, &result);
+	if (runner->unpublished_ns == 0)
+		runner->unpublished_ns = now_ns;
+	limit_end(slot);
+	if (slot->waker)
+		resume_detach(slot);
+	free_data(slot);
+	slot->chunk = NULL;
+	chunk->unfinished--;
+	chunk_settle(runner, chunk);
+}
+
+static void run_one(struct slot *slot)
+{
+	int returned = take_input(slot);
+
+	if (returned == 0)
+		returned = task_cancelled(slot) ? -ECANCELED : slot->runner->options.plugin->run(&slot->pub);
+	else if (returned == -ENOMEM) /* nobody's fault: another try may find some */
+		slot->fail_why = CONCD_FAIL_RETRY;
+	task_end(slot, returned);
+}
+
+void task_run(struct slot *slot)
+{
+	struct runner *runner = slot->runner;
+	uint32_t index;
+
+	for (;;) {
+		run_one(slot);
+		/* Task after task, without a switch, while nothing else has a claim on this thread. */
+		if (runner->ready_first || runner_due(runner) || !task_next(runner, &index))
+			return;
+		task_begin(slot, runner->filling, index);
+		ring_on_task(runner->options.ring, runner->options.number, slot->chunk->claim.chunk, index);
+	}
+}

@@ -1,0 +1,832 @@
+/* The runner, on a ring of plain arrays, with tiny plugins. */
+#include "unit.h"
+
+#include <event2/event.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "concd/plugin.h"
+#include "crew/wire.h"
+#include "fake_ring.h"
+#include "worker/jobtable.h"
+#include "worker/log_gate.h"
+#include "worker/params.h"
+#include "worker/runner.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define MANY 4000 /* its runtime ends at 8,128 fibers */
+#else
+#define MANY 10000
+#endif
+
+#define JOB 7
+#define MAX_RESULT 100000
+
+static const struct concd_param declared[] = {
+	{ .name = "word", .type = CONCD_PARAM_TEXT, .value = "none" },
+	{ .name = "limit", .type = CONCD_PARAM_DURATION, .value = "1s" },
+	{ .name = "room", .type = CONCD_PARAM_SIZE, .value = "2K" },
+	{ .name = "on", .type = CONCD_PARAM_BOOL },
+	{ .name = "ratio", .type = CONCD_PARAM_NUMBER, .value = "0.5" },
+};
+
+/* A runner and all it needs. */
+struct rig {
+	struct concd_plugin plugin;
+	struct worker_ring *ring;
+	struct jobtable *jobs;
+	struct params *params;
+	struct log_gate gate;
+	struct runner *runner;
+};
+
+static void add_job(struct rig *rig, uint64_t id, int64_t task_timeout_ns, int64_t grace_ns)
+{
+	struct worker_job job = { .id = id, .workers = 3, .task_timeout_ns = task_timeout_ns, .grace_ns = grace_ns };
+
+	assert_int_equal(params_default(&rig->plugin, &job.params, NULL), 0);
+	assert_int_equal(jobtable_add(rig->jobs, &job), 0);
+}
+
+static void open_rig_of(struct rig *rig, const struct concd_plugin *plugin, uint32_t coroutines)
+{
+	struct error err = ERROR_INIT;
+	struct runner_options options;
+
+	*rig = (struct rig){ .plugin = *plugin, .gate = { .wake_fd = -1 } };
+	rig->plugin.params = declared;
+	rig->plugin.n_params = sizeof(declared) / sizeof(declared[0]);
+	rig->ring = fake_ring_new();
+	assert_int_equal(jobtable_open(&rig->jobs), 0);
+	assert_int_equal(params_default(&rig->plugin, &rig->params, NULL), 0);
+	add_job(rig, JOB, 0, 0);
+	options = (struct runner_options){
+		.ring = rig->ring, .number = 1, .coroutines = coroutines, .max_result_bytes = MAX_RESULT,
+		.plugin = &rig->plugin, .params = rig->params, .jobs = rig->jobs, .gate = &rig->gate,
+	};
+	assert_int_equal(runner_new(&options, &rig->runner, &err), 0);
+	fake_ring_set_event_fd(rig->ring, 1, runner_event_fd(rig->runner));
+	assert_int_equal(runner_start(rig->runner), 0);
+}
+
+static void open_rig(struct rig *rig, int (*run)(struct concd_task *task), uint32_t coroutines)
+{
+	const struct concd_plugin plugin = { CONCD_PLUGIN_HEADER, .run = run };
+
+	open_rig_of(rig, &plugin, coroutines);
+}
+
+static void close_rig(struct rig *rig)
+{
+	runner_stop(rig->runner);
+	runner_free(rig->runner);
+	assert_int_equal(rig->ring->n_unexpected, 0);
+	assert_int_equal(rig->ring->n_published, rig->ring->n_recorded);
+	jobtable_close(rig->jobs);
+	params_free(rig->params);
+	fake_ring_free(rig->ring);
+}
+
+/* ---- Results and failures ---- */
+
+static int run_echo(struct concd_task *task)
+{
+	size_t len;
+	const char *input = concd_input(task, &len);
+
+	assert_int_equal(input[len], '\0');
+	return concd_result(task, input, len);
+}
+
+static void every_task_gets_its_own_result(void **state)
+{
+	static const uint32_t shapes[] = { 1, 2, 100 };
+
+	(void)state;
+	for (size_t s = 0; s < 3; s++) {
+		const char *inputs[RING_CHUNK_TASKS];
+		char texts[RING_CHUNK_TASKS][16];
+		struct rig rig;
+
+		open_rig(&rig, run_echo, shapes[s]);
+		for (uint32_t c = 0; c < 50; c++) {
+			for (uint32_t i = 0; i < RING_CHUNK_TASKS; i++) {
+				snprintf(texts[i], sizeof(texts[i]), "%u/%u", c, i);
+				inputs[i] = texts[i];
+			}
+			fake_ring_submit(rig.ring, JOB, c * RING_CHUNK_TASKS, RING_CHUNK_TASKS, inputs);
+		}
+		fake_ring_wait(rig.ring, 50 * RING_CHUNK_TASKS);
+		for (uint32_t c = 0; c < 50; c++)
+			for (uint32_t i = 0; i < RING_CHUNK_TASKS; i++) {
+				struct fake_record record = fake_ring_record(rig.ring, c, i);
+
+				snprintf(texts[0], sizeof(texts[0]), "%u/%u", c, i);
+				assert_int_equal(record.status, RING_DONE);
+				assert_string_equal(record.data, texts[0]);
+			}
+		close_rig(&rig);
+	}
+}
+
+static void a_large_input_is_copied_and_its_place_released(void **state)
+{
+	static char data[300000];
+	struct rig rig;
+
+	(void)state;
+	memset(data, 'x', sizeof(data));
+	open_rig(&rig, run_echo, 1);
+	fake_ring_submit_big(rig.ring, JOB, data, 90000);
+	fake_ring_submit_big(rig.ring, JOB, data, sizeof(data));
+	fake_ring_wait(rig.ring, 2);
+	assert_int_equal(fake_ring_record(rig.ring, 0, 0).len, 90000);
+	assert_memory_equal(fake_ring_record(rig.ring, 0, 0).data, data, FAKE_KEEP_BYTES);
+	assert_int_equal(fake_ring_record(rig.ring, 1, 0).status, RING_TOO_LARGE);
+	assert_non_null(strstr(fake_ring_record(rig.ring, 1, 0).data, "300000"));
+	assert_int_equal(rig.ring->n_released, 2);
+	close_rig(&rig);
+}
+
+static int run_outcome(struct concd_task *task)
+{
+	const char *input = concd_input(task, NULL);
+
+	if (strcmp(input, "input") == 0)
+		return concd_fail(task, CONCD_FAIL_INPUT, "not %d", 5);
+	if (strcmp(input, "permanent") == 0)
+		return concd_fail(task, CONCD_FAIL_PERMANENT, "never");
+	if (strcmp(input, "retry") == 0)
+		return concd_fail_retry_after(task, 123, "later");
+	if (strcmp(input, "twice") == 0) {
+		concd_fail(task, CONCD_FAIL_INPUT, "first");
+		return concd_fail(task, CONCD_FAIL_PERMANENT, "second");
+	}
+	if (strcmp(input, "errno") == 0)
+		return -EIO;
+	if (strcmp(input, "positive") == 0)
+		return 3;
+	if (strcmp(input, "canceled") == 0)
+		return -ECANCELED;
+	concd_result(task, "a first result that is much longer than what is kept inside of the slot of this task, really "
+			   "it is, believe it", 120);
+	return concd_result(task, "second", 6);
+}
+
+static void a_task_ends_as_its_plugin_says(void **state)
+{
+	static const char *const inputs[] = { "input", "permanent", "retry", "twice", "errno", "positive", "canceled", "" };
+	static const struct {
+		uint8_t status;
+		const char *text;
+	} expected[] = {
+		{ RING_FAILED_INPUT, "not 5" }, { RING_FAILED, "never" }, { RING_FAILED_RETRY, "later" },
+		{ RING_FAILED_INPUT, "first" }, { RING_FAILED, "Input/output error" },
+		{ RING_FAILED, "run returned 3, which is neither 0 nor -errno" },
+		{ RING_FAILED, "Operation canceled" }, { RING_DONE, "second" },
+	};
+	struct rig rig;
+
+	(void)state;
+	open_rig(&rig, run_outcome, 4);
+	fake_ring_submit(rig.ring, JOB, 0, 8, inputs);
+	fake_ring_wait(rig.ring, 8);
+	for (uint32_t i = 0; i < 8; i++) {
+		assert_int_equal(fake_ring_record(rig.ring, 0, i).status, expected[i].status);
+		assert_string_equal(fake_ring_record(rig.ring, 0, i).data, expected[i].text);
+	}
+	assert_int_equal(fake_ring_record(rig.ring, 0, 2).retry_after_ns, 123);
+	assert_int_equal(fake_ring_record(rig.ring, 0, 1).retry_after_ns, -1);
+	close_rig(&rig);
+}
+
+static int run_params(struct concd_task *task)
+{
+	const char *text;
+	int64_t integer;
+	double number;
+
+	assert_int_equal(concd_param_text(task, "word", &text), 0);
+	assert_string_equal(text, "none");
+	assert_int_equal(concd_param_int(task, "limit", &integer), 0);
+	assert_int_equal(integer, NS_PER_S);
+	assert_int_equal(concd_param_int(task, "room", &integer), 0);
+	assert_int_equal(integer, 2048);
+	assert_int_equal(concd_param_int(task, "on", &integer), 0);
+	assert_int_equal(integer, 0);
+	assert_int_equal(concd_param_number(task, "ratio", &number), 0);
+	assert_true(number > 0.49 && number < 0.51);
+	assert_int_equal(concd_param_int(task, "ratio", &integer), -EINVAL);
+	assert_int_equal(concd_param_text(task, "limit", &text), -EINVAL);
+	assert_int_equal(concd_param_int(task, "other", &integer), -ENOENT);
+	assert_int_equal(concd_worker_param_int(task->worker, "room", &integer), 0);
+	assert_int_equal(concd_index(task), 40);
+	assert_int_equal(concd_workers(task), 3);
+	assert_int_equal(concd_offload(task, NULL, NULL), -ENOSYS);
+	assert_int_equal(concd_receive(task, 0, NULL, NULL), -ENOSYS);
+	assert_int_equal(concd_part_add(task, NULL, 0), -ENOSYS);
+	concd_progress(task, 0.25);
+	concd_log(task->worker, CONCD_LOG_INFO, "line %d", 1);
+	return 0;
+}
+
+static void a_task_sees_its_parameters_and_number(void **state)
+{
+	static const char *const inputs[] = { "" };
+	struct rig rig;
+
+	(void)state;
+	open_rig(&rig, run_params, 1);
+	fake_ring_submit(rig.ring, JOB, 40, 1, inputs);
+	fake_ring_wait(rig.ring, 1);
+	assert_string_equal(rig.ring->last_line, "line 1");
+	assert_true(rig.ring->chunks[0].progress[0] > 0.24f);
+	close_rig(&rig);
+}
+
+static int run_flood(struct concd_task *task)
+{
+	for (int i = 0; i < 5000; i++)
+		concd_log(task->worker, CONCD_LOG_INFO, "line %d", i);
+	return 0;
+}
+
+static void log_lines_over_the_limit_are_counted(void **state)
+{
+	struct rig rig;
+	uint64_t dropped;
+
+	(void)state;
+	open_rig(&rig, run_flood, 1);
+	fake_ring_submit_many(rig.ring, JOB, 1, "");
+	fake_ring_wait(rig.ring, 1);
+	dropped = log_gate_take_dropped(&rig.gate);
+	assert_int_equal(dropped + rig.ring->n_lines, 5000);
+	assert_true(rig.ring->n_lines <= 3 * LOG_GATE_LINES_PER_S); /* the second may have changed meanwhile */
+	assert_int_equal(log_gate_take_dropped(&rig.gate), 0);
+	close_rig(&rig);
+}
+
+/* ---- Waiting ---- */
+
+static _Atomic int running, peak;
+
+static int run_sleep(struct concd_task *task)
+{
+	int r;
+
+	if (++running > peak)
+		peak = running;
+	r = concd_sleep(task, 100 * NS_PER_MS);
+	running--;
+	return r;
+}
+
+static void many_sleepers_sleep_at_once(void **state)
+{
+	int64_t begin_ns, took_ns;
+	struct fake_record record;
+	struct rig rig;
+
+	(void)state;
+	running = peak = 0;
+	open_rig(&rig, run_sleep, MANY);
+	begin_ns = clock_mono_ns();
+	fake_ring_submit_many(rig.ring, JOB, MANY, "");
+	fake_ring_wait(rig.ring, MANY);
+	took_ns = clock_mono_ns() - begin_ns;
+	assert_int_equal(fake_ring_count(rig.ring, RING_DONE), MANY);
+	assert_true(peak > MANY / 10); /* on a slow machine the first may have ended before the last begins */
+	assert_true(took_ns < MANY * 20 * NS_PER_MS);
+	record = fake_ring_record(rig.ring, 0, 0);
+	assert_true(record.wall_s >= 0.0999f);
+	assert_true(record.cpu_s + record.runq_s <= record.wall_s * 1.000001f);
+	close_rig(&rig);
+}
+
+static void one_coroutine_runs_tasks_strictly_in_order(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	running = peak = 0;
+	open_rig(&rig, run_sleep, 1);
+	fake_ring_submit_many(rig.ring, JOB, 3, "");
+	fake_ring_wait(rig.ring, 3);
+	assert_int_equal(peak, 1);
+	for (uint32_t i = 1; i < 3; i++)
+		assert_true(fake_ring_record(rig.ring, 0, i).begin_ns - fake_ring_record(rig.ring, 0, i - 1).begin_ns >=
+			    100 * NS_PER_MS);
+	close_rig(&rig);
+}
+
+static char turns[64];
+static size_t n_turns;
+
+static int run_turns(struct concd_task *task)
+{
+	const char *input = concd_input(task, NULL);
+
+	for (int i = 0; i < 3; i++) {
+		turns[n_turns++] = *input;
+		assert_int_equal(concd_yield(task), 0);
+	}
+	return 0;
+}
+
+static void yield_gives_the_others_a_turn(void **state)
+{
+	static const char *const inputs[] = { "a", "b", "c" };
+	struct rig rig;
+
+	(void)state;
+	n_turns = 0;
+	memset(turns, 0, sizeof(turns));
+	open_rig(&rig, run_turns, 3);
+	fake_ring_submit(rig.ring, JOB, 0, 3, inputs);
+	fake_ring_wait(rig.ring, 3);
+	assert_string_equal(turns, "abcabcabc");
+	close_rig(&rig);
+}
+
+static int pipe_fds[2];
+
+static int run_wait_fd(struct concd_task *task)
+{
+	const char *input = concd_input(task, NULL);
+	char c;
+
+	if (*input == 'w') {
+		assert_int_equal(concd_sleep(task, 5 * NS_PER_MS), 0);
+		assert_int_equal(write(pipe_fds[1], "x", 1), 1);
+		return 0;
+	}
+	assert_int_equal(concd_wait_fd(task, pipe_fds[0], CONCD_READ, NS_PER_MS), -ETIMEDOUT);
+	assert_int_equal(concd_wait_fd(task, pipe_fds[1], CONCD_READ | CONCD_WRITE, CONCD_NO_TIMEOUT), CONCD_WRITE);
+	assert_int_equal(concd_wait_fd(task, pipe_fds[0], CONCD_READ, CONCD_NO_TIMEOUT), CONCD_READ);
+	assert_int_equal(read(pipe_fds[0], &c, 1), 1);
+	assert_int_equal(concd_wait_fd(task, -1, CONCD_READ, 0), -EBADF);
+	assert_int_equal(concd_wait_fd(task, pipe_fds[0], 0, 0), -EINVAL);
+	return 0;
+}
+
+static void wait_fd_returns_what_is_ready(void **state)
+{
+	static const char *const inputs[] = { "r", "w" };
+	struct rig rig;
+
+	(void)state;
+	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK), 0);
+	open_rig(&rig, run_wait_fd, 2);
+	fake_ring_submit(rig.ring, JOB, 0, 2, inputs);
+	fake_ring_wait(rig.ring, 2);
+	assert_int_equal(fake_ring_count(rig.ring, RING_DONE), 2);
+	close_rig(&rig);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+}
+
+static int run_wait_file(struct concd_task *task)
+{
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+	assert_int_equal(concd_wait_fd(task, fd, CONCD_READ, CONCD_NO_TIMEOUT), -EPERM);
+	close(fd);
+	return 0;
+}
+
+static void a_regular_file_cannot_be_waited_for(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	event_set_log_callback(NULL);
+	open_rig(&rig, run_wait_file, 1);
+	fake_ring_submit_many(rig.ring, JOB, 1, "");
+	fake_ring_wait(rig.ring, 1);
+	close_rig(&rig);
+}
+
+/* ---- Suspend and resume ---- */
+
+#define HAMMERERS 3
+#define ROUNDS 2000
+
+static _Atomic(struct concd_resumer *) hammered;
+static _Atomic bool hammering;
+
+static void *hammer(void *arg)
+{
+	const struct concd_host *host = arg;
+
+	while (hammering) {
+		struct concd_resumer *resumer = atomic_exchange(&hammered, NULL);
+
+		if (!resumer)
+			continue;
+		concd_resume(host, resumer);
+		concd_resume(host, resumer);
+		concd_resumer_free(host, resumer);
+	}
+	return NULL;
+}
+
+/* Each round hands a handle to the other threads and waits until one resumed it. */
+static int run_suspend(struct concd_task *task)
+{
+	for (int i = 0; i < ROUNDS; i++) {
+		struct concd_resumer *expected = NULL, *resumer = concd_resumer(task);
+
+		while (!atomic_compare_exchange_strong(&hammered, &expected, resumer)) {
+			expected = NULL;
+			assert_int_equal(concd_yield(task), 0);
+		}
+		assert_int_equal(concd_suspend(task, CONCD_NO_TIMEOUT), 0);
+		if (i % 16 == 0) /* a second resume may still be under way: then this one does not wait */
+			assert_true(concd_suspend(task, 1000) <= 0);
+	}
+	return 0;
+}
+
+extern const struct concd_host host_services;
+
+static void resumes_from_other_threads_are_never_lost(void **state)
+{
+	static const uint32_t shapes[] = { 1, 8 };
+	pthread_t threads[HAMMERERS];
+
+	(void)state;
+	for (size_t s = 0; s < 2; s++) {
+		struct rig rig;
+
+		open_rig(&rig, run_suspend, shapes[s]);
+		hammering = true;
+		for (int i = 0; i < HAMMERERS; i++)
+			assert_int_equal(pthread_create(&threads[i], NULL, hammer, (void *)(uintptr_t)&host_services), 0);
+		fake_ring_submit_many(rig.ring, JOB, shapes[s], "");
+		fake_ring_wait(rig.ring, shapes[s]);
+		hammering = false;
+		for (int i = 0; i < HAMMERERS; i++)
+			pthread_join(threads[i], NULL);
+		assert_int_equal(fake_ring_count(rig.ring, RING_DONE), shapes[s]);
+		close_rig(&rig);
+	}
+}
+
+static struct concd_resumer *kept;
+
+static int run_resume_first(struct concd_task *task)
+{
+	const struct concd_host *host = task->host;
+
+	if (*concd_input(task, NULL) == 'e') { /* the handle's task has ended */
+		concd_resume(host, kept);
+		concd_resumer_free(host, kept);
+		return 0;
+	}
+	kept = concd_resumer(task);
+	concd_resume(host, kept);
+	assert_int_equal(concd_suspend(task, CONCD_NO_TIMEOUT), 0); /* does not wait */
+	assert_int_equal(concd_suspend(task, NS_PER_MS), -ETIMEDOUT); /* it counted once */
+	return 0;
+}
+
+static void a_resume_before_its_suspend_counts_and_after_the_end_does_nothing(void **state)
+{
+	static const char *const inputs[] = { "", "e" };
+	struct rig rig;
+
+	(void)state;
+	open_rig(&rig, run_resume_first, 1);
+	fake_ring_submit(rig.ring, JOB, 0, 2, inputs);
+	fake_ring_wait(rig.ring, 2);
+	assert_int_equal(fake_ring_count(rig.ring, RING_DONE), 2);
+	close_rig(&rig);
+}
+
+/* A timer of the plugin's own on the base resumes its task, under every model. */
+static void on_plugin_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct concd_task *task = arg;
+
+	(void)fd;
+	(void)what;
+	assert_int_equal(concd_sleep(task, 1), -EPERM);
+	assert_int_equal(concd_yield(task), -EPERM);
+	assert_int_equal(concd_suspend(task, 1), -EPERM);
+	assert_int_equal(concd_wait_fd(task, 0, CONCD_READ, 1), -EPERM);
+	concd_resume(task->host, kept);
+}
+
+static int run_on_base(struct concd_task *task)
+{
+	const struct timeval tv = { .tv_usec = 1000 };
+	struct event_base *base = concd_event_base(task->worker);
+
+	kept = concd_resumer(task);
+	assert_int_equal(event_base_once(base, -1, EV_TIMEOUT, on_plugin_timer, task, &tv), 0);
+	assert_int_equal(concd_suspend(task, CONCD_NO_TIMEOUT), 0);
+	concd_resumer_free(task->host, kept);
+	return 0;
+}
+
+static void callbacks_on_the_base_resume_tasks_and_may_not_wait(void **state)
+{
+	(void)state;
+	for (uint32_t c = 1; c < 3; c++) {
+		struct rig rig;
+
+		open_rig(&rig, run_on_base, c);
+		fake_ring_submit_many(rig.ring, JOB, 1, "");
+		fake_ring_wait(rig.ring, 1);
+		assert_int_equal(fake_ring_count(rig.ring, RING_DONE), 1);
+		close_rig(&rig);
+	}
+}
+
+static void *wait_elsewhere(void *arg)
+{
+	struct concd_task *task = arg;
+
+	assert_int_equal(concd_sleep(task, 1), -EPERM);
+	assert_int_equal(concd_suspend(task, 1), -EPERM);
+	assert_null(concd_resumer(task));
+	assert_int_equal(concd_cancelled(task), 0);
+	return NULL;
+}
+
+static int run_foreign(struct concd_task *task)
+{
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, wait_elsewhere, task), 0);
+	pthread_join(thread, NULL);
+	return 0;
+}
+
+static void other_threads_may_not_wait(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	open_rig(&rig, run_foreign, 1);
+	fake_ring_submit_many(rig.ring, JOB, 1, "");
+	fake_ring_wait(rig.ring, 1);
+	close_rig(&rig);
+}
+
+/* ---- Cancel, time limits, stop ---- */
+
+static int run_long(struct concd_task *task)
+{
+	int r = concd_suspend(task, CONCD_NO_TIMEOUT);
+
+	assert_int_equal(r, -ECANCELED);
+	assert_int_equal(concd_cancelled(task), 1);
+	assert_int_equal(concd_sleep(task, NS_PER_S), -ECANCELED);
+	assert_int_equal(concd_yield(task), -ECANCELED);
+	return r;
+}
+
+static void cancel(struct rig *rig, uint64_t job, uint32_t reason)
+{
+	jobtable_cancel(rig->jobs, job, reason);
+	runner_look(rig->runner);
+}
+
+static void cancelling_ends_waits_of_begun_tasks_and_of_those_that_still_begin(void **state)
+{
+	(void)state;
+	for (uint32_t reason = WIRE_CANCEL_USER; reason <= WIRE_CANCEL_TIMEOUT; reason++) {
+		uint8_t status = reason == WIRE_CANCEL_USER ? RING_CANCELLED : RING_TIMEOUT;
+		struct rig rig;
+
+		open_rig(&rig, run_long, 10);
+		fake_ring_submit_many(rig.ring, JOB, 20, "");
+		fake_ring_wait_begun(rig.ring, 0, 10);
+		cancel(&rig, JOB, reason);
+		fake_ring_wait(rig.ring, 20);
+		assert_int_equal(fake_ring_count(rig.ring, status), 20);
+		close_rig(&rig);
+	}
+}
+
+static void cancelling_leaves_other_jobs_alone(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	open_rig(&rig, run_sleep, 4);
+	add_job(&rig, 8, 0, 0);
+	fake_ring_submit_many(rig.ring, JOB, 2, "");
+	fake_ring_submit_many(rig.ring, 8, 2, "");
+	fake_ring_wait_begun(rig.ring, 1, 2);
+	cancel(&rig, 8, WIRE_CANCEL_USER);
+	fake_ring_wait(rig.ring, 4);
+	assert_int_equal(fake_ring_count(rig.ring, RING_DONE), 2);
+	assert_int_equal(fake_ring_count(rig.ring, RING_CANCELLED), 2);
+	close_rig(&rig);
+}
+
+static void count_overdue(void *arg, const struct runner_overdue *overdue)
+{
+	unsigned int *n = arg;
+
+	assert_int_equal(overdue->runner, 1);
+	assert_int_equal(overdue->generation, overdue->chunk + 7);
+	assert_int_equal(overdue->index, 0);
+	(*n)++;
+}
+
+static void a_task_over_its_time_limit_is_told(void **state)
+{
+	unsigned int overdue = 0;
+	struct rig rig;
+
+	(void)state;
+	open_rig(&rig, run_long, 2);
+	add_job(&rig, 9, 1000 * NS_PER_S, 50 * NS_PER_S);
+	fake_ring_submit_many(rig.ring, 9, 1, "");
+	fake_ring_wait_begun(rig.ring, 0, 1);
+	/* The time has not come; the slot may just be being filled. */
+	while (runner_watch(rig.runner, clock_mono_ns(), count_overdue, &overdue) == INT64_MAX)
+		;
+	assert_int_equal(rig.ring->n_recorded, 0);
+	(void)runner_watch(rig.runner, clock_mono_ns() + 1001 * NS_PER_S, count_overdue, &overdue);
+	fake_ring_wait(rig.ring, 1);
+	assert_int_equal(fake_ring_record(rig.ring, 0, 0).status, RING_TIMEOUT);
+	assert_int_equal(overdue, 0);
+	close_rig(&rig);
+}
+
+static _Atomic bool let_go;
+
+static int run_stubborn(struct concd_task *task)
+{
+	while (!let_go)
+		;
+	return concd_cancelled(task) ? -ECANCELED : 0;
+}
+
+static void a_task_that_stays_beyond_its_grace_is_reported_once(void **state)
+{
+	unsigned int overdue = 0;
+	int64_t later_ns;
+	struct rig rig;
+
+	(void)state;
+	let_go = false;
+	open_rig(&rig, run_stubborn, 1);
+	add_job(&rig, 9, 1000 * NS_PER_S, 50 * NS_PER_S);
+	fake_ring_submit_many(rig.ring, 9, 1, "");
+	while (runner_watch(rig.runner, clock_mono_ns(), count_overdue, &overdue) == INT64_MAX)
+		;
+	later_ns = clock_mono_ns() + 1060 * NS_PER_S;
+	assert_true(runner_watch(rig.runner, later_ns - 55 * NS_PER_S, count_overdue, &overdue) <= later_ns);
+	assert_int_equal(overdue, 0);
+	assert_int_equal(runner_watch(rig.runner, later_ns, count_overdue, &overdue), INT64_MAX);
+	assert_int_equal(runner_watch(rig.runner, later_ns, count_overdue, &overdue), INT64_MAX);
+	assert_int_equal(overdue, 1);
+	let_go = true;
+	fake_ring_wait(rig.ring, 1);
+	assert_int_equal(fake_ring_record(rig.ring, 0, 0).status, RING_TIMEOUT);
+	close_rig(&rig);
+}
+
+static void stopping_finishes_what_is_begun_and_begins_nothing(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	open_rig(&rig, run_sleep, 2);
+	fake_ring_submit_many(rig.ring, JOB, 10, "");
+	fake_ring_wait_begun(rig.ring, 0, 2);
+	runner_stop(rig.runner);
+	fake_ring_wait(rig.ring, 2);
+	runner_free(rig.runner);
+	rig.runner = NULL;
+	assert_int_equal(rig.ring->n_recorded, 2);
+	assert_int_equal(rig.ring->chunks[0].begun, 2);
+	jobtable_close(rig.jobs);
+	params_free(rig.params);
+	fake_ring_free(rig.ring);
+}
+
+static void what_is_taken_back_is_not_begun(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	open_rig(&rig, run_sleep, 2);
+	fake_ring_submit_many(rig.ring, JOB, 10, "");
+	fake_ring_wait_begun(rig.ring, 0, 2);
+	assert_int_equal(fake_ring_take_back(rig.ring, 0), 8);
+	fake_ring_submit_many(rig.ring, JOB, 1, "");
+	fake_ring_wait(rig.ring, 3);
+	assert_int_equal(rig.ring->n_recorded, 3);
+	close_rig(&rig);
+}
+
+static void a_runner_waits_for_a_job_that_it_does_not_know_yet(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	open_rig(&rig, run_echo, 2);
+	fake_ring_submit_many(rig.ring, 99, 2, "x");
+	fake_ring_wait_begun(rig.ring, 0, 1);
+	add_job(&rig, 99, 0, 0);
+	fake_ring_wait(rig.ring, 2);
+	jobtable_forget(rig.jobs, 99);
+	close_rig(&rig);
+}
+
+/* ---- worker_init ---- */
+
+static int init_refuses(struct concd_worker *worker)
+{
+	concd_log(worker, CONCD_LOG_ERROR, "no session with %s", "example");
+	return -EACCES;
+}
+
+static void a_failed_worker_init_gives_its_last_words(void **state)
+{
+	const struct concd_plugin plugin = { CONCD_PLUGIN_HEADER, .run = run_echo, .worker_init = init_refuses };
+	struct rig rig;
+
+	(void)state;
+	open_rig_of(&rig, &plugin, 1);
+	while (runner_state(rig.runner) == RUNNER_STARTING)
+		usleep(100);
+	assert_int_equal(runner_state(rig.runner), RUNNER_FAILED);
+	assert_string_equal(runner_failure(rig.runner), "no session with example");
+	close_rig(&rig);
+}
+
+static int init_state(struct concd_worker *worker)
+{
+	worker->state = malloc(16);
+	strcpy(worker->state, "session");
+	return 0;
+}
+
+static void exit_state(struct concd_worker *worker)
+{
+	concd_log(worker, CONCD_LOG_INFO, "bye");
+	free(worker->state);
+}
+
+static int run_state(struct concd_task *task)
+{
+	return concd_result(task, task->worker->state, strlen(task->worker->state));
+}
+
+static void tasks_share_what_worker_init_made(void **state)
+{
+	const struct concd_plugin plugin = {
+		CONCD_PLUGIN_HEADER, .run = run_state, .worker_init = init_state, .worker_exit = exit_state
+	};
+	struct rig rig;
+
+	(void)state;
+	open_rig_of(&rig, &plugin, 3);
+	fake_ring_submit_many(rig.ring, JOB, 5, "");
+	fake_ring_wait(rig.ring, 5);
+	assert_string_equal(fake_ring_record(rig.ring, 0, 4).data, "session");
+	close_rig(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_task_gets_its_own_result),
+		cmocka_unit_test(a_large_input_is_copied_and_its_place_released),
+		cmocka_unit_test(a_task_ends_as_its_plugin_says),
+		cmocka_unit_test(a_task_sees_its_parameters_and_number),
+		cmocka_unit_test(log_lines_over_the_limit_are_counted),
+		cmocka_unit_test(many_sleepers_sleep_at_once),
+		cmocka_unit_test(one_coroutine_runs_tasks_strictly_in_order),
+		cmocka_unit_test(yield_gives_the_others_a_turn),
+		cmocka_unit_test(wait_fd_returns_what_is_ready),
+		cmocka_unit_test(a_regular_file_cannot_be_waited_for),
+		cmocka_unit_test(resumes_from_other_threads_are_never_lost),
+		cmocka_unit_test(a_resume_before_its_suspend_counts_and_after_the_end_does_nothing),
+		cmocka_unit_test(callbacks_on_the_base_resume_tasks_and_may_not_wait),
+		cmocka_unit_test(other_threads_may_not_wait),
+		cmocka_unit_test(cancelling_ends_waits_of_begun_tasks_and_of_those_that_still_begin),
+		cmocka_unit_test(cancelling_leaves_other_jobs_alone),
+		cmocka_unit_test(a_task_over_its_time_limit_is_told),
+		cmocka_unit_test(a_task_that_stays_beyond_its_grace_is_reported_once),
+		cmocka_unit_test(stopping_finishes_what_is_begun_and_begins_nothing),
+		cmocka_unit_test(what_is_taken_back_is_not_begun),
+		cmocka_unit_test(a_runner_waits_for_a_job_that_it_does_not_know_yet),
+		cmocka_unit_test(a_failed_worker_init_gives_its_last_words),
+		cmocka_unit_test(tasks_share_what_worker_init_made),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
