@@ -60,6 +60,7 @@ void crew_bad_runner(struct crew *crew, uint32_t runner)
 
 void crew_collect(struct crew *crew)
 {
+	const uint64_t ended = crew->ended;
 	uint32_t runner = 0;
 	int n;
 
@@ -74,7 +75,8 @@ void crew_collect(struct crew *crew)
 			continue;
 		}
 		if (n > 0) {
-			crew->init_failures = 0;
+			if (crew->ended != ended)
+				crew->init_failures = 0; /* a line of its log is no task done */
 			crew->blocked = false;
 			crew_feed(crew);
 			if (crew->broken)
