@@ -7,7 +7,8 @@
  *	part     the rest of a huge segment       plugin   cached descriptions
  *	task     outcomes, segment still open     meta     next_id: no id below is ever given out again
  *
- * Numbers are signed 64-bit, times microseconds since 1970 (0: not yet). `sum` is db_sum() of the bytes beside it.
+ * Numbers are signed 64-bit, times microseconds since 1970 (0: not yet). `sum` is db_sum() of the bytes beside it. Bytes
+ * are the last column: what stands behind them is only reached by reading through them.
  */
 #include "schema.h"
 
@@ -36,9 +37,9 @@ static const char *const migrations[] = {
 	"CREATE TABLE input (job INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,"
 	" sum INTEGER NOT NULL, packed BLOB NOT NULL, PRIMARY KEY (job, first));"
 	"CREATE TABLE segment (job INTEGER NOT NULL, segment INTEGER NOT NULL, count INTEGER NOT NULL,"
-	" size INTEGER NOT NULL, sum INTEGER NOT NULL, packed BLOB NOT NULL, done INTEGER NOT NULL,"
-	" failed INTEGER NOT NULL, cancelled INTEGER NOT NULL, cpu_s REAL NOT NULL, wait_s REAL NOT NULL,"
-	" runq_s REAL NOT NULL, PRIMARY KEY (job, segment));"
+	" done INTEGER NOT NULL, failed INTEGER NOT NULL, cancelled INTEGER NOT NULL, cpu_s REAL NOT NULL,"
+	" wait_s REAL NOT NULL, runq_s REAL NOT NULL, size INTEGER NOT NULL, sum INTEGER NOT NULL,"
+	" packed BLOB NOT NULL, PRIMARY KEY (job, segment));"
 	"CREATE TABLE part (job INTEGER NOT NULL, segment INTEGER NOT NULL, part INTEGER NOT NULL,"
 	" packed BLOB NOT NULL, PRIMARY KEY (job, segment, part));"
 	"CREATE TABLE task (job INTEGER NOT NULL, task INTEGER NOT NULL, sum INTEGER NOT NULL, packed BLOB NOT NULL,"

@@ -322,8 +322,8 @@ static void commit_waiting(struct writer *w)
 		stall(w, r);
 		return;
 	}
+	unstall(w, true); /* first: whoever is told of success must not find the store stalled */
 	report(w, &w->waiting);
-	unstall(w, true);
 }
 
 static bool concerns(const struct store_op *op, uint64_t job)

@@ -18,8 +18,9 @@ static void say(struct buffer *b, const char *what, uint64_t first, uint64_t cou
 	assert_int_equal(buffer_printf(b, "%s %" PRIu64 "+%" PRIu64 ";", what, first, count), 0);
 }
 
-static int on_segment(void *arg, uint64_t first, uint32_t count)
+static int on_segment(void *arg, uint64_t first, uint32_t count, const struct segment_sums *sums)
 {
+	assert_true(sums->done == count && sums->failed == 0 && sums->cancelled == 0);
 	say(arg, "segment", first, count);
 	return 0;
 }
@@ -385,10 +386,11 @@ struct found {
 	int n_inputs, n_tasks, n_segments;
 };
 
-static int count_segment(void *arg, uint64_t first, uint32_t count)
+static int count_segment(void *arg, uint64_t first, uint32_t count, const struct segment_sums *sums)
 {
 	struct found *found = arg;
 
+	(void)sums;
 	assert_true(first == 0 && count == 500);
 	found->n_segments++;
 	return 0;
