@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "config.h"
 #include "config_private.h"
+#include "crew/model.h"
 
 static char dir[] = "/tmp/concd-test-config-XXXXXX";
 static char main_file[64];
@@ -525,6 +526,29 @@ static void test_the_shipped_file_shows_the_built_in_values(void **state)
 	config_free(plain);
 }
 
+static void test_models_and_shapes_are_those_of_the_model_table(void **state)
+{
+	static const char *const shapes[] = { "1x1x1",	"2x1x500", "0x1x1", "1x1", "1x1x1x1", "-1x1x1",
+					      "1X1x1", " 1x1x1", "1x1x1 ", "01x1x1", "" };
+	char text[128];
+
+	(void)state;
+	for (size_t i = 0; i < models_count(); i++) {
+		(void)snprintf(text, sizeof(text), "defaults = { model = \"%s\"; };", models_at(i)->name); /* fits */
+		config_free(load(text));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(shapes); i++) {
+		struct config *config = NULL;
+		struct shape shape;
+		bool good = shape_parse(shapes[i], &shape, NULL) == 0;
+
+		(void)snprintf(text, sizeof(text), "workloads = { a = { shape = \"%s\"; }; };", shapes[i]); /* fits */
+		write_file("concd.conf", text);
+		assert_int_equal(config_load(main_file, &config, NULL) == 0, good);
+		config_free(config);
+	}
+}
+
 static bool has_word(const struct buffer *text, const char *word)
 {
 	size_t len = strlen(word);
@@ -582,6 +606,7 @@ int main(void)
 		TEST(test_programs_are_found_in_a_build_tree_a_stage_and_installed),
 		TEST(test_an_ordinary_user_gets_places_of_their_own),
 		TEST(test_directories_are_made_private_and_unsafe_ones_refused),
+		TEST(test_models_and_shapes_are_those_of_the_model_table),
 		TEST(test_the_shipped_file_shows_the_built_in_values),
 		TEST(test_every_key_is_in_the_shipped_file_and_in_the_manual),
 	};
