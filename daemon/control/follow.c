@@ -1,0 +1,200 @@
+/* GET /v1/jobs/ID/follow: a job's states and counts as they change, one JSON object a line. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "control/server.h"
+#include "ctl/protocol.h"
+#include "jobs/jobs.h"
+
+#define PROGRESS_NS (500 * NS_PER_MS)
+#define MAX_STATES 16 /* changes between two turns of the loop */
+
+struct follower {
+	struct http_request *req;
+	struct job *job;
+	struct job_watch watch;
+	struct event kick; /* activated, or as a timer for progress */
+
+	enum job_state states[MAX_STATES]; /* not sent yet, with when they came */
+	int64_t states_unix_us[MAX_STATES];
+	size_t n_states;
+	bool progressed;
+	bool ended;
+	int64_t progress_ns; /* when the last was sent */
+};
+
+static void follower_free(struct follower *follower)
+{
+	(void)event_del(&follower->kick); /* fails for an event without a base only */
+	job_unwatch(&follower->watch);
+	job_unref(follower->job);
+	free(follower);
+}
+
+static void on_follower_gone(struct http_request *req)
+{
+	follower_free(req->user);
+}
+
+/* Send a document as a line; takes ownership. */
+static int send_line(struct follower *follower, json_t *document)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
+	uint8_t *at;
+
+	text = document ? document_dump(document, &len) : NULL;
+	json_decref(document);
+	at = text ? http_chunk_reserve(follower->req, len + 1) : NULL;
+	if (!at)
+		return -ENOMEM;
+	memcpy(at, text, len);
+	at[len] = '\n';
+	http_chunk_commit(follower->req, len + 1);
+	return 0;
+}
+
+static json_t *id_text(const struct job_view *view)
+{
+	return json_sprintf("%llu", (unsigned long long)view->id);
+}
+
+static int send_states(struct follower *follower, const struct job_view *view)
+{
+	for (size_t i = 0; i < follower->n_states; i++) {
+		char at[CLOCK_TEXT_BYTES];
+		int r;
+
+		clock_format_unix_us(follower->states_unix_us[i], at);
+		r = send_line(follower, json_pack("{s:i, s:s, s:o, s:s, s:s}", "schema", PROTOCOL_SCHEMA, "type", "state",
+						  "job", id_text(view), "state", job_state_name(follower->states[i]),
+						  "at", at));
+		if (r < 0)
+			return r;
+	}
+	follower->n_states = 0;
+	return 0;
+}
+
+static int send_progress(struct follower *follower, const struct job_view *view)
+{
+	int64_t now_ns = clock_mono_ns(), left_ns = follower->progress_ns + PROGRESS_NS - now_ns;
+
+	if (!follower->progressed || follower->ended)
+		return 0;
+	if (left_ns > 0) {
+		const struct timeval tv = { .tv_usec = (suseconds_t)(left_ns / NS_PER_US) + 1 };
+
+		return evtimer_add(&follower->kick, &tv) < 0 ? -ENOMEM : 0;
+	}
+	follower->progressed = false;
+	follower->progress_ns = now_ns;
+	return send_line(follower, json_pack("{s:i, s:s, s:o, s:o}", "schema", PROTOCOL_SCHEMA, "type", "progress", "job",
+					     id_text(view), "tasks", document_tasks(view)));
+}
+
+/* Send what there is to say. May free the follower. */
+static void follower_go_on(struct follower *follower)
+{
+	struct job_view view;
+	int r;
+
+	if (http_queued(follower->req) > 0)
+		return; /* on_writable goes on */
+	job_view(follower->job, &view);
+	r = send_states(follower, &view);
+	if (r == 0)
+		r = send_progress(follower, &view);
+	if (r == 0 && follower->ended)
+		r = send_line(follower, document_job_line(&view, "job", true));
+	if (r < 0) {
+		log_error("control: events of job %llu: out of memory; stream cut", (unsigned long long)view.id);
+		http_stream_abort(follower->req);
+		follower_free(follower);
+	} else if (follower->ended) {
+		http_stream_end(follower->req);
+		follower_free(follower);
+	}
+}
+
+static void on_kick(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	follower_go_on(arg);
+}
+
+static void on_follower_writable(struct http_request *req)
+{
+	follower_go_on(req->user);
+}
+
+static void on_progress(struct job_watch *watch)
+{
+	struct follower *follower = container_of(watch, struct follower, watch);
+
+	follower->progressed = true;
+	event_active(&follower->kick, EV_TIMEOUT, 0);
+}
+
+static void add_state(struct follower *follower, enum job_state state)
+{
+	/* of more changes than fit while nobody reads, the oldest are left out */
+	if (follower->n_states == MAX_STATES) {
+		follower->n_states--;
+		memmove(follower->states, follower->states + 1, sizeof(follower->states[0]) * (MAX_STATES - 1));
+		memmove(follower->states_unix_us, follower->states_unix_us + 1,
+			sizeof(follower->states_unix_us[0]) * (MAX_STATES - 1));
+	}
+	follower->states[follower->n_states] = state;
+	follower->states_unix_us[follower->n_states++] = clock_unix_us();
+	follower->ended = job_state_ended(state);
+}
+
+static void on_state(struct job_watch *watch, enum job_state state)
+{
+	struct follower *follower = container_of(watch, struct follower, watch);
+
+	add_state(follower, state);
+	event_active(&follower->kick, EV_TIMEOUT, 0);
+}
+
+static void follow_job(const struct call *call, struct job *job)
+{
+	struct follower *follower = calloc(1, sizeof(*follower));
+	struct http_request *req = call->req;
+	struct job_view view;
+
+	if (!follower) {
+		reply_error(req, -ENOMEM, NULL);
+		job_unref(job);
+		return;
+	}
+	follower->req = req;
+	follower->job = job; /* ownership moves here */
+	follower->watch.on_progress = on_progress;
+	follower->watch.on_state = on_state;
+	(void)evtimer_assign(&follower->kick, loop_base(call->control->options.loop), on_kick, follower);
+	req->user = follower;
+	req->on_gone = on_follower_gone;
+	req->on_writable = on_follower_writable;
+	http_stream_begin(req, NULL, "application/x-ndjson");
+	job_watch(job, &follower->watch);
+	job_view(job, &view);
+	add_state(follower, view.state);
+	follower->progressed = true;
+	event_active(&follower->kick, EV_TIMEOUT, 0);
+}
+
+void handle_follow(const struct call *call)
+{
+	with_job(call, follow_job);
+}

@@ -1,0 +1,53 @@
+/* Tasks as text: plain lines, JSON lines, frames. By hand, because a million of them are a stream and jansson takes 4.5
+ * microseconds for each.
+ *
+ * Every function writes at `at`, where the caller has made room, and returns behind what it wrote. Any thread.
+ */
+#ifndef CONCD_CONTROL_FORMAT_H
+#define CONCD_CONTROL_FORMAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct task_record;
+
+struct format_task {
+	const char *job; /* its id as text */
+	uint64_t index;
+	const uint8_t *input;
+	size_t input_len;
+	const struct task_record *record;
+	const uint8_t *data; /* result, or message */
+};
+
+#define FORMAT_U64_BYTES 20
+#define FORMAT_SECONDS_BYTES 32
+uint8_t *format_u64(uint8_t *at, uint64_t value);
+uint8_t *format_seconds(uint8_t *at, int64_t ns); /* "1.25", "0.0": at most 9 decimals; ns >= 0 */
+
+/* Backslash, TAB, CR and LF escaped. At most 2 * len bytes. */
+uint8_t *format_escaped(uint8_t *at, const uint8_t *data, size_t len);
+/* A JSON string with its quotes; the bytes are UTF-8. At most 6 * len + 2. */
+uint8_t *format_json_string(uint8_t *at, const uint8_t *data, size_t len);
+/* ,"KEY":"..." or, where it is not UTF-8, ,"KEY_b64":"..." */
+uint8_t *format_json_bytes(uint8_t *at, const char *key, const uint8_t *data, size_t len);
+
+/* Room that is enough for any of the functions below. */
+static inline size_t format_task_room(size_t input_len, size_t data_len)
+{
+	return 640 + 6 * input_len + 6 * data_len;
+}
+
+/* [input TAB] result and its end. */
+uint8_t *format_plain(uint8_t *at, const struct format_task *task, bool tag, bool nul);
+/* [input TAB] code TAB message and its end. */
+uint8_t *format_plain_failed(uint8_t *at, const struct format_task *task, bool tag, bool nul);
+uint8_t *format_task_json(uint8_t *at, const struct format_task *task);
+uint8_t *format_failed_frame(uint8_t *at, const struct format_task *task);
+
+/* A frame's head before its bytes are known, and filled in behind them. */
+#define FORMAT_RESULTS_HEAD_BYTES 53
+void format_results_head(uint8_t *at, uint64_t count, uint64_t bytes);
+
+#endif

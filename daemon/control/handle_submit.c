@@ -1,0 +1,244 @@
+/* Accepting jobs and further inputs. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "control/spec.h"
+#include "control/stream.h"
+#include "ctl/protocol.h"
+
+/* A request that waits for the disk. It outlives its client: what was handed to the jobs calls back. */
+struct acceptance {
+	struct call call; /* call.req NULL: the client has left */
+	bool streaming;
+	bool cancel_on_close;
+	bool known; /* the submission named a job that was there already */
+	struct stream_options stream;
+};
+
+static void on_acceptance_gone(struct http_request *req)
+{
+	struct acceptance *acceptance = req->user;
+
+	acceptance->call.req = NULL;
+}
+
+/* Give the request back to its handler. False: there is no client any more, or there is an error, now answered. */
+static bool acceptance_settle(struct acceptance *acceptance, int status, const struct error *err)
+{
+	struct http_request *req = acceptance->call.req;
+
+	if (!req)
+		return false;
+	req->user = NULL;
+	req->on_gone = NULL;
+	if (status >= 0 || status == -EEXIST)
+		return true;
+	reply_error(req, status, err);
+	return false;
+}
+
+static void answer_accepted(const struct call *call, const struct job *job, bool known)
+{
+	struct job_view view;
+	char shape[SHAPE_TEXT_BYTES];
+	json_t *document;
+
+	job_view(job, &view);
+	shape_format(&view.shape, shape);
+	document = json_pack("{s:i, s:o, s:I, s:s, s:s, s:s, s:I, s:b, s:s}", "schema", PROTOCOL_SCHEMA, "job",
+			     json_sprintf("%llu", (unsigned long long)view.id), "inputs", (json_int_t)view.total, "state",
+			     job_state_name(view.state), "model", view.model, "shape", shape, "workers",
+			     (json_int_t)view.workers, "auto", view.by_auto, "model_reason",
+			     view.model_reason ? view.model_reason : "");
+	if (known && document && json_object_set_new(document, "known", json_true()) < 0) {
+		json_decref(document);
+		document = NULL;
+	}
+	reply_json(call->req, known ? 200 : 201, document);
+}
+
+static void answer_known(const struct call *call, struct job *job)
+{
+	answer_accepted(call, job, true);
+	job_unref(job);
+}
+
+static void stream_known(const struct call *call, struct job *job)
+{
+	struct stream_options options;
+	struct error err = ERROR_INIT;
+	int r = stream_options_parse(&call->query, "stream", &options, &err);
+
+	if (r < 0) {
+		reply_error(call->req, r, &err);
+		job_unref(job);
+		return;
+	}
+	stream_start(call, job, &options);
+}
+
+static void on_accepted(void *arg, int status, struct job *job, uint64_t existing_id, const struct error *err)
+{
+	struct acceptance *acceptance = arg;
+
+	if (!acceptance_settle(acceptance, status, err)) {
+		/* the client left before it knew the id, and wanted the job to end with it; a job that was there
+		 * before belongs to whoever submitted it first */
+		if (!acceptance->call.req && acceptance->cancel_on_close && status == 0 && job)
+			(void)job_cancel(job, NULL); /* fails where it has ended already */
+	} else if (job && acceptance->streaming) {
+		stream_start(&acceptance->call, job_ref(job), &acceptance->stream);
+	} else if (job) {
+		answer_accepted(&acceptance->call, job, status == -EEXIST);
+	} else {
+		acceptance->call.id = existing_id;
+		with_job(&acceptance->call, acceptance->streaming ? stream_known : answer_known);
+	}
+	free(acceptance);
+}
+
+static void answer_dry_run(const struct call *call, const struct submission *submission)
+{
+	struct error err = ERROR_INIT;
+	struct model_choice choice;
+	char shape[SHAPE_TEXT_BYTES];
+	int r = jobs_check(call->control->options.jobs, &submission->spec, &choice, &err);
+
+	if (r < 0) {
+		reply_error(call->req, r, &err);
+		return;
+	}
+	shape_format(&choice.crew_shape, shape);
+	reply_json(call->req, 200,
+		   json_pack("{s:i, s:b, s:s, s:s, s:I, s:b, s:b, s:s, s:I}", "schema", PROTOCOL_SCHEMA, "dry_run", 1,
+			     "model", choice.model->name, "shape", shape, "workers", (json_int_t)choice.workers,
+			     "dedicated", choice.dedicated, "auto", choice.by_auto, "model_reason",
+			     choice.reason ? choice.reason : "", "tasks", (json_int_t)submission->n_inputs));
+}
+
+static int submit(const struct call *call, struct submission *submission, struct error *err)
+{
+	_cleanup_free_ struct acceptance *acceptance = calloc(1, sizeof(*acceptance));
+	int r;
+
+	if (!acceptance)
+		return -ENOMEM;
+	acceptance->call = *call;
+	acceptance->streaming = query_get(&call->query, "stream") != NULL;
+	r = stream_options_parse(&call->query, "stream", &acceptance->stream, err);
+	if (r < 0)
+		return r;
+	acceptance->cancel_on_close = acceptance->stream.cancel_on_close;
+	submission->spec.uid = call->req->peer.uid;
+	r = jobs_submit(call->control->options.jobs, &submission->spec, &submission->inputs, on_accepted, acceptance,
+			err);
+	if (r < 0)
+		return r;
+	submission->inputs = (struct buffer)BUFFER_INIT; /* theirs now */
+	call->req->user = acceptance;
+	call->req->on_gone = on_acceptance_gone;
+	(void)take_ptr(acceptance); /* freed by on_accepted() */
+	return 0;
+}
+
+void handle_submit(const struct call *call)
+{
+	struct error err = ERROR_INIT;
+	struct submission submission;
+	int r;
+
+	if (call->control->draining) {
+		reply_code(call->req, "stopping", "the daemon is shutting down and accepts no more jobs");
+		return;
+	}
+	r = submission_parse(call->req->body, call->req->body_len, &submission, &err);
+	if (r == 0 && submission.spec.dry_run) {
+		answer_dry_run(call, &submission);
+	} else {
+		if (r == 0)
+			r = submit(call, &submission, &err);
+		if (r < 0)
+			reply_error(call->req, r, &err);
+	}
+	submission_fini(&submission);
+}
+
+/* ---- Further inputs ---- */
+
+static void on_added(void *arg, int status, uint64_t have, const struct error *err)
+{
+	struct acceptance *acceptance = arg;
+
+	if (acceptance_settle(acceptance, status, err))
+		reply_json(acceptance->call.req, 200,
+			   json_pack("{s:i, s:o, s:I}", "schema", PROTOCOL_SCHEMA, "job",
+				     json_sprintf("%llu", (unsigned long long)acceptance->call.id), "inputs",
+				     (json_int_t)have));
+	free(acceptance);
+}
+
+/* Parse the piece and hand it on. -ESTALE: *ret_have says what is on disk. */
+static int add_inputs(const struct call *call, struct job *job, uint64_t *ret_have, struct error *err)
+{
+	_cleanup_free_ struct acceptance *acceptance = calloc(1, sizeof(*acceptance));
+	_cleanup_buffer_ struct buffer packed = BUFFER_INIT;
+	const char *format_text = query_get(&call->query, "format");
+	enum input_format format = INPUT_LINES;
+	uint64_t from = 0, count = 0;
+	bool last = false;
+	int r;
+
+	if (!acceptance)
+		return -ENOMEM;
+	if (!query_get(&call->query, "from"))
+		return error_set(err, -EINVAL, "bad-request", "query: 'from' is missing: the number of inputs sent before");
+	r = query_get_u64(&call->query, "from", &from, err);
+	if (r == 0)
+		r = query_get_bool(&call->query, "last", &last, err);
+	if (r == 0 && format_text)
+		r = input_format_parse(format_text, &format, err);
+	if (r == 0)
+		r = inputs_pack(format, call->req->body, call->req->body_len, &packed, &count, err);
+	if (r < 0)
+		return r;
+	acceptance->call = *call;
+	r = job_add_inputs(job, from, &packed, last, on_added, acceptance, ret_have, err);
+	if (r < 0)
+		return r;
+	packed = (struct buffer)BUFFER_INIT; /* theirs now */
+	call->req->user = acceptance;
+	call->req->on_gone = on_acceptance_gone;
+	(void)take_ptr(acceptance); /* freed by on_added() */
+	return 0;
+}
+
+static void inputs_for_job(const struct call *call, struct job *job)
+{
+	struct error err = ERROR_INIT;
+	struct job_view view;
+	uint64_t have = 0;
+	int r;
+
+	job_view(job, &view);
+	if (!call_may(call, view.uid)) {
+		reply_code(call->req, "denied", "job %llu belongs to user %u", (unsigned long long)view.id, view.uid);
+	} else {
+		r = add_inputs(call, job, &have, &err);
+		if (r == -ESTALE)
+			reply_wrong_offset(call->req, have, &err);
+		else if (r < 0)
+			reply_error(call->req, r, &err);
+	}
+	job_unref(job);
+}
+
+void handle_inputs(const struct call *call)
+{
+	if (call->control->draining)
+		reply_code(call->req, "stopping", "the daemon is shutting down; go on after its restart");
+	else
+		with_job(call, inputs_for_job);
+}

@@ -1,0 +1,71 @@
+/* One pass of a result stream: some of the outcomes that are there become text in one chunk. Private to this folder.
+ *
+ * A stream is a position (of input order) or a set of delivered tasks (of done order), never a statement or a copy of
+ * results. Each pass formats at most PASS_BYTES, or one line where that is longer, straight into the connection's
+ * buffer, and the next one begins when that is sent.
+ */
+#ifndef CONCD_CONTROL_PASS_H
+#define CONCD_CONTROL_PASS_H
+
+#include "control/stream.h"
+#include "jobs/jobs.h"
+
+#define PASS_BYTES (240u << 10)
+
+/* Which tasks of a segment were sent, in done order. */
+struct sent_segment {
+	uint64_t *bits; /* NULL: none, or all */
+	uint32_t n;
+	bool all;
+};
+
+struct cursor {
+	struct stream_options options;
+	struct http_request *req;
+	struct job *job; /* borrowed */
+	char job_text[24]; /* its id */
+
+	uint64_t next; /* input order: the task to send next */
+
+	struct sent_segment *sent; /* done order: n_sent of them */
+	size_t n_sent;
+	size_t first_open; /* segments before it were sent whole */
+	uint64_t n_sent_tasks;
+
+	struct segment *segment; /* the one last used, with a reference; NULL: none */
+};
+
+enum pass_end {
+	PASS_MORE, /* the chunk is full */
+	PASS_WAIT, /* everything that is recorded was sent */
+	PASS_LOADING, /* something is being read from disk */
+	PASS_DONE, /* everything was sent and nothing more will come */
+	PASS_FAILED, /* results or memory are missing */
+};
+
+/* The chunk in the making. */
+struct pass {
+	struct cursor *cursor;
+	const struct job_view *view;
+	uint8_t *base; /* of the reserved chunk */
+	size_t room, used;
+	uint64_t n_tasks; /* in it */
+	size_t frame_at; /* where the open results frame begins; NO_FRAME: none */
+	uint64_t frame_tasks;
+
+	/* The run of inputs last looked up: valid within the pass. */
+	const uint8_t *input_at, *input_end;
+	uint64_t input_next, input_left;
+};
+
+#define NO_FRAME SIZE_MAX
+
+int pass_begin(struct pass *pass, struct cursor *cursor, const struct job_view *view); /* 0 or -ENOMEM */
+enum pass_end pass_run(struct pass *pass);
+/* Append text of our own (a line of JSON, without its newline). 0 or -ENOMEM. */
+int pass_add_line(struct pass *pass, const char *text, size_t len);
+void pass_commit(struct pass *pass); /* hand the chunk to the connection */
+
+void cursor_fini(struct cursor *cursor);
+
+#endif

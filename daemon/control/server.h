@@ -1,0 +1,116 @@
+/* What the files of this folder share: the control object, a request on its way to its handler, answers. Private. */
+#ifndef CONCD_CONTROL_SERVER_H
+#define CONCD_CONTROL_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "control/control.h"
+#include "control/http.h"
+#include "control/socket.h"
+
+struct error;
+struct job;
+struct job_view;
+
+struct control {
+	struct control_options options;
+	struct control_socket socket;
+	struct http_server *http;
+	int64_t opened_ns;
+	bool draining;
+};
+
+#define QUERY_MAX_PAIRS 16
+
+/* The keys and values behind '?', decoded in place. */
+struct query {
+	size_t n;
+	struct {
+		const char *key, *value;
+	} pairs[QUERY_MAX_PAIRS];
+};
+
+/* Parse `text` (NULL: none), in place. Only the words of `keys` (separated by spaces) may occur, each once. 0 or -EINVAL
+ * (bad-request) with the key and what was perhaps meant. */
+int query_parse(char *text, const char *keys, struct query *ret_query, struct error *err);
+const char *query_get(const struct query *query, const char *key); /* NULL: not given */
+/* The value of a key, or *ret_value as it was where it is not given. 0 or -EINVAL (bad-request). */
+int query_get_bool(const struct query *query, const char *key, bool *ret_value, struct error *err);
+int query_get_u64(const struct query *query, const char *key, uint64_t *ret_value, struct error *err);
+
+/* A request as its handler sees it; texts belong to req. May be copied to go on later. */
+struct call {
+	struct control *control;
+	struct http_request *req;
+	uint64_t id; /* of the path's ID */
+	const char *name; /* of the path's NAME */
+	struct query query;
+};
+
+/* ---- The table of requests ---- */
+
+#define ROUTE_NEEDS_JOBS (1u << 0) /* `busy` until control_attach() */
+
+struct route {
+	const char *method;
+	const char *path; /* as PROTOCOL.md writes it: ID and NAME stand for a segment */
+	const char *keys; /* of the query, separated by spaces */
+	unsigned int flags;
+	void (*handle)(const struct call *call);
+};
+
+const struct route *routes_at(size_t i); /* NULL behind the last */
+
+void handle_ping(const struct call *call);
+void handle_version(const struct call *call);
+void handle_status(const struct call *call);
+void handle_workloads(const struct call *call);
+void handle_params(const struct call *call);
+void handle_models(const struct call *call);
+void handle_shutdown(const struct call *call);
+void handle_submit(const struct call *call);
+void handle_inputs(const struct call *call);
+void handle_list(const struct call *call);
+void handle_show(const struct call *call);
+void handle_results(const struct call *call);
+void handle_follow(const struct call *call);
+void handle_wait(const struct call *call);
+void handle_cancel(const struct call *call);
+
+/* ---- Answers (reply.c): the request is gone afterwards ---- */
+
+#define JSON_TYPE "application/json"
+
+/* Any may be given a NULL document (out of memory). Takes ownership of the document. */
+void reply_json(struct http_request *req, int status, json_t *document);
+/* r: what the failing function returned; its words and code are in err, where there are any. */
+void reply_error(struct http_request *req, int r, const struct error *err);
+void reply_code(struct http_request *req, const char *code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void reply_wrong_offset(struct http_request *req, uint64_t have, const struct error *err);
+int protocol_http_status(const char *code); /* 500 for a code that the protocol does not have */
+
+/* ---- Jobs ---- */
+
+/* Find the job call->id and go on with `then`, which takes over the reference to the job; answers itself where there is none or
+ * the client leaves. */
+void with_job(const struct call *call, void (*then)(const struct call *call, struct job *job));
+/* May the client act on what belongs to this user? root, the daemon's own user and the owner may. */
+bool call_may(const struct call *call, uint32_t owner_uid);
+
+/* ---- Documents (document.c): new references, NULL when out of memory ---- */
+
+json_t *document_text(const char *text); /* NULL: null; what is not UTF-8 is replaced by U+FFFD */
+json_t *document_seconds(int64_t ns); /* 0 and less: null */
+json_t *document_tasks(const struct job_view *view);
+json_t *document_job(const struct job_view *view);
+/* The line that ends a stream; with_schema: as JSON line, else as frame of this type. */
+json_t *document_job_line(const struct job_view *view, const char *type, bool with_schema);
+json_t *document_job_error(const struct job_view *view);
+char *document_dump(const json_t *document, size_t *ret_len); /* the caller frees */
+
+#endif

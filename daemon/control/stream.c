@@ -1,0 +1,285 @@
+/* Result streams: when to format, how a stream begins and ends. What is formatted is pass.c's.
+ *
+ *	recorded ──> on_progress ──> kick ──> pass ──> the connection's buffer
+ *	                              ^                      │
+ *	                              └──── on_writable <────┘
+ *
+ * The watch's callbacks only activate the kick event: the jobs are in the middle of something when they call. While a
+ * reader does not read, nothing is formatted and nothing is held but the position.
+ */
+#include "control/stream.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "control/pass.h"
+#include "ctl/protocol.h"
+#include "jobs/jobs.h"
+
+#define PROGRESS_NS (100 * NS_PER_MS)
+
+struct stream {
+	struct http_request *req;
+	struct job *job;
+	struct job_watch watch;
+	struct event kick; /* activated, or as a timer for progress */
+	struct cursor cursor;
+
+	int64_t progress_ns; /* when the last progress was sent */
+	uint64_t progress_sum; /* what it said, to tell a change */
+};
+
+static void stream_free(struct stream *stream)
+{
+	(void)event_del(&stream->kick); /* fails for an event without a base only */
+	cursor_fini(&stream->cursor);
+	job_unwatch(&stream->watch);
+	job_unref(stream->job);
+	free(stream);
+}
+
+static void on_stream_gone(struct http_request *req)
+{
+	struct stream *stream = req->user;
+
+	if (stream->cursor.options.cancel_on_close)
+		(void)job_cancel(stream->job, NULL); /* fails where it has ended already */
+	stream_free(stream);
+}
+
+/* Add a document as a line; takes ownership. */
+static int add_document(struct pass *pass, json_t *document)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
+
+	text = document ? document_dump(document, &len) : NULL;
+	json_decref(document);
+	return text ? pass_add_line(pass, text, len) : -ENOMEM;
+}
+
+static int add_first_frame(struct pass *pass)
+{
+	const struct job_view *view = pass->view;
+	char shape[SHAPE_TEXT_BYTES];
+
+	shape_format(&view->shape, shape);
+	return add_document(pass, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:s, s:o}", "type", "job", "job",
+					    pass->cursor->job_text, "state", job_state_name(view->state), "model",
+					    view->model, "shape", shape, "workers", (json_int_t)view->workers, "auto",
+					    view->by_auto, "model_reason", view->model_reason ? view->model_reason : "",
+					    "total", view->open ? json_null() : json_integer((json_int_t)view->total)));
+}
+
+static int add_last_line(struct pass *pass)
+{
+	enum stream_format format = pass->cursor->options.format;
+
+	if (format == STREAM_PLAIN)
+		return 0;
+	return add_document(pass, format == STREAM_JSON ? document_job_line(pass->view, "job", true) :
+							   document_job_line(pass->view, "end", false));
+}
+
+/* Say how far the job is, where that was asked for, has changed and is due. */
+static int add_progress(struct stream *stream, struct pass *pass)
+{
+	const struct job_view *view = pass->view;
+	int64_t now_ns = clock_mono_ns(), left_ns = stream->progress_ns + PROGRESS_NS - now_ns;
+	uint64_t sum = view->total * 31 + view->done * 7 + view->failed * 5 + view->cancelled * 3 + view->running;
+	json_t *document;
+
+	if (!stream->cursor.options.progress || sum == stream->progress_sum)
+		return 0;
+	if (left_ns > 0) {
+		const struct timeval tv = { .tv_usec = (suseconds_t)(left_ns / NS_PER_US) + 1 };
+
+		return evtimer_add(&stream->kick, &tv) < 0 ? -ENOMEM : 0;
+	}
+	stream->progress_sum = sum;
+	stream->progress_ns = now_ns;
+	document = json_pack("{s:s, s:o, s:I, s:I, s:I, s:I}", "type", "progress", "total",
+			     view->open ? json_null() : json_integer((json_int_t)view->total), "done",
+			     (json_int_t)view->done, "failed", (json_int_t)view->failed, "cancelled",
+			     (json_int_t)view->cancelled, "running", (json_int_t)view->running);
+	if (stream->cursor.options.format == STREAM_JSON && document &&
+	    json_object_set_new(document, "schema", json_integer(PROTOCOL_SCHEMA)) < 0) {
+		json_decref(document);
+		return -ENOMEM;
+	}
+	return add_document(pass, document);
+}
+
+/* The rest cannot be had: say so where the format allows it, and let the cut be seen. */
+static void stream_fail(struct stream *stream, struct pass *pass)
+{
+	static const char words[] = "{\"schema\":1,\"type\":\"error\",\"error\":{\"code\":\"internal\","
+				    "\"message\":\"results cannot be read; the daemon's log says more\"}}";
+
+	log_error("control: results of job %s: they cannot be read, or memory is out; stream cut",
+		  stream->cursor.job_text);
+	if (pass && stream->cursor.options.format != STREAM_PLAIN)
+		(void)pass_add_line(pass, words, sizeof(words) - 1); /* the cut itself tells as well */
+	if (pass)
+		pass_commit(pass);
+	http_stream_abort(stream->req);
+	stream_free(stream);
+}
+
+/* Format some. May free the stream. */
+static void stream_go_on(struct stream *stream, bool first)
+{
+	const struct timeval at_once = { .tv_sec = 0 };
+	struct job_view view;
+	struct pass pass;
+	enum pass_end end;
+	int r;
+
+	if (http_queued(stream->req) > 0 && !first)
+		return; /* on_writable goes on */
+	job_view(stream->job, &view);
+	if (pass_begin(&pass, &stream->cursor, &view) < 0) {
+		stream_fail(stream, NULL);
+		return;
+	}
+	r = first && stream->cursor.options.format == STREAM_FRAMES ? add_first_frame(&pass) : 0;
+	end = r < 0 ? PASS_FAILED : pass_run(&pass);
+	if (end == PASS_WAIT && !stream->cursor.options.follow)
+		end = PASS_DONE;
+	if (end == PASS_DONE)
+		r = add_last_line(&pass);
+	else if (end != PASS_FAILED)
+		r = add_progress(stream, &pass);
+	if (r < 0 || end == PASS_FAILED) {
+		stream_fail(stream, &pass);
+		return;
+	}
+	pass_commit(&pass);
+	if (end == PASS_DONE) {
+		http_stream_end(stream->req);
+		stream_free(stream);
+	} else if (end == PASS_MORE && http_queued(stream->req) == 0) {
+		/* through the loop's poll, not activated: others have their turn first */
+		if (evtimer_add(&stream->kick, &at_once) < 0)
+			stream_fail(stream, NULL);
+	}
+}
+
+static void on_kick(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	stream_go_on(arg, false);
+}
+
+static void on_stream_writable(struct http_request *req)
+{
+	stream_go_on(req->user, false);
+}
+
+static void on_progress(struct job_watch *watch)
+{
+	struct stream *stream = container_of(watch, struct stream, watch);
+
+	event_active(&stream->kick, EV_TIMEOUT, 0);
+}
+
+static void on_state(struct job_watch *watch, enum job_state state)
+{
+	(void)state; /* looked at in the pass */
+	on_progress(watch);
+}
+
+/* ---- Beginning ---- */
+
+static int parse_format(const char *text, enum stream_format *ret_format, struct error *err)
+{
+	static const char *const names[] = { [STREAM_PLAIN] = "plain", [STREAM_JSON] = "json",
+					     [STREAM_FRAMES] = "frames" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(text, names[i]) == 0) {
+			*ret_format = (enum stream_format)i;
+			return 0;
+		}
+	return error_set(err, -EINVAL, "bad-request", "query: '%.40s' is no format of a stream: plain, json and frames are",
+			 text);
+}
+
+int stream_options_parse(const struct query *query, const char *format_key, struct stream_options *ret_options,
+			 struct error *err)
+{
+	struct stream_options options = { .format = STREAM_PLAIN, .follow = true };
+	const char *format = query_get(query, format_key), *order = query_get(query, "order");
+	const struct {
+		const char *key;
+		bool *value;
+	} flags[] = { { "follow", &options.follow }, { "failed", &options.failed_only }, { "tag", &options.tag },
+		      { "nul", &options.nul }, { "progress", &options.progress },
+		      { "cancel_on_close", &options.cancel_on_close } };
+	int r = format ? parse_format(format, &options.format, err) : 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(flags) && r == 0; i++)
+		r = query_get_bool(query, flags[i].key, flags[i].value, err);
+	if (r == 0)
+		r = query_get_u64(query, "from", &options.from, err);
+	if (r < 0)
+		return r;
+	if (order && strcmp(order, "done") == 0)
+		options.in_done_order = true;
+	else if (order && strcmp(order, "input") != 0)
+		return error_set(err, -EINVAL, "bad-request", "query: order: '%.40s' is neither input nor done", order);
+	if (options.progress && options.format == STREAM_PLAIN)
+		return error_set(err, -EINVAL, "bad-request", "query: progress=1 needs format json or frames");
+	if ((options.tag || options.nul) && options.format == STREAM_JSON)
+		return error_set(err, -EINVAL, "bad-request", "query: tag and nul are for the formats plain and frames");
+	*ret_options = options;
+	return 0;
+}
+
+void stream_start(const struct call *call, struct job *job, const struct stream_options *options)
+{
+	static const char *const types[] = { [STREAM_PLAIN] = "text/plain", [STREAM_JSON] = "application/x-ndjson",
+					     [STREAM_FRAMES] = "application/octet-stream" };
+	struct stream *stream = calloc(1, sizeof(*stream));
+	struct http_request *req = call->req;
+	struct job_view view;
+	char header[64];
+
+	job_view(job, &view);
+	if (!stream || (options->cancel_on_close && !call_may(call, view.uid))) {
+		if (stream)
+			reply_code(req, "denied", "job %llu belongs to user %u: cancel_on_close is not for others",
+				   (unsigned long long)view.id, view.uid);
+		else
+			reply_error(req, -ENOMEM, NULL);
+		free(stream);
+		job_unref(job);
+		return;
+	}
+	stream->req = req;
+	stream->job = job; /* ownership moves here */
+	stream->watch.on_progress = on_progress;
+	stream->watch.on_state = on_state;
+	stream->cursor = (struct cursor){ .options = *options, .req = req, .job = job, .next = options->from };
+	(void)snprintf(stream->cursor.job_text, sizeof(stream->cursor.job_text), "%llu",
+		       (unsigned long long)view.id); /* fits 64 bits */
+	(void)snprintf(header, sizeof(header), "X-Concd-Job: %s\r\n", stream->cursor.job_text); /* fits */
+	(void)evtimer_assign(&stream->kick, loop_base(call->control->options.loop), on_kick, stream);
+	req->user = stream;
+	req->on_gone = on_stream_gone;
+	req->on_writable = on_stream_writable;
+	http_stream_begin(req, header, types[options->format]);
+	job_watch(job, &stream->watch);
+	stream_go_on(stream, true);
+}
