@@ -27,8 +27,8 @@ static void add_value(struct table *table, const json_t *value)
 static int print_workloads(const json_t *workloads, bool color)
 {
 	static const struct table_column columns[] = {
-		{ "WORKLOAD", false }, { "KIND", false }, { "MODEL", false }, { "THREADS", false }, { "SUMMARY", false },
-		{ NULL, false },
+		{ "WORKLOAD", false }, { "KIND", false }, { "MODEL", false }, { "THREADS", false },
+		{ "SUMMARY", false }, { NULL, false },
 	};
 	_cleanup_table_ struct table table;
 	const json_t *workload;

@@ -2,6 +2,7 @@
 #include "ctl.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -255,7 +256,7 @@ static int check_words(const struct command *command, const struct args *args, s
 }
 
 /* From the command line to an exit status, or -errno with the reason. */
-static int dispatch(struct ctl *ctl, int argc, char **argv, struct error *err)
+static int dispatch(struct ctl *ctl, int argc, const char *const *argv, struct error *err)
 {
 	const struct option *tables[] = { global_options, NULL };
 	int first = args_first_word(argc, argv, tables, 1), r;
@@ -296,10 +297,24 @@ static int dispatch(struct ctl *ctl, int argc, char **argv, struct error *err)
 /* What was printed with stdio must have arrived, or the command has failed. A reader that has gone wanted no more. */
 static int flush_output(int status)
 {
-	if (fflush(stdout) == 0 || errno == EPIPE)
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	if (errno == EPIPE)
 		return status;
 	say("cannot write to standard output: %s", strerror(errno));
 	return status == EXIT_OK ? EXIT_TASKS_FAILED : status;
+}
+
+/* A standard descriptor that was closed would be taken by our socket: put something there that takes nothing. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		(void)close(fd); /* nothing was done with it */
 }
 
 int ctl_main(int argc, char **argv)
@@ -308,10 +323,12 @@ int ctl_main(int argc, char **argv)
 	struct ctl ctl = { .socket = NULL };
 	int r;
 
+	fill_standard_descriptors();
 	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail for this signal */
-	for (int i = 1; i < argc; i++) /* so that also a wrong command line is answered in JSON */
+	/* So that also a wrong command line is answered in JSON. */
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
 		ctl.json |= strcmp(argv[i], "--json") == 0;
-	r = dispatch(&ctl, argc - 1, argv + 1, &err);
+	r = dispatch(&ctl, argc - 1, (const char *const *)argv + 1, &err);
 	if (r < 0)
 		r = report(&ctl, r, &err);
 	http_close(ctl.http);

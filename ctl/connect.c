@@ -38,8 +38,8 @@ static bool is_own_directory(const char *dir)
 	return lstat(dir, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid();
 }
 
-/* The socket of a daemon that this user started, by the same rule as the daemon's own. What lies in /tmp and is not ours is
- * somebody else's, whatever its name: false then. */
+/* The socket of a daemon that this user started, by the same rule as the daemon's own. What lies in /tmp and is not
+ * ours is somebody else's, whatever its name: false then. */
 static bool own_path(char path[PATH_MAX])
 {
 	const char *dir = getenv("XDG_RUNTIME_DIR");
@@ -112,11 +112,32 @@ static void refusing_part(const char *path, char part[PATH_MAX])
 	}
 }
 
+/* What lets this user in, given who may. */
+static void add_remedy(struct error *err, const struct stat *st, const char *owner, const char *group, const char *me)
+{
+	size_t used = strlen(err->text), room = sizeof(err->text) - used;
+	char *at = err->text + used;
+	const struct group *gr = getgrgid(st->st_gid);
+
+	if (!(st->st_mode & (S_ISDIR(st->st_mode) ? S_IXGRP : S_IWGRP))) {
+		(void)snprintf(at, room, ". Only %s may use it: run this as %s, or set control.group and control.mode "
+			       "in concd.conf", owner, owner);
+		return;
+	}
+	for (char **member = gr ? gr->gr_mem : NULL; member && *member; member++)
+		if (strcmp(*member, me) == 0) {
+			(void)snprintf(at, room, " and have been put in group %s: log in again, or try 'newgrp %s'",
+				       group, group);
+			return;
+		}
+	(void)snprintf(at, room, " and not in group %s. To be let in: sudo usermod -aG %s %s, then log in again", group,
+		       group, me);
+}
+
 static int explain_refusal(const char *path, struct error *err)
 {
 	char part[PATH_MAX], owner[NAME_BYTES], group[NAME_BYTES], me[NAME_BYTES];
 	struct stat st;
-	mode_t need;
 
 	refusing_part(path, part);
 	user_name(geteuid(), me);
@@ -125,17 +146,11 @@ static int explain_refusal(const char *path, struct error *err)
 				 (unsigned int)geteuid());
 	user_name(st.st_uid, owner);
 	group_name(st.st_gid, group);
-	need = S_ISDIR(st.st_mode) ? S_IXGRP : S_IWGRP;
 	(void)error_set(err, -EACCES, "denied",
-			"permission denied on %s (owner %s, group %s, mode %04o); you are %s (uid %u) and not in that group. ",
-			part, owner, group, (unsigned int)(st.st_mode & 07777), me, (unsigned int)geteuid());
-	if (st.st_mode & need)
-		(void)snprintf(err->text + strlen(err->text), sizeof(err->text) - strlen(err->text),
-			       "To be let in: sudo usermod -aG %s %s, then log in again", group, me);
-	else
-		(void)snprintf(err->text + strlen(err->text), sizeof(err->text) - strlen(err->text),
-			       "Only %s may use it: run this as %s, or set control.group and control.mode in concd.conf",
-			       owner, owner);
+			"permission denied on %s (owner %s, group %s, mode %04o); you are %s (uid %u)", part, owner,
+			group, (unsigned int)(st.st_mode & 07777), me, (unsigned int)geteuid());
+	if (err)
+		add_remedy(err, &st, owner, group, me);
 	return -EACCES;
 }
 

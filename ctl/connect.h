@@ -6,12 +6,12 @@
 
 struct error;
 
-/* The path that will be tried: `given` (-s) where not NULL, else $CONCD_SOCKET, else the first that exists of the system's and
- * the user's own, else "" (none exists). 0; -ENAMETOOLONG. */
+/* The path that will be tried: `given` (-s) where not NULL, else $CONCD_SOCKET, else the first that exists of the
+ * system's and the user's own, else "" (none exists). 0; -ENAMETOOLONG. */
 int socket_find(const char *given, char ret_path[PATH_MAX], struct error *err);
 
-/* Connect. A descriptor, or -errno with the reason in words: code "unreachable" or "denied". Blocks only while the daemon's
- * backlog is full. */
+/* Connect. A descriptor, or -errno with the reason in words: code "unreachable" or "denied". Blocks only while the
+ * daemon's backlog is full. */
 int socket_connect(const char *given, struct error *err);
 
 #endif

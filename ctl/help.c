@@ -44,8 +44,9 @@ void help_all(void)
 	(void)printf("\nOptions of every command:\n");
 	print_options(global_options);
 	(void)printf("\nExit status: %d done and all succeeded; %d some task failed or was cancelled; %d usage;\n"
-		     "%d wrong state for this; %d no such job, workload or model; %d daemon not reachable; %d busy or full,\n"
-		     "try again; %d permission denied; %d bad configuration; %d waited too long; %d interrupted.\n\n"
+		     "%d wrong state for this; %d no such job, workload or model; %d daemon not reachable;\n"
+		     "%d busy or full, try again; %d permission denied; %d bad configuration;\n"
+		     "%d waited too long; %d interrupted.\n\n"
 		     "'concctl help COMMAND' says more; the manual page says all.\n",
 		     EXIT_OK, EXIT_TASKS_FAILED, EXIT_USAGE, EXIT_WRONG_STATE, EXIT_NOT_FOUND, EXIT_UNREACHABLE,
 		     EXIT_BUSY, EXIT_DENIED, EXIT_BAD_CONFIG, EXIT_TIMED_OUT, EXIT_INTERRUPTED);

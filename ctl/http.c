@@ -53,18 +53,18 @@ void http_close(struct http *h)
 	free(h);
 }
 
-/* Wait until the socket can be read or written. 0, -EINTR, -EPIPE, -ETIMEDOUT. */
+/* Wait for one of these events. Those that came, -EINTR, -EPIPE, -ETIMEDOUT. */
 static int wait_for(struct http *h, short events)
 {
 	struct pollfd fds[3] = { { .fd = h->fd, .events = events },
 				 { .fd = h->wake_fd, .events = POLLIN },
 				 { .fd = h->out_fd, .events = 0 } };
+	int r = h->on_wait ? h->on_wait(h->on_wait_arg) : 0;
 
-	if (h->on_wait)
-		h->on_wait(h->on_wait_arg);
+	if (r < 0)
+		return r;
 	for (;;) {
-		int r = poll(fds, ARRAY_SIZE(fds), h->timeout_ms);
-
+		r = poll(fds, ARRAY_SIZE(fds), h->timeout_ms);
 		if (r < 0 && errno != EINTR)
 			return -errno;
 		if (r == 0)
@@ -76,7 +76,7 @@ static int wait_for(struct http *h, short events)
 		if (fds[2].revents & (POLLERR | POLLHUP))
 			return -EPIPE;
 		if (fds[0].revents)
-			return 0;
+			return fds[0].revents;
 	}
 }
 
@@ -89,10 +89,12 @@ static int send_all(struct http *h, struct iovec *parts, size_t n)
 		if (sent < 0 && errno == EINTR)
 			continue;
 		if (sent < 0 && errno == EAGAIN) {
-			int r = wait_for(h, POLLOUT);
+			int r = wait_for(h, POLLOUT | POLLIN);
 
 			if (r < 0)
 				return r;
+			if (!(r & POLLOUT) && (r & POLLIN))
+				return -ECONNRESET; /* it answers without having read: a refusal */
 			continue;
 		}
 		if (sent < 0)
@@ -137,7 +139,7 @@ int http_send(struct http *h, const char *method, const char *target, const stru
 	h->at = h->end = 0;
 	r = send_all(h, parts, n + 1);
 	if (r == -ECONNRESET) {
-		/* An early refusal was written before the connection was closed: look for it. */
+		/* An early refusal may have been written before the connection was closed: look for it. */
 		h->send_error = r;
 		h->keep = false;
 		return 0;
@@ -293,8 +295,10 @@ int http_head(struct http *h, struct http_reply *ret_reply)
 		h->keep = false;
 		return h->send_error ? h->send_error : r;
 	}
-	if (head.chunked && head.has_length)
+	if (head.chunked && head.has_length) {
+		h->keep = false;
 		return -EPROTO;
+	}
 	if (head.close)
 		h->keep = false;
 	reply.status = head.status;

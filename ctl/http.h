@@ -27,7 +27,7 @@ struct http {
 	int wake_fd; /* -1: none; readable: the wait ends with -EINTR */
 	int out_fd; /* -1: none; its reader has gone: the wait ends with -EPIPE */
 	int timeout_ms; /* of one wait: -ETIMEDOUT; -1: none */
-	void (*on_wait)(void *arg); /* before a wait: pass on what was handed out so far; may be NULL */
+	int (*on_wait)(void *arg); /* before a wait: pass on what was handed out so far. Not 0: ends the wait. May be NULL */
 	void *on_wait_arg;
 
 	/* private */
@@ -48,8 +48,9 @@ struct http_reply {
 int http_open(int fd, struct http **ret_http);
 void http_close(struct http *h); /* NULL is fine */
 
-/* Send a request. `body` may be empty (n == 0). 0, or: -ECONNRESET the daemon closed the connection; -EINTR, -EPIPE, -ETIMEDOUT
- * as above. A daemon that refuses a request before it was read whole is no error here: http_head() gets its answer. */
+/* Send a request. `body` may be empty (n == 0). 0, or: -ECONNRESET the daemon closed the connection; -EINTR, -EPIPE,
+ * -ETIMEDOUT as above. A daemon that refuses a request before it was read whole is no error here: http_head() gets its
+ * answer. */
 int http_send(struct http *h, const char *method, const char *target, const struct iovec *body, size_t n);
 
 /* Wait for the answer's head. 0; -ECONNRESET: the connection ended before it; -EPROTO: it is no HTTP or too long. */

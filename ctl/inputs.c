@@ -83,7 +83,8 @@ static int wait_for(const struct inputs *in, int fd, bool may_pause)
 	}
 }
 
-/* Read more of the current file behind raw. 0 (file_ended at its end), -EINTR, -EAGAIN as in wait_for(), -errno with words. */
+/* Read more of the current file behind raw. 0 (file_ended at its end), -EINTR, -EAGAIN as in wait_for(), -errno with
+ * words. */
 static int read_more(struct inputs *in, bool may_pause, struct error *err)
 {
 	const struct input_file *file = &in->files[in->next_file];

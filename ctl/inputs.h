@@ -42,9 +42,9 @@ int inputs_open(struct inputs *in, const char *const *words, size_t n_words, con
 		char end, struct error *err);
 void inputs_close(struct inputs *in); /* also of one that was only zeroed, or half opened */
 
-/* Fill `piece` (emptied first) with the next inputs: as many as fit PROTOCOL_PIECE_BYTES, or a single larger one. Blocks for
- * files. The number of inputs, *ret_last when none follow; -EINTR; -EMSGSIZE: an input over PROTOCOL_MAX_INPUT_BYTES;
- * -errno of a read. */
+/* Fill `piece` (emptied first) with the next inputs: as many as fit PROTOCOL_PIECE_BYTES, or a single larger one.
+ * Blocks for files. The number of inputs, *ret_last when none follow; -EINTR; -EMSGSIZE: an input over
+ * PROTOCOL_MAX_INPUT_BYTES; -errno of a read. */
 int inputs_next(struct inputs *in, struct buffer *piece, bool *ret_last, struct error *err);
 
 #endif

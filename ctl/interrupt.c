@@ -12,8 +12,8 @@
 #include "base/cleanup.h"
 #include "protocol.h"
 
-/* A signal handler has no argument of ours: this is the one state of the process that is global. Relaxed everywhere: each
- * is one word that says everything; what a reader does next depends on no other memory that the handler wrote. */
+/* A signal handler has no argument of ours: this is the one state of the process that is global. Relaxed everywhere:
+ * each is one word that says everything; what a reader does next depends on no other memory that the handler wrote. */
 static atomic_int caught;
 static atomic_int pipe_read = -1, pipe_write = -1;
 

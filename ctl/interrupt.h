@@ -1,7 +1,7 @@
 /* Signals that end a command in an orderly way: SIGINT, SIGTERM and SIGHUP are noted and wake every wait.
  *
- * A second SIGINT ends the process at once with status 130. Signals that were ignored when concctl was started (nohup, a
- * shell's background job) stay ignored. SIGPIPE is ignored always: a closed standard output is an error of write.
+ * A second SIGINT ends the process at once with status 130. Signals that were ignored when concctl was started (nohup,
+ * a shell's background job) stay ignored. SIGPIPE is ignored always: a closed standard output is an error of write.
  */
 #ifndef CONCD_CTL_INTERRUPT_H
 #define CONCD_CTL_INTERRUPT_H

@@ -58,7 +58,7 @@ static void add_value(struct args *args, const struct option *option, const char
 }
 
 /* One word that begins with "--". *at is its place in argv, moved when the next word is its value. */
-static int parse_long(struct args *args, int argc, char *const *argv, int *at, const struct option *const *tables,
+static int parse_long(struct args *args, int argc, const char *const *argv, int *at, const struct option *const *tables,
 		      size_t n, struct error *err)
 {
 	const char *word = argv[*at], *equals = strchr(word, '=');
@@ -81,8 +81,8 @@ static int parse_long(struct args *args, int argc, char *const *argv, int *at, c
 }
 
 /* One word of letters behind a single dash. */
-static int parse_letters(struct args *args, int argc, char *const *argv, int *at, const struct option *const *tables,
-			 size_t n, struct error *err)
+static int parse_letters(struct args *args, int argc, const char *const *argv, int *at,
+			 const struct option *const *tables, size_t n, struct error *err)
 {
 	for (const char *c = argv[*at] + 1; *c; c++) {
 		const struct option *o = find_letter(*c, tables, n);
@@ -109,7 +109,7 @@ static int parse_letters(struct args *args, int argc, char *const *argv, int *at
 	return 0;
 }
 
-int args_parse(struct args *args, int argc, char *const *argv, const struct option *const *tables, size_t n,
+int args_parse(struct args *args, int argc, const char *const *argv, const struct option *const *tables, size_t n,
 	       struct error *err)
 {
 	size_t letters = 0;
@@ -147,7 +147,7 @@ void args_fini(struct args *args)
 	*args = (struct args){ .values = NULL };
 }
 
-int args_first_word(int argc, char *const *argv, const struct option *const *tables, size_t n)
+int args_first_word(int argc, const char *const *argv, const struct option *const *tables, size_t n)
 {
 	for (int i = 0; i < argc; i++) {
 		const char *word = argv[i];

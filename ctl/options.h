@@ -31,22 +31,23 @@ struct args {
 	size_t n_words;
 };
 
-/* Sort argv[0..argc) into options and words. `tables` are searched in order, n of them. 0, or -EINVAL with a reason that
- * names the option, and the nearest one where it is unknown. The strings stay argv's; args_fini() frees the rest. */
-int args_parse(struct args *args, int argc, char *const *argv, const struct option *const *tables, size_t n,
+/* Sort argv[0..argc) into options and words. `tables` are searched in order, n of them. 0, or -EINVAL with a reason
+ * that names the option, and the nearest one where it is unknown. The strings stay argv's; args_fini() frees the rest.
+ * */
+int args_parse(struct args *args, int argc, const char *const *argv, const struct option *const *tables, size_t n,
 	       struct error *err);
 void args_fini(struct args *args);
 
-/* The first word of argv that is no option nor an option's value, or argc where there is none: where the command is, before
- * its own options are known. Options that no table has are passed over. */
-int args_first_word(int argc, char *const *argv, const struct option *const *tables, size_t n);
+/* The first word of argv that is no option nor an option's value, or argc where there is none: where the command is,
+ * before its own options are known. Options that no table has are passed over. */
+int args_first_word(int argc, const char *const *argv, const struct option *const *tables, size_t n);
 
 /* By the option's long name. */
 bool args_flag(const struct args *args, const char *name);
 const char *args_text(const struct args *args, const char *name); /* the last one given; NULL: not given */
 
-/* Values read as what they are: untouched where the option is not given, -EINVAL with the option, its value and an example
- * where it is wrong. */
+/* Values read as what they are: untouched where the option is not given, -EINVAL with the option, its value and an
+ * example where it is wrong. */
 int args_duration(const struct args *args, const char *name, int64_t *ret_ns, struct error *err);
 int args_count(const struct args *args, const char *name, uint64_t min, uint64_t max, uint64_t *ret_value,
 	       struct error *err);

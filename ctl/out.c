@@ -20,7 +20,8 @@ void out_init(struct out *out, int fd)
 	out->written = 0;
 }
 
-/* Unlike io_write_full() this ends at a signal: a reader of standard output that has stopped must not hold Ctrl-C up. */
+/* Unlike io_write_full() this ends at a signal: a reader of standard output that has stopped must not hold Ctrl-C up.
+ * */
 static void write_all(struct out *out, const uint8_t *data, size_t len)
 {
 	while (len > 0 && !out->error) {

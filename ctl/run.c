@@ -3,8 +3,8 @@
  * Inputs that fit one piece go in one request whose answer is the result stream. More go in pieces: the job is opened
  * with the first, a thread sends the rest (upload.c), and the results stream in meanwhile on a second connection.
  *
- * The job is named by a submission id made here: a request whose answer was lost is sent again and gives the same job. A
- * result stream that breaks is taken up where it ended.
+ * The job is named by a submission id made here: a request whose answer was lost is sent again and gives the same job.
+ * A result stream that breaks is taken up where it ended.
  */
 #include "ctl.h"
 
@@ -215,8 +215,8 @@ static int lost_for_good(const struct run *run, struct error *err)
 	return error_set(err, -ECONNRESET, "unreachable",
 			 args_flag(&run->ctl->args, "no-durable") ?
 			 "the connection to concd was lost while job %s was running, which was not durable" :
-			 "the connection to concd was lost while job %s was running; when concd is back, the job goes on, and "
-			 "'concctl results --follow' shows it", run->job);
+			 "the connection to concd was lost while job %s was running; when concd is back, the job goes "
+			 "on, and 'concctl results --follow' shows it", run->job);
 }
 
 /* After a loss: 0 with a stream that goes on where the old one ended. */
@@ -383,7 +383,9 @@ static int run_dry(struct run *run, struct error *err)
 	if (run->ctl->json) {
 		_cleanup_free_ char *text = NULL;
 
-		json_object_set_new(doc.json, "tasks", json_integer((json_int_t)count)); /* all, not the first piece's */
+		/* All, not only the first piece's. */
+		if (json_object_set_new(doc.json, "tasks", json_integer((json_int_t)count)) < 0)
+			return -ENOMEM;
 		text = json_dumps(doc.json, JSON_COMPACT);
 		(void)printf("%s\n", text ? text : "");
 		return EXIT_OK;

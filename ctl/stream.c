@@ -171,13 +171,13 @@ void stream_free(struct stream *s)
 }
 
 /* Nothing is held back while the daemon has nothing more to say. */
-static void on_wait(void *arg)
+static int on_wait(void *arg)
 {
 	struct stream *s = arg;
 
 	if (s->out.len > 0 && s->ctl->out_terminal)
 		progress_erase(&s->progress);
-	(void)out_flush(&s->out); /* remembered in out.error */
+	return out_flush(&s->out);
 }
 
 static uint64_t count_lines(const uint8_t *data, const uint8_t *end)

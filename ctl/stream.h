@@ -1,7 +1,8 @@
 /* Receiving a job's results: copied to standard output, failures to standard error, progress drawn, and where it stands
  * remembered, so that a stream that broke can be taken up where it ended (with results in input order).
  *
- *	stream_new -> (connect, ask, stream_read) -> lost? -> stream_restart -> ask from=stream->next -> stream_read ... -> stream_free
+ *	stream_new -> (connect, ask, stream_read) -> lost? -> stream_restart -> (connect, ask from=next, stream_read)
+ *	-> stream_finish -> stream_free
  */
 #ifndef CONCD_CTL_STREAM_H
 #define CONCD_CTL_STREAM_H
@@ -43,8 +44,9 @@ struct stream {
 struct stream *stream_new(const struct ctl *ctl, int fd);
 void stream_free(struct stream *s); /* NULL is fine */
 
-/* Read the stream to its end. 1: the job line came; 0: it ended without one; -EPIPE: standard output was closed; s->out.error is
- * set for other trouble with it; -ECONNRESET, -EINTR, -EPROTO ... of the connection, bare; other -errno with words. */
+/* Read the stream to its end. 1: the job line came; 0: it ended without one; -EPIPE: standard output was closed;
+ * s->out.error is set for other trouble with it; -ECONNRESET, -EINTR, -EPROTO ... of the connection, bare; other -errno
+ * with words. */
 int stream_read(struct stream *s, struct http *http, struct error *err);
 /* Before the rest is asked for again, from task s->next. */
 void stream_restart(struct stream *s);

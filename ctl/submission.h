@@ -10,8 +10,8 @@ struct args;
 struct buffer;
 struct error;
 
-/* The object for these options, with a new random submission id; inputs_format is packed. The workload is the first word. 0 and
- * a reference for the caller, or -EINVAL with the option, its value and an example. */
+/* The object for these options, with a new random submission id; inputs_format is packed. The workload is the first
+ * word. 0 and a reference for the caller, or -EINVAL with the option, its value and an example. */
 int submission_make(const struct args *args, json_t **ret_json, struct error *err);
 
 /* Append it as one line, with "open" where more pieces will follow. 0 or -ENOMEM. */

@@ -1,7 +1,7 @@
 /* Aligned columns for people, on a terminal and in pipes.
  *
- * Cells are cleaned (control characters become '?') and measured in characters, not bytes. Columns are as wide as their widest
- * cell; the last one is not padded. Colours go around cells and count for nothing.
+ * Cells are cleaned (control characters become '?') and measured in characters, not bytes. Columns are as wide as their
+ * widest cell; the last one is not padded. Colours go around cells and count for nothing.
  */
 #ifndef CONCD_CTL_TABLE_H
 #define CONCD_CTL_TABLE_H

@@ -37,14 +37,15 @@ void document_fini(struct document *doc);
 /* A new connection that watches for signals. 0 or -errno with words. */
 int talk_connect(const struct ctl *ctl, struct http **ret_http, struct error *err);
 
-/* Ask over ctl's connection and read the answer whole. 0 for an answer with status 2xx; else -errno with the daemon's own
- * words and code, or with those of what went wrong on the way. `doc` is the caller's, filled also for the daemon's errors. */
+/* Ask over ctl's connection and read the answer whole. 0 for an answer with status 2xx; else -errno with the daemon's
+ * own words and code, or with those of what went wrong on the way. `doc` is the caller's, filled also for the daemon's
+ * errors. */
 int talk_document(struct ctl *ctl, const char *method, const char *target, const struct iovec *body, size_t n,
 		  int timeout_ms, struct document *doc, struct error *err);
 int talk_get(struct ctl *ctl, const char *target, struct document *doc, struct error *err);
 
-/* The same on a connection that the caller has, without trying again. Transport errors are returned bare (-ECONNRESET, -EPROTO,
- * -EINTR, -EPIPE, -ETIMEDOUT) and set no words: talk_failed() has them. */
+/* The same on a connection that the caller has, without trying again. Transport errors are returned bare (-ECONNRESET,
+ * -EPROTO, -EINTR, -EPIPE, -ETIMEDOUT) and set no words: talk_failed() has them. */
 int talk_on(struct http *http, const char *method, const char *target, const struct iovec *body, size_t n,
 	    struct document *doc, struct error *err);
 /* Read the body of an answer whose head was read: 0, or -errno with the daemon's words where status is no 2xx. */

@@ -37,7 +37,8 @@ static int send_piece(struct upload *u, struct http **http, struct buffer *piece
 	return r;
 }
 
-/* What to make of a piece that was refused: 1: it is on disk all the same; 0: send it again; -errno with err: give up. */
+/* What to make of a piece that was refused: 1: it is on disk all the same; 0: send it again; -errno with err: give up.
+ * */
 static int refused(struct upload *u, const struct document *doc, int count, struct error *err)
 {
 	const json_t *error = json_object_get(doc->json, "error");

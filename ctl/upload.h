@@ -29,8 +29,8 @@ struct upload {
 
 #define UPLOAD_TRY_NS (3 * INT64_C(1000000000)) /* a lost connection is tried again for so long */
 
-/* Send all that is left. 0; -errno in result and err: the job was cancelled then, unless the daemon is gone (-ECONNRESET) or a
- * signal came (-EINTR). A job that takes no more because it has ended is no error. */
+/* Send all that is left. 0; -errno in result and err: the job was cancelled then, unless the daemon is gone
+ * (-ECONNRESET) or a signal came (-EINTR). A job that takes no more because it has ended is no error. */
 int upload_run(struct upload *u);
 /* The same in a thread. 0 or -errno. */
 int upload_start(struct upload *u);

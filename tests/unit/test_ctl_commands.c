@@ -1,0 +1,266 @@
+/* The other commands against a daemon played by the test, and what concctl says when there is none. */
+#include "ctl_server.h"
+
+#include <sys/stat.h>
+
+/* Serve one document on a connection of its own. */
+static void serve(struct server *s, const char *begins, int status, const char *body)
+{
+	int fd = server_accept(s);
+
+	server_expect_only(fd, begins);
+	server_answer(fd, status, body);
+	(void)close(fd);
+}
+
+static void test_json_documents_are_printed_as_they_came(void **state)
+{
+	struct server *s = *state;
+
+	concctl_start(s, "status", "--json");
+	serve(s, "GET /v1/status ", 200, "{\"schema\":1, \"x\":[1,2]}\n");
+	assert_int_equal(concctl_wait(s), 0);
+	assert_string_equal(s->stdout_text, "{\"schema\":1, \"x\":[1,2]}\n");
+}
+
+static void test_an_unknown_job_exits_4_and_answers_in_json_too(void **state)
+{
+	static const char refusal[] = "{\"schema\":1,\"error\":{\"code\":\"no-such-job\",\"message\":\"there is no job 7\"}}";
+	static const char *const commands[] = { "show", "results", "follow", "wait", "cancel" };
+	struct server *s = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		concctl_start(s, "--json", commands[i], "7");
+		serve(s, "", 404, refusal);
+		assert_int_equal(concctl_wait(s), 4);
+		assert_string_equal(s->stderr_text, "concctl: there is no job 7\n");
+		assert_non_null(strstr(s->stdout_text, "\"code\":\"no-such-job\""));
+	}
+}
+
+static void test_wrong_command_lines_exit_2_without_asking_anybody(void **state)
+{
+	static const char *const lines[][4] = { { "staus" }, { "status", "x" }, { "show" }, { "show", "x" }, { "show", "7", "8" },
+		{ "run" }, { "run", "squares" }, { "run", "squares", "1", "-jx" }, { "run", "squares", "1", "-pnoequals" },
+		{ "run", "squares", "-i", "/nonexistent" }, { "wait", "7", "--timeout=10" }, { "--color=blue", "list" },
+		{ "list", "-n0" }, { "results", "7", "-o/tmp" }, { "cancel", "@last" }, { "help", "nothing" } };
+	struct server *s = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		const char *words[5] = { lines[i][0], lines[i][1], lines[i][2], lines[i][3], NULL };
+
+		concctl_start_to(s, -1, words);
+		assert_int_equal(concctl_wait(s), 2);
+		assert_string_equal(s->stdout_text, "");
+		assert_int_equal(strncmp(s->stderr_text, "concctl: ", 9), 0);
+	}
+	assert_int_equal(poll(&(struct pollfd){ .fd = s->listener, .events = POLLIN }, 1, 0), 0);
+}
+
+static void test_a_daemon_that_is_not_there_is_69_with_the_way_to_start_it(void **state)
+{
+	struct server *s = *state;
+
+	(void)close(s->listener);
+	concctl_start(s, "ping"); /* the socket is still there: stale */
+	assert_int_equal(concctl_wait(s), 69);
+	assert_non_null(strstr(s->stderr_text, s->socket));
+	assert_non_null(strstr(s->stderr_text, "left behind"));
+	(void)unlink(s->socket);
+	concctl_start(s, "ping");
+	assert_int_equal(concctl_wait(s), 69);
+	assert_non_null(strstr(s->stderr_text, "there is no socket"));
+	assert_non_null(strstr(s->stderr_text, "systemctl start concd"));
+	concctl_start(s, "run", "squares", "1", "--json");
+	assert_int_equal(concctl_wait(s), 69);
+	assert_non_null(strstr(s->stdout_text, "\"code\":\"unreachable\""));
+	(void)close(open(s->socket, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	concctl_start(s, "ping");
+	assert_int_equal(concctl_wait(s), 69);
+	assert_non_null(strstr(s->stderr_text, "is not a socket"));
+	server_listen(s);
+}
+
+static void test_an_endless_socket_path_is_a_usage_error(void **state)
+{
+	struct server *s = *state;
+	char path[300];
+
+	memset(path, 'x', sizeof(path) - 1);
+	path[0] = '/';
+	path[sizeof(path) - 1] = '\0';
+	concctl_start(s, "-s", path, "ping");
+	assert_int_equal(concctl_wait(s), 2);
+}
+
+#define ENDED(id, state, failed) \
+	"{\"schema\":1,\"job\":\"" id "\",\"state\":\"" state "\",\"tasks\":{\"done\":1,\"failed\":" #failed "}}"
+
+static void test_wait_exits_by_what_became_of_all_jobs(void **state)
+{
+	struct server *s = *state;
+	int fd;
+
+	concctl_start(s, "wait", "1", "2");
+	fd = server_accept(s);
+	server_expect_only(fd, "GET /v1/jobs/1/wait ");
+	server_answer(fd, 200, ENDED("1", "done", 0));
+	server_expect_only(fd, "GET /v1/jobs/2/wait "); /* on the same connection */
+	server_answer(fd, 200, ENDED("2", "failed", 1));
+	assert_int_equal(concctl_wait(s), 1);
+	assert_non_null(strstr(s->stdout_text, "job 1: done"));
+	assert_non_null(strstr(s->stdout_text, "job 2: failed"));
+	(void)close(fd);
+	concctl_start(s, "wait", "1", "-q");
+	serve(s, "GET /v1/jobs/1/wait ", 200, ENDED("1", "done", 0));
+	assert_int_equal(concctl_wait(s), 0);
+	assert_string_equal(s->stdout_text, "");
+}
+
+static void test_wait_that_takes_too_long_exits_124(void **state)
+{
+	struct server *s = *state;
+
+	concctl_start(s, "wait", "1", "--timeout", "10s");
+	serve(s, "GET /v1/jobs/1/wait?timeout_s=", 200, "{\"schema\":1,\"timeout\":true,\"job\":\"1\",\"state\":\"running\"}");
+	assert_int_equal(concctl_wait(s), 124);
+	assert_non_null(strstr(s->stderr_text, "job 1 is running"));
+}
+
+static void test_wait_any_ends_with_the_first(void **state)
+{
+	struct server *s = *state;
+	int first, second;
+
+	concctl_start(s, "wait", "--any", "1", "2");
+	first = server_accept(s);
+	second = server_accept(s);
+	server_expect_only(first, "GET /v1/jobs/1/wait ");
+	server_expect_only(second, "GET /v1/jobs/2/wait ");
+	server_answer(second, 200, ENDED("2", "done", 0));
+	assert_int_equal(concctl_wait(s), 0);
+	assert_non_null(strstr(s->stdout_text, "job 2: done"));
+	(void)close(first);
+	(void)close(second);
+}
+
+static void test_results_appear_in_a_file_only_when_they_are_complete(void **state)
+{
+	struct server *s = *state;
+	char path[80];
+	size_t len;
+	char *text;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/results", s->dir);
+	concctl_start(s, "results", "7", "--follow", "-o", path);
+	fd = server_accept(s);
+	server_expect_only(fd, "GET /v1/jobs/7/results?format=frames ");
+	server_stream(fd, "7");
+	server_chunk(fd, "{\"type\":\"results\",\"count\":1,\"bytes\":2}\n1\n");
+	(void)close(fd); /* cut short */
+	assert_int_equal(concctl_wait(s), 69);
+	assert_int_equal(access(path, F_OK), -1);
+	concctl_start(s, "results", "7", "-o", path);
+	fd = server_accept(s);
+	server_expect_only(fd, "GET /v1/jobs/7/results?format=frames&follow=0 ");
+	server_stream(fd, "7");
+	server_chunk(fd, "{\"type\":\"results\",\"count\":1,\"bytes\":2}\n1\n" END_FRAME("done", 3, 0));
+	server_stream_end(fd);
+	assert_int_equal(concctl_wait(s), 0);
+	text = read_text(path, &len);
+	assert_string_equal(text, "1\n");
+	free(text);
+	(void)close(fd);
+	(void)unlink(path); /* the half written one is gone, or the directory could not be removed */
+}
+
+static void test_failed_tasks_can_be_listed(void **state)
+{
+	struct server *s = *state;
+	int fd;
+
+	concctl_start(s, "results", "7", "--failed");
+	fd = server_accept(s);
+	server_expect_only(fd, "GET /v1/jobs/7/results?format=frames&follow=0&failed=1 ");
+	server_stream(fd, "7");
+	server_chunk(fd, "{\"type\":\"failed\",\"index\":4,\"input\":\"a\\tb\",\"state\":\"failed\",\"error\":{\"code\":\"failed\","
+			 "\"message\":\"no\\nway\"}}\n" END_FRAME("failed", 2, 1));
+	server_stream_end(fd);
+	assert_int_equal(concctl_wait(s), 1);
+	assert_string_equal(s->stdout_text, "4\tfailed\ta\\tb\tno\\nway\n");
+	(void)close(fd);
+}
+
+static void test_follow_prints_states_and_exits_by_the_end(void **state)
+{
+	struct server *s = *state;
+	int fd;
+
+	concctl_start(s, "follow", "7");
+	fd = server_accept(s);
+	server_expect_only(fd, "GET /v1/jobs/7/follow ");
+	server_stream(fd, "7");
+	server_chunk(fd, "{\"schema\":1,\"type\":\"state\",\"job\":\"7\",\"state\":\"running\",\"at\":\"2026-11-21T09:30:00Z\"}\n");
+	server_chunk(fd, "{\"schema\":1,\"type\":\"job\",\"job\":\"7\",\"state\":\"cancelled\",\"model\":\"pool\",\"shape\":\"1x2x1\","
+			 "\"tasks\":{\"total\":3,\"done\":1,\"cancelled\":2}}\n");
+	server_stream_end(fd);
+	assert_int_equal(concctl_wait(s), 1);
+	assert_non_null(strstr(s->stdout_text, "2026-11-21T09:30:00 running\n"));
+	assert_non_null(strstr(s->stdout_text, "job 7 cancelled: 1 of 3 tasks done, 2 cancelled under pool"));
+	(void)close(fd);
+}
+
+static void test_names_travel_safely_in_urls(void **state)
+{
+	struct server *s = *state;
+
+	concctl_start(s, "params", "a b/../?x=1&y#%");
+	serve(s, "GET /v1/workloads/a%20b%2F..%2F%3Fx%3D1%26y%23%25/params ", 200, "{\"schema\":1,\"params\":[]}");
+	assert_int_equal(concctl_wait(s), 0);
+	concctl_start(s, "list", "--state", "done", "-w", "a&b", "-n", "5");
+	serve(s, "GET /v1/jobs?limit=5&state=done&workload=a%26b ", 200, "{\"schema\":1,\"jobs\":[]}");
+	assert_int_equal(concctl_wait(s), 0);
+}
+
+static void test_answers_of_wrong_shape_are_survived(void **state)
+{
+	static const char *const commands[] = { "status", "list", "workloads", "models", "version", "ping" };
+	static const char *const bodies[] = { "{}", "{\"jobs\":7,\"models\":{},\"workloads\":[7,null,{}],\"crews\":[[]]}",
+					      "{\"jobs\":[{\"job\":7,\"tasks\":[]}],\"models\":[\"x\"],\"uptime_s\":\"x\"}" };
+	struct server *s = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands) * ARRAY_SIZE(bodies); i++) {
+		concctl_start(s, commands[i % ARRAY_SIZE(commands)]);
+		serve(s, "GET ", 200, bodies[i / ARRAY_SIZE(commands)]);
+		assert_int_equal(concctl_wait(s), 0);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		concctl_start(s, commands[i]);
+		serve(s, "GET ", 200, "no JSON");
+		assert_int_equal(concctl_wait(s), 69);
+	}
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, server_setup, server_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_json_documents_are_printed_as_they_came),
+		TEST(test_an_unknown_job_exits_4_and_answers_in_json_too),
+		TEST(test_wrong_command_lines_exit_2_without_asking_anybody),
+		TEST(test_a_daemon_that_is_not_there_is_69_with_the_way_to_start_it),
+		TEST(test_an_endless_socket_path_is_a_usage_error),
+		TEST(test_wait_exits_by_what_became_of_all_jobs),
+		TEST(test_wait_that_takes_too_long_exits_124),
+		TEST(test_wait_any_ends_with_the_first),
+		TEST(test_results_appear_in_a_file_only_when_they_are_complete),
+		TEST(test_failed_tasks_can_be_listed),
+		TEST(test_follow_prints_states_and_exits_by_the_end),
+		TEST(test_names_travel_safely_in_urls),
+		TEST(test_answers_of_wrong_shape_are_survived),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
