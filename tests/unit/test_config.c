@@ -391,100 +391,6 @@ static void test_a_file_that_everybody_may_write_is_refused(void **state)
 	assert_int_equal(chmod(main_file, 0600), 0);
 }
 
-static void test_programs_are_found_in_a_build_tree_a_stage_and_installed(void **state)
-{
-	_cleanup_free_ char *worker = NULL, *plugins = NULL;
-	char path[256], expected[300];
-
-	(void)state;
-	path_in(path, "tree");
-	assert_int_equal(mkdir(path, 0700), 0);
-	path_in(path, "tree/plugins");
-	assert_int_equal(mkdir(path, 0700), 0);
-	path_in(path, "tree/plugins/.libs");
-	assert_int_equal(mkdir(path, 0700), 0);
-	path_in(path, "tree/concd");
-	assert_int_equal(config_find_programs(path, &worker, &plugins), 0);
-	assert_string_equal(worker, PKGLIBEXECDIR "/concd-worker"); /* no worker beside it: no build tree */
-	assert_string_equal(plugins, PLUGINDIR);
-	free(worker);
-	free(plugins);
-
-	write_file("tree/concd-worker", "");
-	path_in(expected, "tree/concd-worker");
-	assert_int_equal(chmod(expected, 0700), 0);
-	assert_int_equal(config_find_programs(path, &worker, &plugins), 0);
-	assert_string_equal(worker, expected);
-	path_in(expected, "tree/plugins/.libs");
-	assert_string_equal(plugins, expected);
-	free(worker);
-	free(plugins);
-
-	path_in(path, "tree/.libs/lt-concd");
-	assert_int_equal(config_find_programs(path, &worker, &plugins), 0);
-	assert_string_equal(plugins, expected);
-	free(worker);
-	free(plugins);
-
-	assert_int_equal(config_find_programs("/stage" SBINDIR "/concd", &worker, &plugins), 0);
-	assert_string_equal(worker, "/stage" PKGLIBEXECDIR "/concd-worker");
-	assert_string_equal(plugins, "/stage" PLUGINDIR);
-}
-
-static void test_an_ordinary_user_gets_places_of_their_own(void **state)
-{
-	_cleanup_free_ char *socket_path = NULL, *state_dir = NULL;
-	char expected[300];
-
-	(void)state;
-	assert_int_equal(setenv("XDG_RUNTIME_DIR", dir, 1), 0);
-	assert_int_equal(setenv("XDG_STATE_HOME", "/some/state", 1), 0);
-	assert_int_equal(config_find_places(false, &socket_path, &state_dir, NULL), 0);
-	path_in(expected, "concd/control.sock");
-	assert_string_equal(socket_path, expected);
-	assert_string_equal(state_dir, "/some/state/concd");
-	free(socket_path);
-	free(state_dir);
-
-	assert_int_equal(setenv("XDG_RUNTIME_DIR", "relative", 1), 0);
-	assert_int_equal(unsetenv("XDG_STATE_HOME"), 0);
-	assert_int_equal(setenv("HOME", "/home/x", 1), 0);
-	assert_int_equal(config_find_places(false, &socket_path, &state_dir, NULL), 0);
-	(void)snprintf(expected, sizeof(expected), "/tmp/concd-%u/control.sock", (unsigned int)geteuid()); /* fits */
-	assert_string_equal(socket_path, expected);
-	assert_string_equal(state_dir, "/home/x/.local/state/concd");
-	free(socket_path);
-	free(state_dir);
-
-	assert_int_equal(config_find_places(true, &socket_path, &state_dir, NULL), 0);
-	assert_string_equal(socket_path, RUNSTATEDIR "/concd/control.sock");
-	assert_string_equal(state_dir, LOCALSTATEDIR "/lib/concd");
-}
-
-static void test_directories_are_made_private_and_unsafe_ones_refused(void **state)
-{
-	struct config *config;
-	struct error err = ERROR_INIT;
-	char text[1024], path[256];
-	struct stat st;
-
-	(void)state;
-	(void)snprintf(text, sizeof(text), "state_dir = \"%s/deep/er/state\";\ncontrol = { socket = \"%s/run/s\"; };\n",
-		       dir, dir); /* fits */
-	config = load(text);
-	assert_int_equal(config_make_dirs(config, &err), 0);
-	assert_int_equal(config_make_dirs(config, &err), 0); /* also when they are there */
-	assert_int_equal(stat(config->state_dir, &st), 0);
-	assert_int_equal(st.st_mode & 07777, 0700);
-	path_in(path, "run");
-	assert_int_equal(stat(path, &st), 0);
-	assert_int_equal(st.st_mode & 022, 0);
-	assert_int_equal(chmod(config->state_dir, 0777), 0);
-	assert_int_equal(config_make_dirs(config, &err), -EPERM);
-	assert_non_null(strstr(err.text, "everybody may write"));
-	config_free(config);
-}
-
 /* The shipped file, with its commented settings in force, must say exactly what is built in. */
 static void test_the_shipped_file_shows_the_built_in_values(void **state)
 {
@@ -528,8 +434,8 @@ static void test_the_shipped_file_shows_the_built_in_values(void **state)
 
 static void test_models_and_shapes_are_those_of_the_model_table(void **state)
 {
-	static const char *const shapes[] = { "1x1x1",	"2x1x500", "0x1x1", "1x1", "1x1x1x1", "-1x1x1",
-					      "1X1x1", " 1x1x1", "1x1x1 ", "01x1x1", "" };
+	static const char *const shapes[] = { "1x1x1", "2x1x500", "0x1x1",  "1x1",    "1x1x1x1", "-1x1x1",
+					      "1X1x1", " 1x1x1",  "1x1x1 ", "01x1x1", "" };
 	char text[128];
 
 	(void)state;
@@ -603,9 +509,6 @@ int main(void)
 		TEST(test_included_files_are_read_and_checked_too),
 		TEST(test_files_that_are_none_are_refused),
 		TEST(test_a_file_that_everybody_may_write_is_refused),
-		TEST(test_programs_are_found_in_a_build_tree_a_stage_and_installed),
-		TEST(test_an_ordinary_user_gets_places_of_their_own),
-		TEST(test_directories_are_made_private_and_unsafe_ones_refused),
 		TEST(test_models_and_shapes_are_those_of_the_model_table),
 		TEST(test_the_shipped_file_shows_the_built_in_values),
 		TEST(test_every_key_is_in_the_shipped_file_and_in_the_manual),
