@@ -1,6 +1,6 @@
 /* The daemon: its parts in the order of starting.
  *
- *	config, log, directories, daemon.lock, loop, store, workloads, jobs, control socket, crews, recovered jobs, READY
+ *	config, log, directories, daemon.lock, loop, control socket, store, workloads, jobs, crews, recovered jobs, READY
  *
  * It stops in steps, each begun when the one before has finished: no more submissions; crews finish what they have
  * begun, or are killed after `grace`; outcomes are on disk; the loop ends. A second signal skips to the end: what is
@@ -217,9 +217,6 @@ static int open_control(struct concd *concd, struct error *err)
 	struct control_options options = {
 		.loop = concd->loop,
 		.config = concd->config,
-		.workloads = concd->workloads,
-		.store = concd->store,
-		.jobs = concd->jobs,
 		.listen_fd = inherited_socket(),
 		.version = PACKAGE_VERSION,
 		.on_shutdown = on_shutdown_request,
@@ -253,13 +250,13 @@ static int concd_start(struct concd *concd, struct error *err)
 	if (r == 0 && add_signals(concd) < 0)
 		r = error_set(err, -ENOMEM, "internal", "out of memory");
 	if (r == 0)
+		r = open_control(concd, err);
+	if (r == 0)
 		r = open_store(concd, err);
 	if (r == 0)
 		r = workloads_open(concd->config, concd->store, &concd->workloads, err);
 	if (r == 0)
 		r = jobs_open(concd->loop, concd->config, concd->workloads, concd->store, &concd->jobs, err);
-	if (r == 0)
-		r = open_control(concd, err);
 	if (r == 0)
 		r = open_crews(concd, err);
 	if (r == 0)
@@ -268,6 +265,7 @@ static int concd_start(struct concd *concd, struct error *err)
 		r = error_set(err, -ENOMEM, "internal", "out of memory");
 	if (r < 0)
 		return r;
+	control_attach(concd->control, concd->jobs, concd->store, concd->workloads);
 	control_attach_crews(concd->control, concd->crews);
 	return 0;
 }

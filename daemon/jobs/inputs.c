@@ -37,7 +37,7 @@ static void input_row_fini(struct input_row *row)
 
 void input_rows_free(struct input_row *rows, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; rows && i < n; i++)
 		input_row_fini(&rows[i]);
 	free(rows);
 }

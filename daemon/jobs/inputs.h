@@ -59,7 +59,7 @@ void inputs_fini(struct inputs *inputs);
  * max_input_bytes; -ENOMEM. */
 int64_t inputs_cut(const uint8_t *packed, size_t bytes, uint64_t first, size_t max_input_bytes,
 		   struct input_row **ret_rows, size_t *ret_n);
-void input_rows_free(struct input_row *rows, size_t n);
+void input_rows_free(struct input_row *rows, size_t n); /* NULL is fine, whatever n */
 
 /* Take the rows over, whatever the outcome (the array is freed): the tasks that follow those there are. Of a durable job
  * only what the window still has room for is kept. 0; -errno of the spill file or -ENOMEM: the job cannot go on. */

@@ -127,7 +127,8 @@ int segment_put(struct segment *segment, uint32_t index, const struct task_recor
 	record->length = (uint32_t)len;
 	segment->ended++;
 	segment->n_recorded += record->recorded;
-	if (!segment->special && record->state == TASK_DONE && has_special(data, len))
+	if (!segment->special && record->state == TASK_DONE &&
+	    has_special(segment->bytes.data + offset, len)) /* the copy: data may lie in a worker's memory */
 		segment->special = true;
 	return 0;
 }
