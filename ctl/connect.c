@@ -119,7 +119,8 @@ static void add_remedy(struct error *err, const struct stat *st, const char *own
 	char *at = err->text + used;
 	const struct group *gr = getgrgid(st->st_gid);
 
-	if (!(st->st_mode & (S_ISDIR(st->st_mode) ? S_IXGRP : S_IWGRP))) {
+	/* Nobody is to be told to join root. */
+	if (st->st_gid == 0 || !(st->st_mode & (S_ISDIR(st->st_mode) ? S_IXGRP : S_IWGRP))) {
 		(void)snprintf(at, room, ". Only %s may use it: run this as %s, or set control.group and control.mode "
 			       "in concd.conf", owner, owner);
 		return;
@@ -183,7 +184,8 @@ int socket_connect(const char *given, struct error *err)
 		return r;
 	if (!path[0]) {
 		if (!own_path(path))
-			strcpy(path, "one of your own in $XDG_RUNTIME_DIR/concd");
+			strcpy(path, getenv("XDG_RUNTIME_DIR") ? "one of your own in $XDG_RUNTIME_DIR/concd" :
+			       "one of your own (XDG_RUNTIME_DIR is not set)");
 		return error_set(err, -ENOENT, "unreachable",
 				 "cannot reach concd: there is no socket " SYSTEM_SOCKET " nor %s; is concd running? "
 				 HOW_TO_START " (another socket: -s or CONCD_SOCKET)", path);

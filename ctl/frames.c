@@ -30,7 +30,7 @@ static int on_line(struct frames *frames, const void *line, size_t len, struct e
 	const json_t *bytes = json_object_get(json, "bytes");
 	int r;
 
-	if (!type && json_is_object(json_object_get(json, "error")))
+	if ((!type || strcmp(type, "error") == 0) && json_is_object(json_object_get(json, "error")))
 		return talk_refused(json, 0, err);
 	if (!type)
 		return error_set(err, -EPROTO, "internal", "the result stream has a line that is no frame");

@@ -12,7 +12,9 @@
 #include "table.h"
 #include "talk.h"
 
-#define LIST_LIMIT 50
+#define LIST_LIMIT 50 /* unless -n says otherwise */
+#define LIST_PAGE 1000 /* in one answer */
+#define LIST_MAX 1000000
 
 static const char *duration_text(const json_t *json, const char *key, char text[TEXT_DURATION_BYTES])
 {
@@ -67,18 +69,16 @@ static int print_list(const json_t *jobs, bool color)
 	return table_print(&table, stdout, color);
 }
 
-int command_list(struct ctl *ctl, struct error *err)
+/* One page of the list behind jobs, which has those before it. `below`: of the page before, 0 for the first. */
+static int add_page(struct ctl *ctl, json_t *jobs, uint64_t limit, uint64_t below, struct error *err)
 {
+	const char *state = args_text(&ctl->args, "state"), *workload = args_text(&ctl->args, "workload");
 	_cleanup_document_ struct document doc = DOCUMENT_INIT;
 	_cleanup_buffer_ struct buffer url = BUFFER_INIT;
-	const char *state = args_text(&ctl->args, "state"), *workload = args_text(&ctl->args, "workload");
-	uint64_t limit = LIST_LIMIT;
-	const json_t *jobs;
-	int r = args_count(&ctl->args, "limit", 1, 1000000, &limit, err);
+	int r = buffer_printf(&url, "/v1/jobs?limit=%" PRIu64, limit);
 
-	if (r < 0)
-		return r;
-	r = buffer_printf(&url, "/v1/jobs?limit=%" PRIu64, limit);
+	if (r == 0 && below > 0)
+		r = buffer_printf(&url, "&below=%" PRIu64, below);
 	if (r == 0 && state)
 		r = buffer_printf(&url, "&state=") < 0 ? -ENOMEM : url_add(&url, state);
 	if (r == 0 && workload)
@@ -87,11 +87,54 @@ int command_list(struct ctl *ctl, struct error *err)
 		r = buffer_add(&url, "", 1);
 	if (r == 0)
 		r = talk_get(ctl, (const char *)url.data, &doc, err);
+	if (r == 0 && json_array_extend(jobs, json_object_get(doc.json, "jobs")) < 0 &&
+	    json_is_array(json_object_get(doc.json, "jobs")))
+		r = -ENOMEM;
+	return r;
+}
+
+static int collect_list(struct ctl *ctl, json_t *jobs, uint64_t limit, struct error *err)
+{
+	uint64_t below = 0;
+
+	for (;;) {
+		size_t had = json_array_size(jobs), got;
+		uint64_t want = limit - had < LIST_PAGE ? limit - had : LIST_PAGE;
+		int r = add_page(ctl, jobs, want, below, err);
+
+		if (r < 0)
+			return r;
+		got = json_array_size(jobs) - had;
+		if (got < want || json_array_size(jobs) >= limit)
+			return 0;
+		if (text_parse_u64(member_text(json_array_get(jobs, had + got - 1), "job", ""), &below) < 0)
+			return error_set(err, -EPROTO, "internal", "the list has a job without a number");
+	}
+}
+
+static int print_list_json(json_t *jobs)
+{
+	_cleanup_json_ json_t *doc = json_pack("{s:i, s:O}", "schema", PROTOCOL_SCHEMA, "jobs", jobs);
+	_cleanup_free_ char *text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
+
+	if (!text)
+		return -ENOMEM;
+	(void)puts(text);
+	return EXIT_OK;
+}
+
+int command_list(struct ctl *ctl, struct error *err)
+{
+	_cleanup_json_ json_t *jobs = json_array();
+	uint64_t limit = LIST_LIMIT;
+	int r = args_count(&ctl->args, "limit", 1, LIST_MAX, &limit, err);
+
+	if (r == 0)
+		r = collect_list(ctl, jobs, limit, err);
 	if (r < 0)
 		return r;
 	if (ctl->json)
-		return document_print(&doc, err);
-	jobs = json_object_get(doc.json, "jobs");
+		return print_list_json(jobs);
 	if (json_array_size(jobs) == 0) {
 		if (!ctl->quiet)
 			say("no jobs");

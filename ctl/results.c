@@ -88,7 +88,8 @@ static int ask(struct ctl *ctl, uint64_t id, struct http **ret_http, struct erro
 	(void)snprintf(url, sizeof(url), "/v1/jobs/%" PRIu64 "/results?format=%s%s%s%s%s%s", id,
 		       ctl->json ? "json" : "frames", args_flag(args, "follow") ? "" : "&follow=0",
 		       args_flag(args, "unordered") ? "&order=done" : "", args_flag(args, "failed") ? "&failed=1" : "",
-		       args_flag(args, "tag") ? "&tag=1" : "", args_flag(args, "null") ? "&nul=1" : "");
+		       !ctl->json && args_flag(args, "tag") ? "&tag=1" : "",
+		       !ctl->json && args_flag(args, "null") ? "&nul=1" : "");
 	r = http_send(http, "GET", url, NULL, 0);
 	if (r == 0)
 		r = http_head(http, &reply);

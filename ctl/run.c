@@ -448,7 +448,8 @@ int command_run(struct ctl *ctl, struct error *err)
 	if (!run.stream)
 		return -ENOMEM;
 	(void)snprintf(run.query, sizeof(run.query), "%s%s%s%s", args_flag(args, "unordered") ? "&order=done" : "",
-		       args_flag(args, "tag") ? "&tag=1" : "", args_flag(args, "null") ? "&nul=1" : "",
+		       !ctl->json && args_flag(args, "tag") ? "&tag=1" : "",
+		       !ctl->json && args_flag(args, "null") ? "&nul=1" : "",
 		       run.stream->progress.shown ? "&progress=1" : "");
 	return run.last ? run_at_once(&run, err) : run_in_pieces(&run, err);
 }

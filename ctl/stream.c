@@ -222,7 +222,8 @@ static int end_json(struct stream *s, struct error *err)
 
 	if (strcmp(member_text(json, "type", ""), "job") == 0)
 		s->end = json_incref(json);
-	else if (json_is_object(json_object_get(json, "error")) && !json_object_get(json, "type"))
+	else if (strcmp(member_text(json, "type", "error"), "error") == 0 &&
+		 json_is_object(json_object_get(json, "error")))
 		r = talk_refused(json, 0, err);
 	json_decref(json);
 	return r;
@@ -241,8 +242,10 @@ int stream_read(struct stream *s, struct http *http, struct error *err)
 
 		if (s->out.error)
 			return s->out.error;
-		if (n < 0)
-			return (int)n;
+		if (n < 0) {
+			r = n == -ECONNRESET && s->json ? end_json(s, err) : 0; /* a cut may come after its reason */
+			return r < 0 ? r : (int)n;
+		}
 		if (n == 0)
 			break;
 		r = s->json ? feed_json(s, data, (size_t)n) : frames_feed(&s->frames, data, (size_t)n, err);

@@ -63,6 +63,11 @@ static int upload_piece(struct upload *u, struct http **http, struct buffer *pie
 		struct error err = ERROR_INIT;
 		int r = send_piece(u, http, piece, last, &doc, &err);
 
+		/* A daemon that ends now goes on with the job when it is back. */
+		if (r == -EREMOTEIO && strcmp(err.code, "stopping") == 0) {
+			err = (struct error)ERROR_INIT;
+			r = -ECONNRESET;
+		}
 		if (r == -EREMOTEIO) {
 			lost_ns = 0;
 			r = refused(u, &doc, count, &err);

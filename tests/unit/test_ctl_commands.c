@@ -211,6 +211,28 @@ static void test_follow_prints_states_and_exits_by_the_end(void **state)
 	(void)close(fd);
 }
 
+static void test_long_lists_come_in_pages_and_print_as_one(void **state)
+{
+	struct server *s = *state;
+	struct buffer page = BUFFER_INIT;
+	int fd;
+
+	concctl_start(s, "list", "--json", "-n", "1001");
+	fd = server_accept(s);
+	server_expect_only(fd, "GET /v1/jobs?limit=1000 ");
+	assert_int_equal(buffer_printf(&page, "{\"schema\":1,\"jobs\":["), 0);
+	for (int i = 2000; i > 1000; i--)
+		assert_int_equal(buffer_printf(&page, "%s{\"job\":\"%d\"}", i < 2000 ? "," : "", i), 0);
+	assert_int_equal(buffer_add(&page, "]}", 3), 0);
+	server_answer(fd, 200, (char *)page.data);
+	buffer_fini(&page);
+	server_expect_only(fd, "GET /v1/jobs?limit=1&below=1001 ");
+	server_answer(fd, 200, "{\"schema\":1,\"jobs\":[{\"job\":\"7\"}]}");
+	assert_int_equal(concctl_wait(s), 0);
+	assert_non_null(strstr(s->stdout_text, "{\"job\":\"1001\"},{\"job\":\"7\"}]}\n"));
+	(void)close(fd);
+}
+
 static void test_names_travel_safely_in_urls(void **state)
 {
 	struct server *s = *state;
@@ -258,6 +280,7 @@ int main(void)
 		TEST(test_results_appear_in_a_file_only_when_they_are_complete),
 		TEST(test_failed_tasks_can_be_listed),
 		TEST(test_follow_prints_states_and_exits_by_the_end),
+		TEST(test_long_lists_come_in_pages_and_print_as_one),
 		TEST(test_names_travel_safely_in_urls),
 		TEST(test_answers_of_wrong_shape_are_survived),
 	};
