@@ -17,7 +17,7 @@
 #define DB_MODE 0600
 
 /* secure_delete is on in Debian's build and would write every freed page once more. temp_store: a statement that is
- * undone needs no file in /var/tmp. The pages that a writer dirties in a burst should stay in memory until its commit. */
+ * undone needs no file in /var/tmp. The pages that a writer dirties in a burst stay in memory until its commit. */
 static const char writer_setup[] = "PRAGMA synchronous = FULL; PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY;"
 				   "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864;"
 				   "PRAGMA cache_size = -16384; PRAGMA trusted_schema = OFF;";
@@ -138,7 +138,8 @@ static int make_file(const char *path, struct error *err)
 		return error_set(err, -errno, "internal", "the state directory '%s': %s", dir, strerror(errno));
 	if (access(dir, W_OK | X_OK) < 0) /* the log and its index are made beside the database */
 		return error_set(err, -errno, "internal",
-				 "the state directory '%s' cannot be written to: %s; it must belong to the user that concd runs as",
+				 "the state directory '%s' cannot be written to: %s; it must belong to the user that "
+				 "concd runs as",
 				 dir, strerror(errno));
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, DB_MODE);
 	if (fd < 0)

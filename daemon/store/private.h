@@ -67,7 +67,8 @@ void store_report_read(struct store *store, struct store_read *read);
 /* ---- The writer thread (writer.c) ---- */
 
 struct writer;
-int writer_new(struct store *store, sqlite3 *db, struct writer **ret_writer, struct error *err); /* takes db on success */
+/* Takes db on success. */
+int writer_new(struct store *store, sqlite3 *db, struct writer **ret_writer, struct error *err);
 void writer_free(struct writer *writer);
 void *writer_main(void *store);
 

@@ -26,7 +26,8 @@ enum statement {
 static const char *const sql[N_STATEMENTS] = {
 	[READ_BEGIN] = "BEGIN",
 	[READ_END] = "COMMIT",
-	[INPUT_AT] = "SELECT first, count, sum, packed FROM input WHERE job = ? AND first <= ? ORDER BY first DESC LIMIT 1",
+	[INPUT_AT] = "SELECT first, count, sum, packed FROM input WHERE job = ? AND first <= ?"
+		     " ORDER BY first DESC LIMIT 1",
 	[SEGMENT_AT] = "SELECT count, size, sum, packed FROM segment WHERE job = ? AND segment = ?",
 	[PARTS_AT] = "SELECT packed FROM part WHERE job = ? AND segment = ? ORDER BY part",
 	[TASKS_AT] = "SELECT task, sum, packed FROM task WHERE job = ? AND task >= ? AND task < ? ORDER BY task",

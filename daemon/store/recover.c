@@ -88,7 +88,8 @@ static int walk_started(struct store *store, uint64_t job, const struct store_re
 	int r = query_prepare(&q, store->db,
 			      "SELECT task FROM started AS s WHERE job = ?1"
 			      " AND NOT EXISTS (SELECT 1 FROM task WHERE job = ?1 AND task = s.task)"
-			      " AND NOT EXISTS (SELECT 1 FROM segment WHERE job = ?1 AND segment = s.task / ?2) ORDER BY task");
+			      " AND NOT EXISTS (SELECT 1 FROM segment WHERE job = ?1 AND segment = s.task / ?2)"
+			      " ORDER BY task");
 
 	if (r < 0)
 		return r;

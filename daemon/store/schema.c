@@ -8,7 +8,8 @@
  *	task     outcomes, segment still open     meta     next_id: no id below is ever given out again
  *
  * Numbers are signed 64-bit, times microseconds since 1970 (0: not yet). `sum` is db_sum() of the bytes beside it. Bytes
- * are the last column: what stands behind them is only reached by reading through them.
+ * are the last column: what stands behind them is only reached by reading through them. Every further index is one more
+ * page in each commit that accepts a job, so unfinished jobs are found by looking at all.
  */
 #include "schema.h"
 
@@ -33,9 +34,8 @@ static const char *const migrations[] = {
 	" done INTEGER NOT NULL, failed INTEGER NOT NULL, cancelled INTEGER NOT NULL, cpu_s REAL NOT NULL,"
 	" wait_s REAL NOT NULL, runq_s REAL NOT NULL, wall_s REAL NOT NULL, peak_rss INTEGER NOT NULL,"
 	" error_code TEXT, error_text TEXT);"
-	"CREATE INDEX job_live ON job (id) WHERE ended_us = 0;"
 	"CREATE TABLE input (job INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,"
-	" sum INTEGER NOT NULL, packed BLOB NOT NULL, PRIMARY KEY (job, first));"
+	" sum INTEGER NOT NULL, packed BLOB NOT NULL, PRIMARY KEY (job, first)) WITHOUT ROWID;"
 	"CREATE TABLE segment (job INTEGER NOT NULL, segment INTEGER NOT NULL, count INTEGER NOT NULL,"
 	" done INTEGER NOT NULL, failed INTEGER NOT NULL, cancelled INTEGER NOT NULL, cpu_s REAL NOT NULL,"
 	" wait_s REAL NOT NULL, runq_s REAL NOT NULL, size INTEGER NOT NULL, sum INTEGER NOT NULL,"
@@ -94,8 +94,9 @@ int schema_migrate(sqlite3 *db, const char *path, struct error *err)
 	int r = look(db, &application, &version, &tables);
 
 	if (r == -EBADMSG)
-		return error_set(err, r, "internal", "the store '%s' is not a database: %s; move it away to start with an empty one",
-				 path, sqlite3_errmsg(db));
+		return error_set(err, r, "internal",
+				 "the store '%s' is not a database: %s; move it away to start with an empty one", path,
+				 sqlite3_errmsg(db));
 	if (r < 0)
 		return error_set(err, r, "internal", "the store '%s': %s", path, sqlite3_errmsg(db));
 	empty = application == 0 && version == 0 && tables == 0;

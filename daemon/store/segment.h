@@ -83,7 +83,8 @@ struct segment_sums {
 void segment_sum(const struct segment *segment, struct segment_sums *ret_sums); /* any thread, of a full segment */
 
 /* The packed form: a version byte, then per task varints with what is usual left out, then the bytes in task order.
- * encode: a full segment; any thread. 0 or -ENOMEM. decode: untrusted bytes; every task recorded. 0, -EBADMSG, -ENOMEM. */
+ * encode: a full segment; any thread. 0 or -ENOMEM. decode: untrusted bytes; every task recorded. 0, -EBADMSG,
+ * -ENOMEM. */
 int segment_encode(const struct segment *segment, struct buffer *ret_blob);
 int segment_decode(uint64_t first, const void *blob, size_t len, struct segment **ret_segment);
 /* The same for a single outcome (the rows of finished tasks while their segment is open); record->length says how much

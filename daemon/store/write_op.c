@@ -73,7 +73,8 @@ static const char *const sql[N_STATEMENTS] = {
 	[SLICE_TASK] = "DELETE FROM task WHERE job = ?1 AND task IN (SELECT task FROM task WHERE job = ?1 LIMIT 512)",
 	[SLICE_STARTED] =
 		"DELETE FROM started WHERE job = ?1 AND task IN (SELECT task FROM started WHERE job = ?1 LIMIT 4096)",
-	[SLICE_INPUT] = "DELETE FROM input WHERE rowid IN (SELECT rowid FROM input WHERE job = ? LIMIT 4)",
+	[SLICE_INPUT] =
+		"DELETE FROM input WHERE job = ?1 AND first IN (SELECT first FROM input WHERE job = ?1 LIMIT 4)",
 };
 
 struct statements {

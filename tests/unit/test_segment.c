@@ -258,7 +258,8 @@ static void special_bytes_are_seen_wherever_they_stand(void **state)
 			for (size_t at = 0; at < len; at++) {
 				memset(data, 'a' + (int)at % 3, sizeof(data));
 				data[at] = (char)byte;
-				assert_int_equal(special_after(data, len, TASK_DONE), wanted);
+				if (special_after(data, len, TASK_DONE) != wanted)
+					fail_msg("byte %d at %zu of %zu", byte, at, len);
 			}
 		}
 	}
@@ -293,10 +294,10 @@ static void cut_and_lengthened_segments_are_refused(void **state)
 	(void)state;
 	assert_int_equal(segment_encode(segment, &blob), 0);
 	for (size_t len = 0; len < blob.len; len++) {
-		_cleanup_free_ uint8_t *copy = malloc(len + 1); /* its end is the heap's end: ASan sees one byte too far */
+		_cleanup_free_ uint8_t *copy = malloc(len > 0 ? len : 1); /* ASan sees one byte too far */
 
+		assert_non_null(copy);
 		memcpy(copy, blob.data, len);
-		copy = realloc(copy, len > 0 ? len : 1);
 		assert_int_equal(segment_decode(0, copy, len, &got), -EBADMSG);
 	}
 	assert_int_equal(buffer_add(&blob, "", 1), 0);

@@ -336,8 +336,9 @@ static void a_jobs_row_comes_back_as_written(void **state)
 
 	assert_int_equal(add_job(f, UINT64_C(1) << 40, "sub"), 0);
 	op.op.u.state = (struct store_job_state){
-		.state = 5, .total = 99, .started_unix_us = 11, .ended_unix_us = 12, .done = UINT64_C(1) << 33, .failed = 2,
-		.cancelled = 3, .cpu_s = 0.5, .wait_s = 0.25, .runq_s = 0.125, .wall_s = 4, .peak_rss_bytes = UINT64_C(1) << 35,
+		.state = 5, .total = 99, .started_unix_us = 11, .ended_unix_us = 12, .done = UINT64_C(1) << 33,
+		.failed = 2, .cancelled = 3, .cpu_s = 0.5, .wait_s = 0.25, .runq_s = 0.125, .wall_s = 4,
+		.peak_rss_bytes = UINT64_C(1) << 35,
 		.error_code = "interrupted", .error_text = "the client left",
 	};
 	assert_int_equal(run_op(f, &op), 0);

@@ -337,7 +337,9 @@ static void next_step(struct life *life)
 	if (life->step == 0) {
 		(void)snprintf(life->submission, sizeof(life->submission), "s%" PRIu64, life->id);
 		life->op.type = STORE_JOB_ADD;
-		life->op.u.add.job = (struct store_job){ .id = life->id, .submission = life->submission, .workload = "w", .spec = "{}" };
+		life->op.u.add.job = (struct store_job){
+			.id = life->id, .submission = life->submission, .workload = "w", .spec = "{}"
+		};
 		life->op.u.add.inputs = life->inputs;
 		life->op.u.add.n_inputs = 2;
 	} else if (life->step == 1) {
@@ -419,7 +421,9 @@ static int count_input(void *arg, uint64_t first, uint32_t count, size_t packed_
 /* A job is there with both rows of inputs; its four tasks all or none; once its segment is there, no task row is. */
 static int check_job(void *arg, const struct store_recovered_job *job)
 {
-	const struct store_recovery_ops ops = { .on_segment = count_segment, .on_task = count_task, .on_input = count_input };
+	const struct store_recovery_ops ops = {
+		.on_segment = count_segment, .on_task = count_task, .on_input = count_input
+	};
 	uint64_t *acked = ((void **)arg)[0];
 	struct fixture *f = ((void **)arg)[1];
 	struct found found = { 0 };
