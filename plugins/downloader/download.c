@@ -60,6 +60,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 	size_t len = size * n;
 	curl_off_t total;
 
+	transfer_alive(&d->transfer);
 	if (d->status == 0)
 		(void)curl_easy_getinfo(d->transfer.easy, CURLINFO_RESPONSE_CODE, &d->status);
 	if (d->status < 200 || d->status > 299) {
@@ -110,11 +111,7 @@ static int set_options(struct download *d)
 	(void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, d);
 	if (options->connect_timeout_ns > 0)
 		(void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, to_ms(options->connect_timeout_ns));
-	if (options->stall_timeout_ns > 0) {
-		(void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-		(void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
-				       (long)((options->stall_timeout_ns + NS_PER_S - 1) / NS_PER_S));
-	}
+	d->transfer.stall_timeout_ns = options->stall_timeout_ns;
 	return 0;
 }
 

@@ -63,7 +63,7 @@ static const struct concd_param params[] = {
 	{.name = "connect_timeout", .type = CONCD_PARAM_DURATION, .value = "15s", .min = "1ms", .max = "1h",
 	 .help = "for name, connection and TLS together"},
 	{.name = "stall_timeout", .type = CONCD_PARAM_DURATION, .value = "30s", .min = "0", .max = "1d",
-	 .help = "fails when no byte comes for so long, in whole seconds; 0: never"},
+	 .help = "fails when no byte comes for so long once it is connected; 0: never"},
 	{.name = "timeout", .type = CONCD_PARAM_DURATION, .value = "0", .min = "0",
 	 .help = "for a download with all its redirects; 0: none"},
 	{.name = "max_redirects", .type = CONCD_PARAM_INT, .value = "10", .min = "0", .max = "100",

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 
 /* Kept connections, of all hosts together. The gate lets no host have more than half of them. */
 #define CONNECTIONS_MAX 4096L
@@ -196,6 +198,7 @@ static int on_request(void *arg, char *peer_ip, char *own_ip, int peer_port, int
 	(void)peer_port;
 	(void)own_port;
 	gate_resolved(&transfer->pass);
+	transfer_alive(transfer);
 	return CURL_PREREQFUNC_OK;
 }
 
@@ -264,23 +267,55 @@ void transfer_close(struct transfer *transfer)
 	*transfer = (struct transfer){0};
 }
 
+static int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail */
+	return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
+}
+
+void transfer_alive(struct transfer *transfer)
+{
+	if (transfer->stall_timeout_ns > 0)
+		transfer->alive_ns = now_ns();
+}
+
+/* How long the exchange may go on without news. 0: it has stalled. libcurl's own limit is a mean of five seconds, which
+ * notices late, and a timer that fires every second. While there is no connection its own limit counts. */
+static int64_t patience_ns(const struct transfer *transfer)
+{
+	int64_t left_ns = transfer->stall_timeout_ns;
+
+	if (left_ns == 0)
+		return CONCD_NO_TIMEOUT;
+	if (transfer->alive_ns != 0)
+		left_ns -= now_ns() - transfer->alive_ns;
+	return left_ns > 0 ? left_ns : 0;
+}
+
 int transfer_perform(struct transfer *transfer)
 {
 	struct session *session = transfer->session;
-	int r;
+	int64_t left_ns;
+	int r = 0;
 
 	transfer->done = false;
+	transfer->alive_ns = 0;
 	transfer->error[0] = '\0';
 	(void)curl_easy_setopt(transfer->easy, CURLOPT_FRESH_CONNECT, (long)transfer->pass.fresh);
 	(void)curl_easy_setopt(transfer->easy, CURLOPT_FORBID_REUSE, (long)transfer->pass.forbid_reuse);
 	if (curl_multi_add_handle(session->multi, transfer->easy) != CURLM_OK)
 		return -ENOMEM;
-	while (!transfer->done) {
-		r = concd_suspend(transfer->task, CONCD_NO_TIMEOUT);
-		if (r < 0 && !transfer->done) {
-			(void)curl_multi_remove_handle(session->multi, transfer->easy);
-			return r;
-		}
-	}
+	while (!transfer->done && (r == 0 || r == -ETIMEDOUT) && (left_ns = patience_ns(transfer)) != 0)
+		r = concd_suspend(transfer->task, left_ns);
+	if (transfer->done)
+		return 0;
+	(void)curl_multi_remove_handle(session->multi, transfer->easy);
+	if (r < 0 && r != -ETIMEDOUT)
+		return r;
+	(void)snprintf(transfer->error, sizeof(transfer->error), "nothing came for %.3g s",
+		       (double)transfer->stall_timeout_ns / 1e9);
+	transfer->code = CURLE_OPERATION_TIMEDOUT;
 	return 0;
 }

@@ -29,6 +29,8 @@ struct transfer {
 	struct concd_resumer *resumer;
 	CURL *easy; /* options of the exchange: the caller's to set between exchanges */
 	struct gate_pass pass;
+	int64_t stall_timeout_ns; /* 0: none; the caller's to set */
+	int64_t alive_ns; /* when the request was sent, or a part of the answer came; 0: not connected yet */
 	CURLcode code; /* of the last exchange */
 	bool done;
 	char error[CURL_ERROR_SIZE]; /* libcurl's words; may be empty */
@@ -39,8 +41,11 @@ int transfer_open(struct transfer *transfer, struct session *session, struct con
 /* Also for a zeroed one. Leaves the gate where it is still inside. */
 void transfer_close(struct transfer *transfer);
 
-/* Do the exchange that the handle's options describe; the transfer has entered the gate. 0: over, `code` says how;
- * -ECANCELED: given up; -ENOMEM. */
+/* A part of the body has come: for CURLOPT_WRITEFUNCTION. */
+void transfer_alive(struct transfer *transfer);
+
+/* Do the exchange that the handle's options describe; the transfer has entered the gate. 0: over, `code` says how,
+ * CURLE_OPERATION_TIMEDOUT also where nothing came for stall_timeout_ns; -ECANCELED: given up; -ENOMEM. */
 CONCD_YIELDS int transfer_perform(struct transfer *transfer);
 
 #endif

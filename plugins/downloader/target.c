@@ -107,6 +107,7 @@ out:
 int target_parse(const char *text, size_t len, struct target *ret_target, const char **ret_why)
 {
 	struct target target = {0};
+	const char *slashes;
 	CURLUcode code;
 	CURLU *url;
 	int r;
@@ -133,6 +134,9 @@ int target_parse(const char *text, size_t len, struct target *ret_target, const 
 		r = -EINVAL;
 	} else {
 		r = fill(url, &target, ret_why);
+		slashes = strstr(text, "://"); /* libcurl takes one or three slashes for two */
+		if (r == 0 && (slashes == NULL || slashes[3] == '/'))
+			r = -EINVAL;
 	}
 	curl_url_cleanup(url);
 	if (r < 0) {

@@ -26,7 +26,7 @@ struct harness;
 struct harness_task {
 	struct concd_task task; /* first, so that services find the rest */
 	struct harness *harness;
-	struct harness_task *next; /* all tasks, newest first */
+	struct harness_task *next; /* all tasks, in order of addition */
 	char *input;
 	size_t input_len;
 	uint64_t index;
@@ -50,14 +50,17 @@ struct harness_task {
 
 /* Load a plugin from the build tree: `name` is its path without .libs and suffix. Ends the test where it cannot. */
 struct harness *harness_open(const char *name);
+/* The same for a plugin that is part of the test. */
+struct harness *harness_open_plugin(const struct concd_plugin *plugin);
 const struct concd_plugin *harness_plugin(struct harness *harness);
 void harness_param(struct harness *harness, const char *name, const char *value); /* before harness_start */
 int harness_start(struct harness *harness); /* worker_init: what it returned */
 struct harness_task *harness_add(struct harness *harness, const char *input);
 struct harness_task *harness_add_bytes(struct harness *harness, const void *input, size_t len);
 void harness_run(struct harness *harness);
-/* Run until the task waits, or has ended. */
-void harness_step(struct harness *harness, struct harness_task *task);
+/* Give every task that can go on one turn, and serve the event base once if `wait` (until something happens). True:
+ * some task has not ended. */
+bool harness_turn(struct harness *harness, bool wait);
 void harness_cancel(struct harness_task *task);
 /* worker_exit. Checks that all tasks have ended and all resumers are freed. */
 void harness_close(struct harness *harness);
