@@ -220,8 +220,8 @@ static void describe_death(const struct crew_loss *loss, const char *what, char 
 		(void)snprintf(how, sizeof(how), "signal SIG%s", sigabbrev_np(loss->signal));
 	else
 		(void)snprintf(how, sizeof(how), "exit status %d", loss->exit_status);
-	(void)snprintf(text, bytes, "%s: its worker process %u.%u ended with %s%s%s", what, loss->worker_pid,
-		       loss->worker_thread, how, *loss->last_log ? "; it last wrote: " : "", loss->last_log);
+	(void)snprintf(text, bytes, "%s: its worker process %u ended with %s%s%s", what, loss->worker_pid, how,
+		       *loss->last_log ? "; it last wrote: " : "", loss->last_log);
 }
 
 static void fail_lost(struct job *job, const struct crew_loss *loss, enum task_error error, const char *what)
@@ -304,7 +304,7 @@ static void lost_guilty(struct job_seat *seat, const struct crew_loss *loss)
 	} else if (history && (job->max_crashes == 0 || history->crashes < job->max_crashes)) {
 		run_again(seat, loss->task, true);
 	} else {
-		(void)snprintf(what, sizeof(what), "quarantined after %u crashes", history ? history->crashes : 1u);
+		(void)snprintf(what, sizeof(what), "crashed %u times", history ? history->crashes : 1u);
 		fail_lost(job, loss, TASK_ERROR_QUARANTINED, what);
 	}
 }
