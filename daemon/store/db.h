@@ -27,8 +27,8 @@ int db_errno(sqlite3 *db, int rc);
 int db_exec(sqlite3 *db, const char *sql); /* 0 or -errno */
 int db_get_int(sqlite3 *db, const char *sql, int64_t *ret_value); /* first column of the first row; -ENOENT: none */
 
-/* Have the database file grow in steps of so many bytes, and be at least so long (it never shrinks by this). 0, -ENOSPC,
- * -EIO. */
+/* Have the database file grow in steps of so many bytes, and be at least so long (it never shrinks by this). 0,
+ * -ENOSPC, -EIO. */
 int db_grow_by(sqlite3 *db, int step_bytes);
 int db_reserve(sqlite3 *db, int64_t bytes);
 

@@ -121,12 +121,12 @@ int store_recover_tasks(struct store *store, uint64_t job, const struct store_re
 		r = walk_rows(store, "SELECT first, count, length(packed) FROM input WHERE job = ? ORDER BY first", job,
 			      input_row, ops, arg);
 	if (r == 0 && ops->on_segment)
-		r = walk_rows(store, "SELECT segment, count, done, failed, cancelled, cpu_s, wait_s, runq_s FROM segment"
-				     " WHERE job = ? ORDER BY segment",
+		r = walk_rows(store, "SELECT segment, count, done, failed, cancelled, cpu_s, wait_s, runq_s"
+				     " FROM segment WHERE job = ? ORDER BY segment",
 			      job, segment_row, ops, arg);
 	if (r == 0 && ops->on_task)
-		r = walk_rows(store, "SELECT task, sum, packed FROM task WHERE job = ? ORDER BY task", job, task_row, ops,
-			      arg);
+		r = walk_rows(store, "SELECT task, sum, packed FROM task WHERE job = ? ORDER BY task", job, task_row,
+			      ops, arg);
 	if (r == 0 && ops->on_started)
 		r = walk_started(store, job, ops, arg);
 	return r;

@@ -332,8 +332,8 @@ int store_open(struct loop *loop, const struct store_options *options, struct st
 		int reserve = reserve_make(store->path);
 
 		if (reserve < 0)
-			log_warning("store: '%s-reserve' cannot be made: %s; going on without: should the disk fill up, "
-				    "deleting jobs may fail",
+			log_warning("store: '%s-reserve' cannot be made: %s; going on without: should the disk fill "
+				    "up, deleting jobs may fail",
 				    store->path, strerror(-reserve));
 		r = start_threads(store);
 	}

@@ -14,8 +14,8 @@
  * whose ops have been reported; the answer is posted to the loop.
  *
  * One row per job; inputs in rows of packed inputs; results in segments, with rows of single tasks only while their
- * segment is open. The keys make a second outcome for (job, task, part) impossible: then an op comes back -EEXIST. Every
- * op of a job that is not there comes back -ENOENT. Numbers are kept in 63 bits.
+ * segment is open. The keys make a second outcome for (job, task, part) impossible: then an op comes back -EEXIST.
+ * Every op of a job that is not there comes back -ENOENT. Numbers are kept in 63 bits.
  *
  * Every call belongs to the control thread.
  */
@@ -41,8 +41,8 @@ struct store_options {
 /* Open or create, migrate, and start the threads. Blocks (start-up only). 0 or -errno with words: another schema than
  * this program knows, not a database, no permission, read-only. */
 int store_open(struct loop *loop, const struct store_options *options, struct store **ret_store, struct error *err);
-/* Finish what is queued, commit, stop the threads, checkpoint, close. Blocks. Ops and reads still out, and those that their
- * on_done submits, run their on_done before it returns; where the disk is full they fail instead of waiting. A deletion
+/* Finish what is queued, commit, stop the threads, checkpoint, close. Blocks. Ops and reads still out, and those that
+ * their on_done submits, run their on_done before it returns; where the disk is full they fail instead of waiting. A deletion
  * that is not through goes on at the next opening. Not from an on_done. NULL is fine. */
 void store_close(struct store *store);
 
@@ -67,7 +67,7 @@ enum store_op_type {
 	STORE_TASKS, /* outcomes of single tasks of open segments */
 	STORE_STARTED_SET, /* started marks, for tasks that must not run twice */
 	STORE_STARTED_CLEAR, /* taken back unbegun */
-	STORE_JOB_DELETE, /* the job and all that belongs to it, in slices; reported when all is gone, so out of order */
+	STORE_JOB_DELETE, /* the job and all that belongs to it, in slices; reported when all is gone: out of order */
 	STORE_WORKER_ADD, /* a worker process: pid and start time */
 	STORE_WORKER_DEL,
 	STORE_PLUGIN_PUT, /* a plugin's description */
@@ -190,7 +190,7 @@ int store_plugin_find(struct store *store, const char *key, struct buffer *ret_d
 
 enum store_read_type {
 	STORE_READ_INPUT, /* the row of inputs that holds task `task` */
-	STORE_READ_SEGMENT, /* the segment that holds task `task`: decoded; recorded tasks only, others QUEUED; -ENOENT: none */
+	STORE_READ_SEGMENT, /* the segment that holds `task`: decoded; recorded tasks, others QUEUED; -ENOENT: none is */
 	STORE_READ_JOB, /* one ended or live job's row */
 	STORE_READ_JOBS, /* rows of ended jobs, newest first */
 	STORE_FIND_SUBMISSION, /* the job that a submission became */

@@ -51,8 +51,8 @@ static const char *const sql[N_STATEMENTS] = {
 		       " peak_rss = ?13, error_code = ?14, error_text = ?15 WHERE id = ?1",
 	[JOB_REMOVE] = "DELETE FROM job WHERE id = ?",
 	[INPUT_INSERT] = "INSERT INTO input (job, first, count, sum, packed) VALUES (?, ?, ?, ?, ?)",
-	[SEGMENT_INSERT] = "INSERT INTO segment (job, segment, count, done, failed, cancelled, cpu_s, wait_s, runq_s, size,"
-			   " sum, packed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[SEGMENT_INSERT] = "INSERT INTO segment (job, segment, count, done, failed, cancelled, cpu_s, wait_s, runq_s,"
+			   " size, sum, packed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[SEGMENT_EXISTS] = "SELECT 1 FROM segment WHERE job = ? AND segment = ?",
 	[PART_INSERT] = "INSERT INTO part (job, segment, part, packed) VALUES (?, ?, ?, ?)",
 	[TASK_INSERT] = "INSERT INTO task (job, task, sum, packed) VALUES (?, ?, ?, ?)",

@@ -267,8 +267,8 @@ static void stall(struct writer *w, int r)
 	int64_t now_ns = clock_mono_ns();
 
 	if (!w->announced && (w->logged_ns == 0 || now_ns - w->logged_ns > LOG_EVERY_NS)) {
-		log_error("store: '%s' cannot be written: %s (%s); nothing new is accepted, results wait", w->store->path,
-			  stall_text(r), strerror(-r));
+		log_error("store: '%s' cannot be written: %s (%s); nothing new is accepted, results wait",
+			  w->store->path, stall_text(r), strerror(-r));
 		w->logged_ns = now_ns;
 		w->announced = true;
 	}

@@ -188,7 +188,8 @@ void assert_numbers(const struct segment *segment, uint64_t first, uint32_t coun
 		int len = snprintf(text, sizeof(text), "%llu", (unsigned long long)(first + i));
 
 		/* Not an assert each: a million of them take their time. */
-		if (record->length != (uint32_t)len || memcmp(segment->bytes.data + record->offset, text, (size_t)len) != 0)
+		if (record->length != (uint32_t)len ||
+		    memcmp(segment->bytes.data + record->offset, text, (size_t)len) != 0)
 			fail_msg("task %llu has another result", (unsigned long long)(first + i));
 	}
 }

@@ -307,14 +307,14 @@ static void a_segment_too_large_for_one_row_comes_back(void **state)
 	struct fixture *f = *state;
 	struct test_op op = op_of(STORE_SEGMENT, 1);
 	struct test_read read = { .read = { .type = STORE_READ_SEGMENT, .job = 1 } };
-	size_t len = 24 * 1024 * 1024;
+	size_t len = 17 * 1024 * 1024;
 	uint8_t *bytes = malloc(len);
-	struct segment *segment = segment_new(0, 3);
+	struct segment *segment = segment_new(0, 2);
 	struct task_record record = { .state = TASK_DONE, .attempts = 1 };
 
 	for (size_t i = 0; i < len; i++)
 		bytes[i] = (uint8_t)(i ^ i >> 11);
-	for (uint32_t i = 0; i < 3; i++)
+	for (uint32_t i = 0; i < 2; i++)
 		assert_int_equal(segment_put(segment, i, &record, bytes + i, len - i), 0);
 	op.op.u.segment = segment;
 	assert_int_equal(add_job(f, 1, "a"), 0);
