@@ -8,8 +8,8 @@
  *	task     outcomes, segment still open     meta     next_id: no id below is ever given out again
  *
  * Numbers are signed 64-bit, times microseconds since 1970 (0: not yet). `sum` is db_sum() of the bytes beside it.
- * Bytes are the last column: what stands behind them is only reached by reading through them. Every further index is one more
- * page in each commit that accepts a job, so unfinished jobs are found by looking at all.
+ * Bytes are the last column: what stands behind them is only reached by reading through them. Every further index is
+ * one more page in each commit that accepts a job, so unfinished jobs are found by looking at all.
  */
 #include "schema.h"
 

@@ -42,8 +42,8 @@ struct store_options {
  * this program knows, not a database, no permission, read-only. */
 int store_open(struct loop *loop, const struct store_options *options, struct store **ret_store, struct error *err);
 /* Finish what is queued, commit, stop the threads, checkpoint, close. Blocks. Ops and reads still out, and those that
- * their on_done submits, run their on_done before it returns; where the disk is full they fail instead of waiting. A deletion
- * that is not through goes on at the next opening. Not from an on_done. NULL is fine. */
+ * their on_done submits, run their on_done before it returns; where the disk is full they fail instead of waiting.
+ * A deletion that is not through goes on at the next opening. Not from an on_done. NULL is fine. */
 void store_close(struct store *store);
 
 bool store_stalled(const struct store *store, const char **ret_why); /* writes are failing and waiting for room */
@@ -190,7 +190,7 @@ int store_plugin_find(struct store *store, const char *key, struct buffer *ret_d
 
 enum store_read_type {
 	STORE_READ_INPUT, /* the row of inputs that holds task `task` */
-	STORE_READ_SEGMENT, /* the segment that holds `task`: decoded; recorded tasks, others QUEUED; -ENOENT: none is */
+	STORE_READ_SEGMENT, /* the one that holds `task`, decoded: recorded tasks, others QUEUED; -ENOENT: none is */
 	STORE_READ_JOB, /* one ended or live job's row */
 	STORE_READ_JOBS, /* rows of ended jobs, newest first */
 	STORE_FIND_SUBMISSION, /* the job that a submission became */
