@@ -231,6 +231,7 @@ static void crew_free(struct crew *crew)
 static int crew_new(struct crews *crews, const struct crew_request *request, struct crew **ret_crew)
 {
 	struct crew *crew = calloc(1, sizeof(*crew));
+	struct timeval idle;
 
 	if (!crew)
 		return -ENOMEM;
@@ -258,6 +259,8 @@ static int crew_new(struct crews *crews, const struct crew_request *request, str
 	if (crew->next)
 		crew->next->prev = &crew->next;
 	crews->list = crew;
+	idle = to_timeval(crew->workload->config->idle_timeout_ns);
+	crew->idle_armed = event_add(crew->idle_timer, &idle) == 0; /* where nobody takes a seat */
 	*ret_crew = crew;
 	return 0;
 }

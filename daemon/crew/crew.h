@@ -109,17 +109,18 @@ int crews_open(struct loop *loop, struct store *store, const struct crews_option
 /* Ask every process to finish what it has begun (DRAIN, STOP), kill those that remain after grace_ns, then call
  * on_stopped. Nothing is handed out any more; unbegun tasks are returned, ends are still reported. */
 void crews_stop(struct crews *crews, int64_t grace_ns, void (*on_stopped)(void *arg), void *arg);
-void crews_close(struct crews *crews); /* kills what is left, reaps it, frees */
+void crews_close(struct crews *crews); /* kills what is left, reaps it, frees; calls nobody. NULL is fine */
 bool crews_ready(const struct crews *crews);
 
 struct crew_request {
 	const struct workload *workload;
 	struct shape shape;
-	bool in_order; /* hand out one task of one job at a time per runner and never more than there are free runners */
+	bool in_order; /* never more chunks out than there are runners: with one runner, tasks run as they were handed out */
 	uint64_t dedicated; /* 0: shared; else a number of the owner's: the crew serves this owner only */
 };
 
-/* Find or make the crew. 0 or -errno with words (no memory, no descriptors). Processes start with the first task. */
+/* Find or make the crew. 0 or -errno with words (no memory, no descriptors; -ESHUTDOWN while stopping). Processes start with the
+ * first task. The crew may end when the loop is returned to, unless crew_join() took a seat before. */
 int crews_get(struct crews *crews, const struct crew_request *request, struct crew **ret_crew, struct error *err);
 
 /* What a crew needs to know of a job, all copied. */
@@ -133,7 +134,7 @@ struct crew_job {
 	size_t n_params;
 };
 
-/* Take a seat: the job may now be named in batches. 0 or -ENOMEM. */
+/* Take a seat: the job may now be named in batches. 0, -ENOMEM; -EMSGSIZE: its parameters are longer than one message. */
 int crew_join(struct crew *crew, const struct crew_job *job, void *user, struct crew_seat **ret_seat);
 /* Give it up. Only while none of its tasks is out. */
 void crew_leave(struct crew_seat *seat);

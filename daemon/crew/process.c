@@ -94,7 +94,7 @@ static void say_death(struct proc *proc, int sig, int status)
 /* Did it die of its start? A process that dies at once without having done a task counts as one whose init failed. */
 static bool died_of_start(const struct proc *proc)
 {
-	if (proc->stopping || (proc->killed && proc->killed != ORDER_INIT))
+	if (proc->stopping || (proc->killed && proc->killed != ORDER_INIT && proc->killed != ORDER_GARBAGE))
 		return false;
 	return !proc_is_ready(proc) ||
 	       (proc->crew->ended == proc->ended_before && clock_mono_ns() - proc->started_ns < QUICK_DEATH_NS);
@@ -102,10 +102,14 @@ static bool died_of_start(const struct proc *proc)
 
 static void story_of_start(struct proc *proc, int sig, int status, char *text, size_t bytes)
 {
-	const char *tail = worker_log_tail(&proc->log);
+	const char *tail = worker_log_tail(&proc->log), *line = strrchr(tail, '\n');
 
+	if (line)
+		tail = line + 1; /* the last one says most */
 	if (proc->init_message)
 		(void)snprintf(text, bytes, "%s", proc->init_message);
+	else if (proc->killed == ORDER_GARBAGE)
+		(void)snprintf(text, bytes, "worker process wrote what makes no sense, and was killed");
 	else if (sig)
 		(void)snprintf(text, bytes, "worker process was ended by signal %d (SIG%s) while it started%s%s", sig,
 			       signal_name(sig), tail[0] ? ": " : "", tail);
