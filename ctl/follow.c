@@ -61,7 +61,7 @@ static void on_job(struct follow *f, const json_t *event)
 
 static int on_event(struct follow *f, const uint8_t *text, size_t len, struct error *err)
 {
-	_cleanup_json_ json_t *event = json_loadb((const char *)text, len, 0, NULL);
+	_cleanup_json_ json_t *event = json_loadb((const char *)text, len, TALK_JSON_FLAGS, NULL);
 	const char *type = member_text(event, "type", "");
 
 	if (!*type && json_object_get(event, "error"))

@@ -25,7 +25,7 @@ void frames_restart(struct frames *frames)
 
 static int on_line(struct frames *frames, const void *line, size_t len, struct error *err)
 {
-	_cleanup_json_ json_t *json = json_loadb(line, len, 0, NULL);
+	_cleanup_json_ json_t *json = json_loadb(line, len, TALK_JSON_FLAGS, NULL);
 	const char *type = member_text(json, "type", NULL);
 	const json_t *bytes = json_object_get(json, "bytes");
 	int r;

@@ -19,12 +19,12 @@ static int open_file(struct input_file *file, const char *name, struct error *er
 {
 	struct stat st;
 
-	file->name = name;
+	file->name = strcmp(name, "-") == 0 ? "standard input" : name;
 	file->fd = strcmp(name, "-") == 0 ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (file->fd < 0 || fstat(file->fd, &st) < 0)
-		return error_set(err, -errno, "usage", "input file '%s': %s", name, strerror(errno));
+		return error_set(err, -errno, "usage", "input file '%s': %s", file->name, strerror(errno));
 	if (S_ISDIR(st.st_mode))
-		return error_set(err, -EISDIR, "usage", "input file '%s' is a directory", name);
+		return error_set(err, -EISDIR, "usage", "input file '%s' is a directory", file->name);
 	file->may_pause = !S_ISREG(st.st_mode);
 	return 0;
 }

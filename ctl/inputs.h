@@ -15,7 +15,7 @@
 struct error;
 
 struct input_file {
-	const char *name; /* "-": standard input */
+	const char *name; /* for messages */
 	int fd;
 	bool may_pause; /* a pipe, terminal or socket: its next bytes may be long in coming */
 };

@@ -126,6 +126,7 @@ static void cancel_job(const struct run *run)
 	_cleanup_document_ struct document doc = DOCUMENT_INIT;
 	struct error err = ERROR_INIT;
 	struct http *http = NULL;
+	const char *state;
 	char url[96];
 	int r = talk_connect(run->ctl, &http, &err);
 
@@ -135,8 +136,9 @@ static void cancel_job(const struct run *run)
 		r = talk_on(http, "POST", url, NULL, 0, &doc, &err);
 		http_close(http);
 	}
+	state = member_text(doc.json, "state", "cancelled");
 	if (r == 0 && !run->ctl->quiet)
-		say("job %s was cancelled", run->job);
+		say(strcmp(state, "cancelled") == 0 ? "job %s was %s" : "job %s has ended: it is %s", run->job, state);
 	/* A job that had ended already needs no cancelling. */
 	if (r < 0 && !(err.code && strcmp(err.code, "wrong-state") == 0)) {
 		(void)talk_failed(r, &err);

@@ -46,18 +46,35 @@ static int on_results_end(void *ctx)
 	return 0;
 }
 
+/* How many bytes this much base64 stands for. */
+static size_t base64_bytes(const char *text)
+{
+	size_t len = strlen(text), padding = 0;
+
+	while (padding < 2 && padding < len && text[len - padding - 1] == '=')
+		padding++;
+	return len / 4 * 3 - padding;
+}
+
 /* The input of a failed task as a person can read it. The caller frees. */
 static char *shown_input(const json_t *task)
 {
-	const char *text = member_text(task, "input", NULL);
+	const json_t *input = json_object_get(task, "input");
 	const char *base64 = member_text(task, "input_b64", NULL);
+	_cleanup_free_ char *text = NULL;
+	size_t len = json_string_length(input);
 	char bytes[64];
 
-	if (text)
+	if (json_is_string(input)) {
+		text = malloc(len + 1);
+		if (!text)
+			return NULL;
+		memcpy(text, json_string_value(input), len + 1);
+		for (size_t i = 0; i < len; i++)
+			text[i] = text[i] ? text[i] : '?';
 		return text_clean(text, SHOWN_INPUT_BYTES);
-	if (!base64)
-		return strdup("?");
-	(void)snprintf(bytes, sizeof(bytes), "%zu bytes that are no text", strlen(base64) / 4 * 3);
+	}
+	(void)snprintf(bytes, sizeof(bytes), "%zu bytes that are no text", base64 ? base64_bytes(base64) : 0);
 	return strdup(bytes);
 }
 
@@ -76,10 +93,13 @@ static void say_failed(struct stream *s, const json_t *task)
 	    *signal && !(message && strstr(message, signal)) ? signal : "");
 }
 
-/* A text between TABs, escaped as results are. */
-static void out_escaped(struct out *out, const char *text)
+/* A text between TABs, escaped as results are; `otherwise` where it is no text. */
+static void out_escaped(struct out *out, const json_t *value, const char *otherwise)
 {
-	for (; *text; text++) {
+	const char *text = json_is_string(value) ? json_string_value(value) : otherwise;
+	size_t len = json_is_string(value) ? json_string_length(value) : strlen(otherwise);
+
+	for (; len > 0; text++, len--) {
 		const char *escape = *text == '\\' ? "\\\\" : *text == '\t' ? "\\t" : *text == '\r' ? "\\r" :
 				     *text == '\n' ? "\\n" : NULL;
 
@@ -95,11 +115,11 @@ static void list_failed(struct stream *s, const json_t *task)
 	const json_t *error = json_object_get(task, "error");
 
 	out_printf(&s->out, "%" PRIu64 "\t", member_count(task, "index"));
-	out_escaped(&s->out, member_text(error, "code", member_text(task, "state", "failed")));
+	out_escaped(&s->out, json_object_get(error, "code"), member_text(task, "state", "failed"));
 	out_add(&s->out, "\t", 1);
-	out_escaped(&s->out, member_text(task, "input", member_text(task, "input_b64", "")));
+	out_escaped(&s->out, json_object_get(task, "input"), member_text(task, "input_b64", ""));
 	out_add(&s->out, "\t", 1);
-	out_escaped(&s->out, member_text(error, "message", ""));
+	out_escaped(&s->out, json_object_get(error, "message"), "");
 	out_add(&s->out, "\n", 1);
 }
 
@@ -217,7 +237,7 @@ static int feed_json(struct stream *s, const uint8_t *data, size_t len)
 
 static int end_json(struct stream *s, struct error *err)
 {
-	json_t *json = json_loadb((const char *)s->last.data, s->last.len, 0, NULL);
+	json_t *json = json_loadb((const char *)s->last.data, s->last.len, TALK_JSON_FLAGS, NULL);
 	int r = 0;
 
 	if (strcmp(member_text(json, "type", ""), "job") == 0)

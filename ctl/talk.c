@@ -73,7 +73,7 @@ int talk_read(struct http *http, int status, struct document *doc, struct error 
 	if (r < 0)
 		return r;
 	doc->status = status;
-	doc->json = json_loadb((const char *)doc->text.data, doc->text.len, 0, NULL);
+	doc->json = json_loadb((const char *)doc->text.data, doc->text.len, TALK_JSON_FLAGS, NULL);
 	if (status < 200 || status > 299)
 		return talk_refused(doc->json, status, err);
 	if (!json_is_object(doc->json))

@@ -14,6 +14,9 @@
 struct ctl;
 struct iovec;
 
+/* Inputs and results may have NULs in them; everything else that is read as a C string then ends there. */
+#define TALK_JSON_FLAGS JSON_ALLOW_NUL
+
 #define _cleanup_json_ _cleanup_(json_cleanup)
 static inline void json_cleanup(json_t **json)
 {

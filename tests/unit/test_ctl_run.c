@@ -42,6 +42,26 @@ static void test_results_go_out_as_they_came_and_failures_are_named(void **state
 	(void)close(fd);
 }
 
+static void test_failed_inputs_that_are_no_text_are_named_too(void **state)
+{
+	struct server *s = *state;
+	struct request r;
+	int fd;
+
+	concctl_start(s, "run", "squares", "1");
+	fd = serve_submission(s, &r);
+	buffer_fini(&r.body);
+	server_stream(fd, "7");
+	server_chunk(fd, "{\"type\":\"failed\",\"index\":0,\"input\":\"a\\u0000b\",\"error\":{\"code\":\"failed\"}}\n"
+			 "{\"type\":\"failed\",\"index\":1,\"input_b64\":\"//4=\",\"error\":{\"code\":\"failed\"}}\n"
+			 END_FRAME("failed", 1, 2));
+	server_stream_end(fd);
+	assert_int_equal(concctl_wait(s), 1);
+	assert_non_null(strstr(s->stderr_text, "task 0 (input 'a?b'): failed\n"));
+	assert_non_null(strstr(s->stderr_text, "task 1 (input '2 bytes that are no text'): failed\n"));
+	(void)close(fd);
+}
+
 static void test_success_is_quiet_when_asked_and_exits_0(void **state)
 {
 	struct server *s = *state;
@@ -411,6 +431,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_results_go_out_as_they_came_and_failures_are_named),
+		TEST(test_failed_inputs_that_are_no_text_are_named_too),
 		TEST(test_success_is_quiet_when_asked_and_exits_0),
 		TEST(test_json_is_passed_on_alone),
 		TEST(test_a_submission_whose_answer_was_lost_is_sent_again_as_the_same),
