@@ -15,7 +15,7 @@
 /* libcurl keeps an address for 60 s; ask for a slot a little earlier than it looks up again. */
 #define RESOLVED_NS (INT64_C(50) * 1000000000)
 /* With more connections to one host than this, searching them costs more than a new connection. */
-#define REUSE_MAX 2048u
+#define REUSE_MAX 1024u
 /* Hosts without a transfer are remembered up to here, for what is known of their names and connections. */
 #define HOSTS_MAX 1024u
 

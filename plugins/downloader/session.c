@@ -9,8 +9,8 @@
 #include <sys/socket.h>
 #include <time.h>
 
-/* Kept connections, of all hosts together. The gate lets no host have more than half of them. */
-#define CONNECTIONS_MAX 4096L
+/* Connections kept without a transfer, of all hosts together. */
+#define IDLE_MAX 1024u
 #define ADDRESS_SECONDS 60L
 /* Large bodies want a large buffer; many small ones at once want the memory. */
 #define BUFFER_LARGE (256L * 1024)
@@ -127,6 +127,14 @@ static int on_timer_wanted(CURLM *multi, long timeout_ms, void *userp)
 	return event_add(session->timer, &tv); /* 0 goes through the loop as well: no recursion */
 }
 
+/* libcurl counts connections in use as kept ones, and over its limit searches all of them for the oldest idle one each
+ * time a transfer ends: quadratic for thousands at once. So the limit goes along with the transfers. */
+static void count_transfers(struct session *session, int change)
+{
+	session->n_transfers += (uint32_t)change;
+	(void)curl_multi_setopt(session->multi, CURLMOPT_MAXCONNECTS, (long)(session->n_transfers + IDLE_MAX));
+}
+
 int session_open(struct concd_worker *worker, uint32_t max_lookups, struct session **ret_session)
 {
 	struct session *session;
@@ -152,7 +160,7 @@ int session_open(struct concd_worker *worker, uint32_t max_lookups, struct sessi
 	(void)curl_multi_setopt(session->multi, CURLMOPT_SOCKETDATA, session);
 	(void)curl_multi_setopt(session->multi, CURLMOPT_TIMERFUNCTION, on_timer_wanted);
 	(void)curl_multi_setopt(session->multi, CURLMOPT_TIMERDATA, session);
-	(void)curl_multi_setopt(session->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_MAX);
+	count_transfers(session, 0);
 	*ret_session = session;
 	return 0;
 }
@@ -236,7 +244,7 @@ int transfer_open(struct transfer *transfer, struct session *session, struct con
 	if (easy == NULL)
 		return -ENOMEM;
 	transfer->easy = easy;
-	session->n_transfers++;
+	count_transfers(session, 1);
 	/* Options with numbers and pointers: they cannot fail. */
 	(void)curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
 	(void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
@@ -260,7 +268,7 @@ void transfer_close(struct transfer *transfer)
 	gate_leave(&transfer->pass, GATE_END_CLOSED);
 	if (transfer->easy != NULL) {
 		easy_give(transfer->session, transfer->easy);
-		transfer->session->n_transfers--;
+		count_transfers(transfer->session, -1);
 	}
 	if (transfer->resumer != NULL)
 		concd_resumer_free(transfer->task->host, transfer->resumer);
