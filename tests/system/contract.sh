@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# What every model promises, run against every model and two hybrid shapes: order, completeness, cancel of queued and
+# running tasks, time limits, the kill of what does not end, crashes, draining at shutdown.
+. "$(dirname "$0")/lib.sh"
+MANY=${MANY:-100000}
+[ "${SANITIZER:-}" != thread ] || MANY=20000
+# gcc's TSan runtime ends at 8,128 fibers.
+many_workers=10000
+[ "${SANITIZER:-}" != thread ] || many_workers=4000
+
+write_config "workloads = {
+	$(stanza noop) $(stanza identity) $(stanza crash)
+	$(stanza hang 'grace = "300ms";') $(stanza spin) $(stanza exec_log_once)
+};"
+daemon_start
+seq 1 "$MANY" >"$dir/many"
+seq 0 999 | sed 's/$/ x/' >"$dir/thousand"
+
+state_is() {
+	ctl show "$1" --json | grep -qE "\"state\": ?\"$2\""
+}
+running() {
+	[ "$(field running_now "$1")" -gt 0 ]
+}
+# field NAME JOB: a number out of its tasks
+field() {
+	local name=$1
+	[ "$name" != running_now ] || name=running
+	ctl show "$2" --json | tr -d ' \n' | grep -oE "\"$name\":[0-9]+" | head -n 1 | cut -d: -f2
+}
+
+contract() {
+	local name=$1 id got
+	shift
+	echo "== $name"
+
+	ctl run noop -q "$@" -i "$dir/many" >"$dir/got"
+	equal "$name: $MANY tasks exit 0" $? 0
+	check "$name: results come in the order of inputs" cmp -s "$dir/got" "$dir/many"
+	ctl run noop -q --unordered "$@" -i "$dir/many" | sort -n >"$dir/got"
+	check "$name: unordered results are complete" cmp -s "$dir/got" "$dir/many"
+	ctl run identity -q -0 "$@" <"$dir/thousand" -i - | tr '\0' '\n' >"$dir/got"
+	check "$name: one raw input with newlines is one task" cmp -s <(cat "$dir/thousand"; echo) "$dir/got"
+
+	# A job that waits and sleeps is cancelled whole: what runs is told, what is queued never runs.
+	id=$(ctl run sleeper -d "$@" $(yes 60s | head -n 50))
+	check "$name: sleepers begin" wait_for 10 running "$id"
+	exits 0 ctl cancel "$id"
+	check "$name: the job is cancelled when the answer comes" state_is "$id" cancelled
+	equal "$name: all its tasks are" "$(field cancelled "$id")" 50
+
+	# What ignores the cancel is killed with its process at the end of grace; the daemon goes on.
+	id=$(ctl run hang -d "$@" hang)
+	check "$name: a task hangs" wait_for 10 running "$id"
+	exits 0 ctl cancel "$id"
+	check "$name: a task that ignores its cancel is gone" state_is "$id" cancelled
+
+	exits 1 ctl run sleeper -q --task-timeout 50ms "$@" 20s
+	says "timeout"
+	exits 1 ctl run hang -q --task-timeout 50ms "$@" hang
+	says "timeout"
+	exits 1 ctl run sleeper -q --timeout 100ms "$@" 20s 20s
+	says "timeout"
+
+	exits 1 ctl run crash -q -p every=1000 "$@" $(seq 1 1000)
+	equal "$name: a crash costs one of 1,000 results" "$(wc -l <"$dir/out")" 999
+	equal "$name: and is told once" "$(grep -c 'quarantined' "$dir/err")" 1
+	says "SIGSEGV"
+	says "'1000'"
+	for how in abort kill exit; do
+		exits 1 ctl run crash -q -p signal=$how "$@" 1 crash 2
+		equal "$name: its neighbours survive $how" "$(tr '\n' ' ' <"$dir/out")" "1 2 "
+	done
+}
+
+for model in $all_models; do
+	contract "$model" -m "$model"
+done
+contract "2x1x8" --shape 2x1x8
+contract "1x2x3" --shape 1x2x3
+
+ctl run sleeper -q -m async -j $many_workers $(yes 0.2 | head -n $((many_workers / 2))) | wc -l >"$dir/got"
+equal "$((many_workers / 2)) coroutines at once" "$(cat "$dir/got")" $((many_workers / 2))
+
+# Draining: what has begun ends and is recorded, what has not is there after the restart.
+id=$(ctl run sleeper -d -m pool -j 2 0.3 0.3 0.3 0.3)
+check "sleepers begin" wait_for 10 running "$id"
+daemon_stop
+equal "concd ends with 0" $? 0
+check "no worker process is left" flock -n "$dir/state/workers.lock" true
+daemon_start
+exits 0 ctl wait "$id" --timeout 20s
+ctl results "$id" >"$dir/got"
+equal "the job was finished by the next daemon" "$(wc -l <"$dir/got")" 4
+finish
