@@ -103,7 +103,10 @@ void harness_param(struct harness *h, const char *name, const char *value)
 
 int harness_start(struct harness *h)
 {
-	return h->plugin->worker_init != NULL ? h->plugin->worker_init(&h->worker) : 0;
+	int r = h->plugin->worker_init != NULL ? h->plugin->worker_init(&h->worker) : 0;
+
+	h->is_started = r == 0;
+	return r;
 }
 
 struct harness_task *harness_add_bytes(struct harness *h, const void *input, size_t len)
@@ -212,7 +215,7 @@ void harness_close(struct harness *h)
 {
 	struct harness_task *t;
 
-	if (h->plugin->worker_exit != NULL)
+	if (h->is_started && h->plugin->worker_exit != NULL)
 		h->plugin->worker_exit(&h->worker);
 	while ((t = h->tasks) != NULL) {
 		h->tasks = t->next;

@@ -62,7 +62,7 @@ void harness_run(struct harness *harness);
  * some task has not ended. */
 bool harness_turn(struct harness *harness, bool wait);
 void harness_cancel(struct harness_task *task);
-/* worker_exit. Checks that all tasks have ended and all resumers are freed. */
+/* worker_exit, where worker_init went well. Checks that all tasks have ended and all resumers are freed. */
 void harness_close(struct harness *harness);
 
 #endif

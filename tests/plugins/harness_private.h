@@ -17,6 +17,7 @@ struct harness {
 	size_t n_params;
 	struct harness_task *tasks, **last;
 	uint64_t n_tasks;
+	bool is_started;
 
 	pthread_mutex_t lock; /* of all that follows, and of the tasks' flags */
 	pthread_cond_t loop_turn;

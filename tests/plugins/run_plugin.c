@@ -31,8 +31,10 @@ int main(int argc, char **argv)
 		*equals = '\0';
 		harness_param(h, optarg, equals + 1);
 	}
-	if (harness_start(h) < 0)
+	if (harness_start(h) < 0) {
+		harness_close(h);
 		return 1;
+	}
 	n = argc - optind;
 	tasks = calloc((size_t)n + 1, sizeof(*tasks));
 	if (tasks == NULL)
