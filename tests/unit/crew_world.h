@@ -36,6 +36,7 @@ struct book {
 	uint64_t n_done, n_failed, n_cancelled; /* of those that ended */
 	uint64_t n_guilty, n_overdue, n_innocent, n_suspect, n_returned;
 	uint64_t most_out;
+	unsigned int seen_running;
 	uint64_t special; /* this task has special_input */
 	const char *special_input, *input; /* input NULL: the task's number */
 	uint64_t finished_before_special; /* how many had, when it did */
