@@ -83,8 +83,8 @@ static int set_attributes(posix_spawnattr_t *attr)
 	if (r == 0)
 		r = posix_spawnattr_setpgroup(attr, 0);
 	if (r == 0)
-		r = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK |
-							   POSIX_SPAWN_SETPGROUP);
+		r = posix_spawnattr_setflags(attr,
+					     POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
 	return -r;
 }
 
@@ -111,8 +111,7 @@ int spawn_start(const struct spawn *spawn, pid_t *ret_pid, int *ret_pidfd)
 	if (r == 0)
 		r = set_attributes(&attr);
 	if (r == 0)
-		r = -posix_spawn(&pid, spawn->path, &actions, &attr, spawn->argv,
-				 spawn->envp ? spawn->envp : environ);
+		r = -posix_spawn(&pid, spawn->path, &actions, &attr, spawn->argv, spawn->envp ? spawn->envp : environ);
 	if (r == 0) {
 		pidfd = pidfd_open(pid, 0); /* the child is not reaped yet: the number is still its own */
 		if (pidfd < 0) {

@@ -17,8 +17,9 @@ struct spawn {
 };
 
 /* Start the program with default signal handling, no signal blocked, in a process group of its own (a Ctrl-C meant for
- * the daemon does not reach it). 0; -errno of opening /dev/null, of the exec (-ENOENT, -EACCES ...) or of fork. The descriptors stay the
- * caller's; *ret_pidfd is the caller's to close (close-on-exec). Does not block noticeably; any thread. */
+ * the daemon does not reach it). 0; -errno of opening /dev/null, of the exec (-ENOENT, -EACCES ...) or of fork. The
+ * descriptors stay the caller's; *ret_pidfd is the caller's to close (close-on-exec). Does not block noticeably; any
+ * thread. */
 int spawn_start(const struct spawn *spawn, pid_t *ret_pid, int *ret_pidfd);
 
 /* 0; -ESRCH where it has ended already. */

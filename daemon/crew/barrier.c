@@ -43,7 +43,8 @@ struct barrier {
 static void on_recorded(struct store_op *op, int status)
 {
 	if (status < 0)
-		log_warning("crew: worker process %d is not recorded, ignoring: %s", op->u.worker.pid, strerror(-status));
+		log_warning("crew: worker process %d is not recorded, ignoring: %s", op->u.worker.pid,
+			    strerror(-status));
 	free(op);
 }
 

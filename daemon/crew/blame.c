@@ -1,5 +1,5 @@
-/* After a death: what the process had finished is collected, what it had not begun is returned, and of what it had begun
- * each task gets a verdict.
+/* After a death: what the process had finished is collected, what it had not begun is returned, and of what it had
+ * begun each task gets a verdict.
  *
  *	ended by us (time limit, cancel) ── the tasks that were the reason: OVERDUE, their neighbours: INNOCENT
  *	ended by us (stop, garbage) ─────── INNOCENT
@@ -222,7 +222,8 @@ void crew_break(struct crew *crew, const char *why)
 	if (crew->broken)
 		return;
 	crew->broken = true;
-	log_error("crew: garbage in the shared memory of '%s' (%s): its processes are killed and started anew, no task is "
+	log_error("crew: garbage in the shared memory of '%s' (%s): its processes are killed and started anew, no task "
+		  "is "
 		  "blamed",
 		  crew->workload->name, why);
 	for (uint32_t i = 0; i < crew->shape.processes; i++) {

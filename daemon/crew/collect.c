@@ -1,4 +1,5 @@
-/* Collecting: from the rings of the runners to the layer above, in bounded passes so that control requests get their turn. */
+/* Collecting: from the rings of the runners to the layer above, in bounded passes so that control requests get their
+ * turn. */
 #include <errno.h>
 
 #include <event2/event.h>
@@ -53,8 +54,8 @@ void crew_bad_runner(struct crew *crew, uint32_t runner)
 
 	if (!proc || proc->killed)
 		return;
-	log_error("crew: worker process %d of '%s' wrote garbage into its ring: killed, no task is blamed", (int)proc->pid,
-		  crew->workload->name);
+	log_error("crew: worker process %d of '%s' wrote garbage into its ring: killed, no task is blamed",
+		  (int)proc->pid, crew->workload->name);
 	proc_kill(proc, ORDER_GARBAGE);
 }
 

@@ -23,7 +23,8 @@ static struct timeval to_timeval(int64_t ns)
 {
 	if (ns < 0)
 		ns = 0;
-	return (struct timeval){ .tv_sec = (time_t)(ns / NS_PER_S), .tv_usec = (suseconds_t)(ns % NS_PER_S / NS_PER_US) };
+	return (struct timeval){ .tv_sec = (time_t)(ns / NS_PER_S),
+				 .tv_usec = (suseconds_t)(ns % NS_PER_S / NS_PER_US) };
 }
 
 /* ---- A crew's turns ---- */
@@ -84,9 +85,8 @@ static void crew_free(struct crew *crew);
 /* Tell its processes to end; the timer kills those that do not. */
 static void crew_end(struct crew *crew)
 {
-	struct timeval grace = to_timeval(crew->workload->config->grace_ns > MIN_GRACE_NS ?
-						  crew->workload->config->grace_ns :
-						  MIN_GRACE_NS);
+	struct timeval grace = to_timeval(
+		crew->workload->config->grace_ns > MIN_GRACE_NS ? crew->workload->config->grace_ns : MIN_GRACE_NS);
 
 	crew->ending = true;
 	for (uint32_t i = 0; i < crew->shape.processes; i++) {
@@ -144,8 +144,7 @@ static void on_idle(evutil_socket_t fd, short what, void *arg)
 /* What the shape asks for, and with coroutines enough chunks that single tasks can fill most workers. */
 static struct ring_geometry geometry_for(const struct crew *crew)
 {
-	struct ring_geometry g =
-		ring_geometry_for(crew->shape.processes, crew->shape.threads, crew->shape.coroutines);
+	struct ring_geometry g = ring_geometry_for(crew->shape.processes, crew->shape.threads, crew->shape.coroutines);
 	uint64_t want = crew->n_workers < MAX_CHUNKS ? crew->n_workers : MAX_CHUNKS;
 
 	if (crew->shape.coroutines > 1 && g.n_chunks < want)
@@ -179,8 +178,8 @@ int crew_open_ring(struct crew *crew)
 	if (r == 0)
 		r = lefts_new(geometry.n_chunks, crew->shape.threads, &crew->lefts);
 	if (r == 0) {
-		crew->ring_event = event_new(crew->crews->base, ring_event_fd(crew->ring), EV_READ | EV_PERSIST, on_crew_ring,
-					     crew);
+		crew->ring_event = event_new(crew->crews->base, ring_event_fd(crew->ring), EV_READ | EV_PERSIST,
+					     on_crew_ring, crew);
 		if (!crew->ring_event || event_add(crew->ring_event, NULL) < 0)
 			r = -ENOMEM;
 	}
@@ -209,8 +208,7 @@ void crew_close_ring(struct crew *crew)
 
 static void crew_free(struct crew *crew)
 {
-	struct event *const events[] = { crew->turn, crew->tick, crew->check, crew->idle_timer,
-				       crew->retry_timer };
+	struct event *const events[] = { crew->turn, crew->tick, crew->check, crew->idle_timer, crew->retry_timer };
 
 	if (crew->prev) {
 		*crew->prev = crew->next;

@@ -10,9 +10,10 @@
  *	crew_leave(seat) ─────────────>
  *
  * A crew is found or made by crews_get(), starts processes as tasks need them, replaces the dead, and ends idle_timeout
- * after its last seat left (a dedicated crew at once). A task handed out by next() comes back exactly once: ended, returned or lost.
- * Everything here belongs to the control thread, callbacks included; a callback may call crew_kick(), crew_join() and
- * crew_cancel(), which act after it returned, but must not leave seats of the crew that calls.
+ * after its last seat left (a dedicated crew at once). A task handed out by next() comes back exactly once: ended,
+ * returned or lost. Everything here belongs to the control thread, callbacks included; a callback may call
+ * crew_kick(), crew_join() and crew_cancel(), which act after it returned, but must not leave seats of the crew that
+ * calls.
  */
 #ifndef CONCD_CREW_CREW_H
 #define CONCD_CREW_CREW_H
@@ -78,7 +79,8 @@ struct crew_loss {
 /* What the layer above provides; all required. `ctx` is the one given to crews_open(). */
 struct crew_ops {
 	/* Fill *ret_batch with at most max_tasks tasks that this crew may run now. 0; -EAGAIN: nothing to run, or its
-	 * inputs are being read (crew_kick() when they are there). The seats' limits (crew_seat_room()) are to be kept. */
+	 * inputs are being read (crew_kick() when they are there). The seats' limits (crew_seat_room()) are to be
+	 * kept. */
 	int (*next)(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_batch *ret_batch);
 	void (*on_ended)(void *ctx, const struct crew_ended *ended);
 	/* Tasks first..first+count-1 come back unbegun, to be handed out before what follows them. */
@@ -89,8 +91,8 @@ struct crew_ops {
 	/* worker_init failed three times in a row (or no process could be started): every seat's job should fail its
 	 * unfinished tasks with code worker-init and this message. Tasks that were out have been returned before. */
 	void (*on_init_failed)(void *ctx, struct crew *crew, void *user, const char *message);
-	/* The job no longer holds any task of the crew (after crew_cancel() or otherwise), or `grace` has passed and what
-	 * held out was killed: told once per crew_cancel(). */
+	/* The job no longer holds any task of the crew (after crew_cancel() or otherwise), or `grace` has passed and
+	 * what held out was killed: told once per crew_cancel(). */
 	void (*on_cancelled)(void *ctx, void *user);
 };
 
@@ -102,8 +104,9 @@ struct crews_options {
 	void *ctx;
 };
 
-/* Starts by waiting, without blocking, for survivors of an earlier daemon: LOCK_EX on workers.lock, after 2 s by killing those
- * the store names. Until then crews_ready() is false and nothing is handed out; ops->on_settled(ctx, NULL) says it is. */
+/* Starts by waiting, without blocking, for survivors of an earlier daemon: LOCK_EX on workers.lock, after 2 s by
+ * killing those the store names. Until then crews_ready() is false and nothing is handed out; ops->on_settled(ctx,
+ * NULL) says it is. */
 int crews_open(struct loop *loop, struct store *store, const struct crews_options *options, struct crews **ret_crews,
 	       struct error *err);
 /* Ask every process to finish what it has begun (DRAIN, STOP), kill those that remain after grace_ns, then call
@@ -115,12 +118,13 @@ bool crews_ready(const struct crews *crews);
 struct crew_request {
 	const struct workload *workload;
 	struct shape shape;
-	bool in_order; /* never more chunks out than there are runners: with one runner, tasks run as they were handed out */
+	/* never more chunks out than there are runners: with one runner, tasks run as they were handed out */
+	bool in_order;
 	uint64_t dedicated; /* 0: shared; else a number of the owner's: the crew serves this owner only */
 };
 
-/* Find or make the crew. 0 or -errno with words (no memory, no descriptors; -ESHUTDOWN while stopping). Processes start with the
- * first task. The crew may end when the loop is returned to, unless crew_join() took a seat before. */
+/* Find or make the crew. 0 or -errno with words (no memory, no descriptors; -ESHUTDOWN while stopping). Processes
+ * start with the first task. The crew may end when the loop is returned to, unless crew_join() took a seat before. */
 int crews_get(struct crews *crews, const struct crew_request *request, struct crew **ret_crew, struct error *err);
 
 /* What a crew needs to know of a job, all copied. */
@@ -134,19 +138,21 @@ struct crew_job {
 	size_t n_params;
 };
 
-/* Take a seat: the job may now be named in batches. 0, -ENOMEM; -EMSGSIZE: its parameters are longer than one message. */
+/* Take a seat: the job may now be named in batches. 0, -ENOMEM; -EMSGSIZE: its parameters are longer than one
+ * message. */
 int crew_join(struct crew *crew, const struct crew_job *job, void *user, struct crew_seat **ret_seat);
 /* Give it up. Only while none of its tasks is out. */
 void crew_leave(struct crew_seat *seat);
 void crew_kick(struct crew *crew); /* tasks may be ready: pull (from the loop's next turn) */
 
 struct crew *crew_of(const struct crew_seat *seat);
-/* How many tasks the next batch of this job may have: its -j, what it has out, and the size that its measured task time calls for;
- * 0: none now. */
+/* How many tasks the next batch of this job may have: its -j, what it has out, and the size that its measured task
+ * time calls for; 0: none now. */
 uint32_t crew_seat_room(const struct crew_seat *seat);
 uint64_t crew_seat_out(const struct crew_seat *seat); /* tasks handed out and not back */
 uint64_t crew_seat_running(const struct crew_seat *seat); /* of these, begun: a walk over its chunks */
-/* The seat's tasks that are begun now, where, and how far: for `show`. While fn returns 0; its last value is returned. */
+/* The seat's tasks that are begun now, where, and how far: for `show`. While fn returns 0; its last value is
+ * returned. */
 struct crew_task_view {
 	uint64_t task;
 	uint32_t worker_pid;
@@ -156,8 +162,8 @@ struct crew_task_view {
 int crew_seat_walk(const struct crew_seat *seat, int (*fn)(void *arg, const struct crew_task_view *view), void *arg);
 void crew_set_workers(struct crew_seat *seat, uint32_t workers);
 
-/* Cancel the job's tasks: unbegun ones are returned at once, begun ones told (reason WIRE_CANCEL_*); what has not come back after
- * grace is killed with its process, whose other tasks are lost as innocent. on_cancelled follows. */
+/* Cancel the job's tasks: unbegun ones are returned at once, begun ones told (reason WIRE_CANCEL_*); what has not come
+ * back after grace is killed with its process, whose other tasks are lost as innocent. on_cancelled follows. */
 void crew_cancel(struct crew_seat *seat, uint32_t reason);
 /* Take back what is unbegun, without telling the begun ones (pause). */
 void crew_recall(struct crew_seat *seat);

@@ -4,8 +4,9 @@
  *	            │  ──< seat (a job) ──< flight (a chunk in the ring: tasks that are out)
  *	            └─ ring
  *
- * Every event handler of a crew stands between crew_enter() and crew_exit(). Inside, callbacks of the layer above may ask
- * for anything; what would change the lists under a walk is noted and done in the crew's next turn or in crew_exit().
+ * Every event handler of a crew stands between crew_enter() and crew_exit(). Inside, callbacks of the layer above may
+ * ask for anything; what would change the lists under a walk is noted and done in the crew's next turn or in
+ * crew_exit().
  */
 #ifndef CONCD_CREW_CREW_PRIVATE_H
 #define CONCD_CREW_CREW_PRIVATE_H

@@ -45,7 +45,8 @@ static void child_fini(struct child *c)
 
 static int child_start(struct child *c, const char *worker_path, struct describe *d, int timeout_ms)
 {
-	char *argv[] = { (char *)worker_path, (char *)"--describe", (char *)d->path, NULL }; /* exec does not write them */
+	char *argv[] = { (char *)worker_path, (char *)"--describe", (char *)d->path,
+			 NULL }; /* exec does not write them */
 	_cleanup_close_ int out_r = -1, out_w = -1, err_r = -1, err_w = -1;
 	int pair[2], pidfd, r;
 	pid_t pid;
@@ -60,8 +61,9 @@ static int child_start(struct child *c, const char *worker_path, struct describe
 	err_w = pair[1];
 	if (fcntl(out_r, F_SETFL, O_NONBLOCK) < 0 || fcntl(err_r, F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
-	r = spawn_start(&(struct spawn){ .path = worker_path, .argv = argv, .fds = (int[]){ -1, out_w, err_w }, .n_fds = 3 },
-			&pid, &pidfd);
+	r = spawn_start(
+		&(struct spawn){ .path = worker_path, .argv = argv, .fds = (int[]){ -1, out_w, err_w }, .n_fds = 3 },
+		&pid, &pidfd);
 	if (r < 0)
 		return r;
 	*c = (struct child){
@@ -115,7 +117,8 @@ static void child_end(struct child *c)
 	char words[96];
 	int signal = 0, status = 0;
 
-	(void)read_some(c->out, &c->describe->out, MAX_OUT_BYTES); /* a grandchild may hold the pipe: what is there counts */
+	(void)read_some(c->out, &c->describe->out,
+			MAX_OUT_BYTES); /* a grandchild may hold the pipe: what is there counts */
 	(void)read_some(c->err, &c->words, MAX_ERR_BYTES);
 	(void)buffer_reserve(&c->words, 1); /* for the NUL; without memory the words are only trimmed */
 	(void)spawn_reap(c->pidfd, 1, &signal, &status);

@@ -1,4 +1,5 @@
-/* Asking plugins to describe themselves, each in a process of its own: a plugin's constructors run in dlopen() already. */
+/* Asking plugins to describe themselves, each in a process of its own: a plugin's constructors run in dlopen()
+ * already. */
 #ifndef CONCD_CREW_DESCRIBE_H
 #define CONCD_CREW_DESCRIBE_H
 

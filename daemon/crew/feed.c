@@ -1,8 +1,9 @@
 /* Feeding a crew: how many tasks make a chunk, how many chunks are in the ring, and what is taken back.
  *
  * A chunk should hold its runner for CHUNK_TARGET: less, and the daemon is woken too often; more, and tasks wait behind
- * each other. Enough chunks are out to keep every runner busy for AHEAD while the daemon is woken; where tasks are longer
- * than that, hardly more than there are runners. A chunk that turns out long while others idle gives its tasks back.
+ * each other. Enough chunks are out to keep every runner busy for AHEAD while the daemon is woken; where tasks are
+ * longer than that, hardly more than there are runners. A chunk that turns out long while others idle gives its tasks
+ * back.
  */
 #include <assert.h>
 #include <errno.h>
@@ -235,8 +236,12 @@ static void end_too_large(const struct crew_batch *batch)
 	static const char words[] = "the input is too large";
 	struct crews *crews = batch->seat->crew->crews;
 	const struct crew_ended ended = {
-		.user = batch->seat->user, .task = batch->first, .status = RING_FAILED_INPUT, .retry_after_ns = -1,
-		.data = (const uint8_t *)words, .len = sizeof(words) - 1,
+		.user = batch->seat->user,
+		.task = batch->first,
+		.status = RING_FAILED_INPUT,
+		.retry_after_ns = -1,
+		.data = (const uint8_t *)words,
+		.len = sizeof(words) - 1,
 	};
 
 	batch->seat->out--;
@@ -249,7 +254,10 @@ static int submit(struct crew *crew, const struct crew_batch *batch)
 {
 	struct crew_seat *seat = batch->seat;
 	const struct ring_batch fill = {
-		.job = seat->job, .first = batch->first, .count = batch->count, .packed = batch->packed,
+		.job = seat->job,
+		.first = batch->first,
+		.count = batch->count,
+		.packed = batch->packed,
 		.packed_bytes = batch->packed_bytes,
 	};
 	struct flight *f;

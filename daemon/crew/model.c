@@ -133,8 +133,8 @@ int shape_parse(const char *text, struct shape *ret_shape, struct error *err)
 	runners = (uint64_t)s.processes * s.threads;
 	if (runners > RING_MAX_RUNNERS)
 		return error_set(err, -EINVAL, "bad-shape",
-				 "shape %.64s has %llu threads in all: a crew has at most %d; use more coroutines", text,
-				 (unsigned long long)runners, RING_MAX_RUNNERS);
+				 "shape %.64s has %llu threads in all: a crew has at most %d; use more coroutines",
+				 text, (unsigned long long)runners, RING_MAX_RUNNERS);
 	if (shape_workers(&s) > UINT32_MAX)
 		return error_set(err, -EINVAL, "bad-shape", "shape %.64s has more workers than can be counted", text);
 	*ret_shape = s;
@@ -213,15 +213,17 @@ static const struct model *model_auto(const struct workload *workload, const cha
 		*ret_reason = "the plugin says its tasks mostly wait: an event loop holds many of them at once";
 		return &models[MODEL_ASYNC];
 	case CONCD_KIND_CPU:
-		*ret_reason = workload->thread_safe ?
-				      "the plugin says its tasks compute: a thread per processor" :
-				      "the plugin says its tasks compute and is not thread-safe: a process per processor";
+		*ret_reason =
+			workload->thread_safe
+				? "the plugin says its tasks compute: a thread per processor"
+				: "the plugin says its tasks compute and is not thread-safe: a process per processor";
 		break;
 	default:
-		*ret_reason = workload->thread_safe ?
-				      "the plugin says its tasks both compute and wait: a thread per processor" :
-				      "the plugin's tasks both compute and wait, and it is not thread-safe: a process per "
-				      "processor";
+		*ret_reason =
+			workload->thread_safe
+				? "the plugin says its tasks both compute and wait: a thread per processor"
+				: "the plugin's tasks both compute and wait, and it is not thread-safe: a process per "
+				  "processor";
 	}
 	return &models[workload->thread_safe ? MODEL_POOL : MODEL_PROCESS];
 }
@@ -290,14 +292,16 @@ static int check_limits(const struct workload *workload, const struct model_choi
 
 	shape_format(&c->crew_shape, text);
 	if (shape_workers(&c->crew_shape) > max_workers)
-		return error_set(err, -EINVAL, "bad-workers",
-				 "%llu workers (shape %s) are more than this daemon allows: at most %u (limits.max_workers)",
-				 (unsigned long long)shape_workers(&c->crew_shape), text, max_workers);
+		return error_set(
+			err, -EINVAL, "bad-workers",
+			"%llu workers (shape %s) are more than this daemon allows: at most %u (limits.max_workers)",
+			(unsigned long long)shape_workers(&c->crew_shape), text, max_workers);
 	if (runners > RING_MAX_RUNNERS)
-		return error_set(err, -EINVAL, "bad-workers",
-				 "model %s with %llu workers needs as many threads: a crew has at most %d; model async or "
-				 "a shape with coroutines holds more",
-				 c->model->name, (unsigned long long)runners, RING_MAX_RUNNERS);
+		return error_set(
+			err, -EINVAL, "bad-workers",
+			"model %s with %llu workers needs as many threads: a crew has at most %d; model async or "
+			"a shape with coroutines holds more",
+			c->model->name, (unsigned long long)runners, RING_MAX_RUNNERS);
 	if (c->crew_shape.threads > 1 && !workload->thread_safe)
 		return error_set(err, -EINVAL, "not-thread-safe",
 				 "workload '%s' is not thread-safe and cannot run as %s (%s): use model process, which "
@@ -317,10 +321,11 @@ static int size_crew(struct model_choice *c, const struct draft *d, const struct
 		size = d->model->default_workers ? d->model->default_workers : (n_processors ? n_processors : 1);
 	if (d->model == &models[MODEL_SYNC]) {
 		if (request->workers > 1)
-			return error_set(err, -EINVAL, "bad-workers",
-					 "model sync runs one task at a time, not %u: leave the number out, or use model "
-					 "pool",
-					 request->workers);
+			return error_set(
+				err, -EINVAL, "bad-workers",
+				"model sync runs one task at a time, not %u: leave the number out, or use model "
+				"pool",
+				request->workers);
 		size = 1;
 	}
 	if (d->has_shape) {

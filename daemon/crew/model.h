@@ -39,7 +39,7 @@ const struct model *model_find(const char *name); /* NULL: none */
 /* What a submission asks for, and what it gets. */
 struct model_request {
 	const char *model; /* NULL: the stanza's */
-	const char *shape; /* "PxTxC"; NULL: by the model. Given together with a model it must be one the model allows */
+	const char *shape; /* "PxTxC"; NULL: by the model. Together with a model it must be one the model allows */
 	uint32_t workers; /* -j; 0: auto */
 	bool dedicated;
 };
@@ -55,9 +55,9 @@ struct model_choice {
 };
 
 /* Resolve a request for a workload. The crew has the shape of the stanza (or the model's default); a workers above its
- * size makes a crew of that shape, below it limits the job inside. 0, or -EINVAL with code: no-such-model, bad-shape, bad-workers
- * (sync with more than one worker; over max_workers), not-thread-safe (names `process`). Until comparison exists auto
- * is async for I/O-bound, pool for CPU-bound and mixed where the plugin is thread-safe, else process. */
+ * size makes a crew of that shape, below it limits the job inside. 0, or -EINVAL with code: no-such-model, bad-shape,
+ * bad-workers (sync with more than one worker; over max_workers), not-thread-safe (names `process`). Until comparison
+ * exists auto is async for I/O-bound, pool for CPU-bound and mixed where the plugin is thread-safe, else process. */
 int model_choose(const struct workload *workload, const struct model_request *request, uint32_t n_processors,
 		 uint32_t max_workers, struct model_choice *ret_choice, struct error *err);
 

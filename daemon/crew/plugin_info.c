@@ -149,7 +149,8 @@ int plugin_info_parse(const char *json, size_t len, struct plugin_info **ret_inf
 		return error_set(err, -EBADMSG, "workload-unusable", "its description names no ABI");
 	if (abi != CONCD_ABI)
 		return error_set(err, -EBADMSG, "workload-unusable",
-				 "it was built for plugin interface %u, this daemon has %u: build it again", abi, CONCD_ABI);
+				 "it was built for plugin interface %u, this daemon has %u: build it again", abi,
+				 CONCD_ABI);
 	r = take_text(root, "name", &info->name);
 	if (r == 0)
 		r = take_text(root, "version", &info->version);
@@ -159,8 +160,8 @@ int plugin_info_parse(const char *json, size_t len, struct plugin_info **ret_inf
 		return r;
 	if (r < 0 || take_u32(root, "kind", &info->kind) < 0 || take_u32(root, "flags", &info->flags) < 0 ||
 	    take_u32(root, "needs", &info->needs) < 0)
-		return error_set(err, -EBADMSG, "workload-unusable", "its description lacks a field or has one of another "
-								     "type");
+		return error_set(err, -EBADMSG, "workload-unusable",
+				 "its description lacks a field or has one of another type");
 	if (!is_name(info->name, "abcdefghijklmnopqrstuvwxyz0123456789-_"))
 		return error_set(err, -EBADMSG, "workload-unusable",
 				 "its name '%.64s' is not 1 to 32 lower-case letters, digits, '-' and '_'", info->name);
@@ -173,7 +174,8 @@ int plugin_info_parse(const char *json, size_t len, struct plugin_info **ret_inf
 	return 0;
 }
 
-/* A value as a number to compare with its limits: nanoseconds, bytes or the number itself. long double holds every int64. */
+/* A value as a number to compare with its limits: nanoseconds, bytes or the number itself. long double holds every
+ * int64. */
 static int to_number(uint32_t type, const char *text, long double *ret_number)
 {
 	int64_t i;
@@ -255,8 +257,8 @@ static int check_range(const struct plugin_param *param, const char *value, stru
 		return error_set(err, -EINVAL, "bad-parameter", "parameter %s is %s, not '%.128s'%s", param->name,
 				 type_words(param->type), shown(param, value), r == -ERANGE ? " (too large)" : "");
 	if (param->min[0] && to_number(param->type, param->min, &limit) == 0 && number < limit)
-		return error_set(err, -EINVAL, "bad-parameter", "parameter %s is at least %s, not '%.128s'", param->name,
-				 param->min, shown(param, value));
+		return error_set(err, -EINVAL, "bad-parameter", "parameter %s is at least %s, not '%.128s'",
+				 param->name, param->min, shown(param, value));
 	if (param->max[0] && to_number(param->type, param->max, &limit) == 0 && number > limit)
 		return error_set(err, -EINVAL, "bad-parameter", "parameter %s is at most %s, not '%.128s'", param->name,
 				 param->max, shown(param, value));

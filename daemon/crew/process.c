@@ -34,7 +34,8 @@ static struct timeval to_timeval(int64_t ns)
 {
 	if (ns < 0)
 		ns = 0;
-	return (struct timeval){ .tv_sec = (time_t)(ns / NS_PER_S), .tv_usec = (suseconds_t)(ns % NS_PER_S / NS_PER_US) };
+	return (struct timeval){ .tv_sec = (time_t)(ns / NS_PER_S),
+				 .tv_usec = (suseconds_t)(ns % NS_PER_S / NS_PER_US) };
 }
 
 bool proc_is_ready(const struct proc *proc)
@@ -88,7 +89,8 @@ static void say_death(struct proc *proc, int sig, int status)
 		log_warning("crew: worker process %d of '%s' was ended by signal %d (SIG%s)", (int)proc->pid, name, sig,
 			    signal_name(sig));
 	else
-		log_warning("crew: worker process %d of '%s' ended by itself with status %d", (int)proc->pid, name, status);
+		log_warning("crew: worker process %d of '%s' ended by itself with status %d", (int)proc->pid, name,
+			    status);
 }
 
 /* Did it die of its start? A process that dies at once without having done a task counts as one whose init failed. */
@@ -219,14 +221,18 @@ static int run_worker(struct proc *proc, const struct ends *ends)
 	char name[] = "concd-worker";
 	char *argv[] = { name, NULL };
 	const int fds[] = {
-		-1, ends->log, ends->log, [WORKER_FD_SOCKET] = ends->sock,
-		[WORKER_FD_SEGMENT] = ring_segment_fd(proc->crew->ring), [WORKER_FD_EVENT] = ends->event,
+		-1,
+		ends->log,
+		ends->log,
+		[WORKER_FD_SOCKET] = ends->sock,
+		[WORKER_FD_SEGMENT] = ring_segment_fd(proc->crew->ring),
+		[WORKER_FD_EVENT] = ends->event,
 		[WORKER_FD_LOCK] = ends->lock,
 	};
 
-	return spawn_start(&(struct spawn){ .path = crews->worker_path, .argv = argv, .fds = fds,
-					    .n_fds = ARRAY_SIZE(fds) },
-			   &proc->pid, &proc->pidfd);
+	return spawn_start(
+		&(struct spawn){ .path = crews->worker_path, .argv = argv, .fds = fds, .n_fds = ARRAY_SIZE(fds) },
+		&proc->pid, &proc->pidfd);
 }
 
 static int greet(struct proc *proc)
@@ -252,7 +258,8 @@ static void publish(struct proc *proc)
 	struct crew *crew = proc->crew;
 
 	for (uint32_t i = 0; i < crew->shape.threads; i++)
-		crew->runners[crew_first_runner(proc) + i] = (struct runner_of){ proc, (uint32_t)proc->pid, (uint16_t)i };
+		crew->runners[crew_first_runner(proc) + i] =
+			(struct runner_of){ proc, (uint32_t)proc->pid, (uint16_t)i };
 	crew->procs[proc->slot] = proc;
 	crew->n_procs++;
 	crew->crews->n_processes++;
@@ -274,8 +281,8 @@ static int start(struct proc *proc)
 		proc->start_time = 0; /* it is not reaped: only /proc can be at fault */
 	r = open_events(proc);
 	if (r == 0)
-		r = worker_log_open(&proc->log, proc->crew->crews->base, proc->crew->workload->name, (uint32_t)proc->pid,
-				    log_fd);
+		r = worker_log_open(&proc->log, proc->crew->crews->base, proc->crew->workload->name,
+				    (uint32_t)proc->pid, log_fd);
 	if (r < 0)
 		return r;
 	(void)take_fd(&log_fd); /* the log's now */

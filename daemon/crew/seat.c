@@ -247,9 +247,10 @@ static void kill_holders(struct crew_seat *seat)
 		proc = crew->runners[state.runner].proc;
 		if (!proc || proc->killed)
 			continue;
-		log_warning("crew: a task of '%s' did not come back within grace after its cancel: worker process %d is "
-			    "killed",
-			    crew->workload->name, (int)proc->pid);
+		log_warning(
+			"crew: a task of '%s' did not come back within grace after its cancel: worker process %d is "
+			"killed",
+			crew->workload->name, (int)proc->pid);
 		proc_kill(proc, ORDER_CANCEL);
 		next = seat->flights; /* others of the list may have been taken back */
 	}

@@ -60,9 +60,9 @@ int wire_hello(const struct proc *proc, struct buffer *message)
 	const struct workload_config *config = w->config;
 	const uint64_t head[] = { WIRE_HELLO, WIRE_VERSION };
 	const uint64_t numbers[] = {
-		crew_first_runner(proc),	  crew->shape.threads,		       crew->shape.coroutines,
-		config->stack_bytes,		  config->max_result_bytes,	       positive(config->start_timeout_ns),
-		positive(config->stall_ns),	  w->info->n_params,
+		crew_first_runner(proc),    crew->shape.threads,      crew->shape.coroutines,
+		config->stack_bytes,	    config->max_result_bytes, positive(config->start_timeout_ns),
+		positive(config->stall_ns), w->info->n_params,
 	};
 	int r = add_numbers(message, head, ARRAY_SIZE(head));
 
@@ -83,8 +83,13 @@ int wire_hello(const struct proc *proc, struct buffer *message)
 int wire_job(const struct crew_job *job, struct buffer *message)
 {
 	const uint64_t numbers[] = {
-		WIRE_JOB, job->id, job->workers, positive(job->task_timeout_ns), positive(job->grace_ns),
-		job->idempotent ? 0 : WIRE_JOB_NOT_IDEMPOTENT, job->n_params,
+		WIRE_JOB,
+		job->id,
+		job->workers,
+		positive(job->task_timeout_ns),
+		positive(job->grace_ns),
+		job->idempotent ? 0 : WIRE_JOB_NOT_IDEMPOTENT,
+		job->n_params,
 	};
 	int r = add_numbers(message, numbers, ARRAY_SIZE(numbers));
 
@@ -312,8 +317,9 @@ static bool take_overdue(struct proc *proc, struct reader *r)
 	    clock_mono_ns() - flight->submitted_ns < flight->seat->task_timeout_ns)
 		return true;
 	flight->overdue |= UINT64_C(1) << index;
-	log_warning("crew: a task of '%s' did not come back within its time limit and grace: worker process %d is killed",
-		    crew->workload->name, (int)proc->pid);
+	log_warning(
+		"crew: a task of '%s' did not come back within its time limit and grace: worker process %d is killed",
+		crew->workload->name, (int)proc->pid);
 	proc_kill(proc, ORDER_OVERDUE);
 	return true;
 }
@@ -351,8 +357,9 @@ static bool receive_one(struct proc *proc)
 		char bytes[CMSG_SPACE(sizeof(int) * 253)]; /* what the kernel passes at most */
 	} control;
 	struct iovec iov = { .iov_base = data, .iov_len = sizeof(data) };
-	struct msghdr head = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
-			       .msg_controllen = sizeof(control.bytes) };
+	struct msghdr head = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)
+	};
 	struct received in = { .n_fds = 0 };
 	ssize_t n = recvmsg(proc->sock, &head, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 

@@ -46,7 +46,8 @@ enum wire_type {
 	WIRE_READY,
 	/* INIT_FAILED: text message. The process ends by itself. */
 	WIRE_INIT_FAILED,
-	/* OVERDUE: runner; chunk; generation; index. Its grace has passed after its own time limit: the daemon kills. */
+	/* OVERDUE: runner; chunk; generation; index. Its grace has passed after its own time limit: the daemon
+	 * kills. */
 	WIRE_OVERDUE,
 	/* DROPPED: lines. That many log lines were dropped since the last message. */
 	WIRE_DROPPED,

@@ -1,4 +1,5 @@
-/* The output of a worker process. The pipe's writer is untrusted: lines are cut, bytes that are no text are replaced. */
+/* The output of a worker process. The pipe's writer is untrusted: lines are cut, bytes that are no text are
+ * replaced. */
 #include "crew/worker_log.h"
 
 #include <errno.h>
@@ -77,8 +78,8 @@ void worker_log_line(struct worker_log *log, unsigned int level, const char *tex
 		log->dropped++;
 		return;
 	}
-	log_write(level <= LOG_LEVEL_DEBUG ? (enum log_level)level : LOG_LEVEL_INFO, "%s[%u]: %s", log->workload, log->pid,
-		  clean);
+	log_write(level <= LOG_LEVEL_DEBUG ? (enum log_level)level : LOG_LEVEL_INFO, "%s[%u]: %s", log->workload,
+		  log->pid, clean);
 }
 
 void worker_log_count_dropped(struct worker_log *log, uint64_t lines)
@@ -149,8 +150,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 int worker_log_open(struct worker_log *log, struct event_base *base, const char *workload, uint32_t pid, int fd)
 {
-	*log = (struct worker_log){ .workload = workload, .pid = pid, .fd = -1, .tokens = LINES_BURST,
-				    .refilled_ns = clock_mono_ns() };
+	*log = (struct worker_log){
+		.workload = workload, .pid = pid, .fd = -1, .tokens = LINES_BURST, .refilled_ns = clock_mono_ns()
+	};
 	log->event = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, log);
 	if (!log->event || event_add(log->event, NULL) < 0) {
 		if (log->event)

@@ -1,5 +1,6 @@
-/* What a worker process writes to its standard output and error, and what its plugin logs: into the daemon's log, line by
- * line, under one rate limit; what is dropped is counted and said. The last lines are kept for the story of a death. */
+/* What a worker process writes to its standard output and error, and what its plugin logs: into the daemon's log, line
+ * by line, under one rate limit; what is dropped is counted and said. The last lines are kept for the story of a
+ * death. */
 #ifndef CONCD_CREW_WORKER_LOG_H
 #define CONCD_CREW_WORKER_LOG_H
 

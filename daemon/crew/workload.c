@@ -214,7 +214,8 @@ static bool cache_find(struct store *store, struct plugin *p)
 
 	if (!store || store_plugin_find(store, p->key, &text) < 0)
 		return false;
-	return plugin_info_parse((const char *)text.data, text.len, &p->info, NULL) == 0; /* else it is described anew */
+	return plugin_info_parse((const char *)text.data, text.len, &p->info, NULL) ==
+	       0; /* else it is described anew */
 }
 
 static void use_description(struct store *store, struct plugin *p, struct describe *d)
@@ -294,9 +295,10 @@ static int check_stanza(const struct plugin_info *info, const struct workload_co
 
 		if (!param) {
 			near = text_nearest(name, info->params, info->n_params, param_name_at);
-			return error_set(err, -EINVAL, "bad-parameter", "%s%splugin '%s' has no parameter '%.64s'%s%s%s",
-					 config->where ? config->where : "", config->where ? ": " : "", info->name, name,
-					 near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+			return error_set(err, -EINVAL, "bad-parameter",
+					 "%s%splugin '%s' has no parameter '%.64s'%s%s%s",
+					 config->where ? config->where : "", config->where ? ": " : "", info->name,
+					 name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 		}
 		if (plugin_param_check(param, config->params[i].value, err) < 0) {
 			if (config->where)
@@ -427,7 +429,8 @@ static int name_stanzas(struct workloads *w, const struct config *config, size_t
 	return 0;
 }
 
-int workloads_open(const struct config *config, struct store *store, struct workloads **ret_workloads, struct error *err)
+int workloads_open(const struct config *config, struct store *store, struct workloads **ret_workloads,
+		   struct error *err)
 {
 	_cleanup_free_ size_t *stanza_plugin = calloc(config->n_workloads + 1, sizeof(size_t));
 	struct workloads *w = calloc(1, sizeof(*w));
@@ -496,8 +499,9 @@ int workloads_find(const struct workloads *workloads, const char *name, const st
 
 	if (!e) {
 		near = text_nearest(name, workloads, workloads->n_entries, workload_name_at);
-		return error_set(err, -ENOENT, "no-such-workload", "no workload '%.64s'%s%s%s; `concctl workloads` lists them",
-				 name, near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
+		return error_set(err, -ENOENT, "no-such-workload",
+				 "no workload '%.64s'%s%s%s; `concctl workloads` lists them", name,
+				 near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
 	}
 	if (!e->workload.info)
 		return error_set(err, -ENOEXEC, "workload-unusable", "workload '%s' cannot be used: %s", name,

@@ -46,9 +46,10 @@ struct workload {
 	bool thread_safe, idempotent, deterministic; /* plugin's promise and configuration's permission together */
 };
 
-/* Describe every plugin that a stanza names or that lies in plugin_dir, at most `jobs` at once. Blocks (start-up and `concd -t`);
- * uses and fills the store's cache where store is given. A plugin that cannot be described is logged and kept with
- * why_not; so is a stanza whose parameters its plugin does not take. 0; -ENOMEM; -errno where nothing could be run. */
+/* Describe every plugin that a stanza names or that lies in plugin_dir, at most `jobs` at once. Blocks (start-up and
+ * `concd -t`); uses and fills the store's cache where store is given. A plugin that cannot be described is logged and
+ * kept with why_not; so is a stanza whose parameters its plugin does not take. 0; -ENOMEM; -errno where nothing could
+ * be run. */
 int workloads_open(const struct config *config, struct store *store, struct workloads **ret_workloads,
 		   struct error *err);
 void workloads_close(struct workloads *workloads);

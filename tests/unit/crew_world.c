@@ -233,7 +233,11 @@ void world_run(struct world *w)
 void world_open_crews(struct world *w, struct store *store)
 {
 	struct crews_options options = {
-		.worker_path = w->config.worker_path, .state_dir = w->dir, .max_processes = 16, .ops = &ops, .ctx = w,
+		.worker_path = w->config.worker_path,
+		.state_dir = w->dir,
+		.max_processes = 16,
+		.ops = &ops,
+		.ctx = w,
 	};
 	struct error err = ERROR_INIT;
 
@@ -254,9 +258,15 @@ int world_setup(void **state)
 	assert_true(asprintf(&text, "%s/plugins-used", w->dir) > 0);
 	w->config.plugin_dir = text; /* is not there: only what a test names is described */
 	w->stanza = (struct workload_config){
-		.model = (char *)"auto", .thread_safe = true, .idempotent = true, .deterministic = true,
-		.grace_ns = NS_PER_S, .idle_timeout_ns = 30 * NS_PER_S, .stall_ns = 50 * NS_PER_MS,
-		.start_timeout_ns = 30 * NS_PER_S, .max_result_bytes = 1 << 20,
+		.model = (char *)"auto",
+		.thread_safe = true,
+		.idempotent = true,
+		.deterministic = true,
+		.grace_ns = NS_PER_S,
+		.idle_timeout_ns = 30 * NS_PER_S,
+		.stall_ns = 50 * NS_PER_MS,
+		.start_timeout_ns = 30 * NS_PER_S,
+		.max_result_bytes = 1 << 20,
 	};
 	w->config.workloads = &w->stanza;
 	w->config.n_workloads = 1;
@@ -318,7 +328,8 @@ const struct workload *world_plugin(struct world *w, const char *name)
 	char path[512];
 
 	(void)snprintf(path, sizeof(path), "%s%s/%s/.libs/%s.so", world_build_dir()[0] == '/' ? "" : "/proc/self/cwd/",
-		       world_build_dir(), name[0] == '/' ? "plugins" : "tests/plugins", name[0] == '/' ? name + 1 : name);
+		       world_build_dir(), name[0] == '/' ? "plugins" : "tests/plugins",
+		       name[0] == '/' ? name + 1 : name);
 	w->stanza.name = (char *)"workload";
 	w->stanza.plugin = path;
 	if (workloads_open(&w->config, NULL, &w->workloads, &err) < 0)
@@ -329,7 +340,7 @@ const struct workload *world_plugin(struct world *w, const char *name)
 }
 
 struct book *world_submit(struct world *w, size_t i, const struct workload *workload, const char *shape, uint64_t n,
-			   struct crew_job job)
+			  struct crew_job job)
 {
 	struct crew_request request = { .workload = workload };
 	struct error err = ERROR_INIT;

@@ -1,5 +1,5 @@
-/* A world for tests of crews: real worker processes and test plugins, under a layer above that keeps book of every task and
- * fails the test where one comes back twice. */
+/* A world for tests of crews: real worker processes and test plugins, under a layer above that keeps book of every
+ * task and fails the test where one comes back twice. */
 #ifndef CONCD_TESTS_UNIT_CREW_WORLD_H
 #define CONCD_TESTS_UNIT_CREW_WORLD_H
 

@@ -13,7 +13,8 @@ static void every_task_comes_back_once_under_every_shape(void **state)
 	const struct workload *workload = world_plugin(w, "noop");
 
 	for (size_t i = 0; i < ARRAY_SIZE(shapes); i++) {
-		struct book *b = world_submit(w, 0, workload, shapes[i], 20000, (struct crew_job){ .idempotent = true });
+		struct book *b =
+			world_submit(w, 0, workload, shapes[i], 20000, (struct crew_job){ .idempotent = true });
 
 		world_run(w);
 		assert_int_equal(b->n_done, b->n);
@@ -42,7 +43,7 @@ static void cancelled_tasks_end_by_themselves_within_grace(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(shapes); i++) {
 		struct book *b = world_submit(w, 0, workload, shapes[i], 300,
-					(struct crew_job){ .idempotent = true, .grace_ns = 30 * NS_PER_S });
+					      (struct crew_job){ .idempotent = true, .grace_ns = 30 * NS_PER_S });
 
 		b->input = "1000s";
 		world_later(w, 20000, cancel_when_begun);
@@ -57,7 +58,8 @@ static void cancelled_tasks_end_by_themselves_within_grace(void **state)
 static void a_short_task_does_not_wait_behind_a_long_one(void **state)
 {
 	struct world *w = *state;
-	struct book *b = world_submit(w, 0, world_plugin(w, "/sleeper"), "1x2x1", 3000, (struct crew_job){ .idempotent = true });
+	struct book *b =
+		world_submit(w, 0, world_plugin(w, "/sleeper"), "1x2x1", 3000, (struct crew_job){ .idempotent = true });
 
 	b->input = "0";
 	b->special = 1500;
@@ -74,7 +76,8 @@ static void a_limit_of_workers_is_kept(void **state)
 	static const char *const of[] = { "1x4x1", "1x1x100" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(of); i++) {
-		struct book *b = world_submit(w, 0, workload, of[i], 60, (struct crew_job){ .idempotent = true, .workers = 2 });
+		struct book *b =
+			world_submit(w, 0, workload, of[i], 60, (struct crew_job){ .idempotent = true, .workers = 2 });
 
 		b->input = "2ms";
 		world_run(w);
@@ -127,7 +130,8 @@ static suseconds_t recall_all(struct world *w)
 static void what_is_unbegun_can_be_recalled(void **state)
 {
 	struct world *w = *state;
-	struct book *b = world_submit(w, 0, world_plugin(w, "/sleeper"), "1x1x1", 100, (struct crew_job){ .idempotent = true });
+	struct book *b =
+		world_submit(w, 0, world_plugin(w, "/sleeper"), "1x1x1", 100, (struct crew_job){ .idempotent = true });
 
 	b->input = "0";
 	b->special = 60;

@@ -103,7 +103,7 @@ static void what_ignores_its_cancel_is_killed_after_grace(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(of); i++) {
 		struct book *b = world_submit(w, 0, workload, of[i], 4,
-					(struct crew_job){ .idempotent = true, .grace_ns = 100 * NS_PER_MS });
+					      (struct crew_job){ .idempotent = true, .grace_ns = 100 * NS_PER_MS });
 
 		b->input = "hang";
 		world_later(w, 20000, cancel_when_begun);
@@ -119,9 +119,9 @@ static void a_task_over_its_time_limit_is_ended_and_its_neighbours_run_again(voi
 {
 	struct world *w = *state;
 	const struct workload *workload = world_plugin(w, "hang");
-	struct book *b = world_submit(w, 0, workload, "1x2x1", 50,
-				(struct crew_job){ .idempotent = true, .task_timeout_ns = 50 * NS_PER_MS,
-						   .grace_ns = 50 * NS_PER_MS });
+	struct book *b = world_submit(
+		w, 0, workload, "1x2x1", 50,
+		(struct crew_job){ .idempotent = true, .task_timeout_ns = 50 * NS_PER_MS, .grace_ns = 50 * NS_PER_MS });
 
 	b->special = 7;
 	b->special_input = "hang";
@@ -184,7 +184,8 @@ static suseconds_t stop_when_begun(struct world *w)
 static void a_stop_brings_every_task_back(void **state)
 {
 	struct world *w = *state;
-	struct book *b = world_submit(w, 0, world_plugin(w, "hang"), "2x1x1", 100, (struct crew_job){ .idempotent = true });
+	struct book *b =
+		world_submit(w, 0, world_plugin(w, "hang"), "2x1x1", 100, (struct crew_job){ .idempotent = true });
 
 	b->input = "hang";
 	world_later(w, 20000, stop_when_begun);
@@ -215,7 +216,8 @@ static suseconds_t scribble(struct world *w)
 static void garbage_in_the_shared_memory_costs_processes_and_no_task(void **state)
 {
 	struct world *w = *state;
-	struct book *b = world_submit(w, 0, world_plugin(w, "/sleeper"), "2x1x1", 200, (struct crew_job){ .idempotent = true });
+	struct book *b =
+		world_submit(w, 0, world_plugin(w, "/sleeper"), "2x1x1", 200, (struct crew_job){ .idempotent = true });
 
 	b->input = "2ms";
 	world_later(w, 50000, scribble);

@@ -36,8 +36,9 @@ static const struct workload *use_hostile_worker(struct world *w)
 static void messages_that_make_no_sense_end_the_process(void **state)
 {
 	static const char *const wrongs[] = {
-		"unknown-type", "nothing", "to-worker-type", "ready-without-fd", "ready-other-runner", "ready-too-many",
-		"ready-pipe", "overdue-range", "dropped-cut", "init-failed-cut", "too-long", "hang-up",
+		"unknown-type",	      "nothing",	 "to-worker-type", "ready-without-fd",
+		"ready-other-runner", "ready-too-many",	 "ready-pipe",	   "overdue-range",
+		"dropped-cut",	      "init-failed-cut", "too-long",	   "hang-up",
 	};
 	struct world *w = *state;
 	const struct workload *workload = use_hostile_worker(w);

@@ -43,8 +43,10 @@ static int start_holder(struct world *w, pid_t *ret_pid)
 
 	(void)snprintf(path, sizeof(path), "%s/workers.lock", w->dir);
 	assert_int_equal(barrier_hold(path, &lock), 0);
-	assert_int_equal(spawn_start(&(struct spawn){ .path = "/bin/sleep", .argv = argv,
-						      .fds = (int[]){ -1, -1, -1, lock }, .n_fds = 4 },
+	assert_int_equal(spawn_start(&(struct spawn){ .path = "/bin/sleep",
+						      .argv = argv,
+						      .fds = (int[]){ -1, -1, -1, lock },
+						      .n_fds = 4 },
 				     ret_pid, &pidfd),
 			 0);
 	(void)close(lock);
@@ -70,8 +72,10 @@ static void a_survivor_is_killed_only_where_pid_and_start_time_agree(void **stat
 
 		worker_record(&recorder, true, pid, start_time);
 		/* A number that now means another process: its start time differs. */
-		assert_int_equal(spawn_start(&(struct spawn){ .path = "/bin/sleep", .argv = argv,
-							      .fds = (int[]){ -1, -1, -1 }, .n_fds = 3 },
+		assert_int_equal(spawn_start(&(struct spawn){ .path = "/bin/sleep",
+							      .argv = argv,
+							      .fds = (int[]){ -1, -1, -1 },
+							      .n_fds = 3 },
 					     &other_pid, &other),
 				 0);
 		assert_int_equal(procfs_start_time(other_pid, &start_time), 0);

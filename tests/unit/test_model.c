@@ -66,9 +66,24 @@ static void assert_refused(struct fixture *f, struct model_request request, cons
 
 static void a_shape_is_three_numbers_from_one_on(void **state)
 {
-	static const char *const bad[] = { "", "1", "1x1", "1x1x", "0x1x1", "1x1x0", "1x1x1x1", "-1x1x1", " 1x1x1",
-					   "1x1x1 ", "1X1X1", "4294967296x1x1", "99999999999999999999x1x1", "1x-1x1",
-					   "4096x1x1", "64x64x1", "4095x1x4294967295", "x1x1" };
+	static const char *const bad[] = { "",
+					   "1",
+					   "1x1",
+					   "1x1x",
+					   "0x1x1",
+					   "1x1x0",
+					   "1x1x1x1",
+					   "-1x1x1",
+					   " 1x1x1",
+					   "1x1x1 ",
+					   "1X1X1",
+					   "4294967296x1x1",
+					   "99999999999999999999x1x1",
+					   "1x-1x1",
+					   "4096x1x1",
+					   "64x64x1",
+					   "4095x1x4294967295",
+					   "x1x1" };
 	struct shape s;
 	char text[SHAPE_TEXT_BYTES];
 
@@ -149,8 +164,8 @@ static void order_is_promised_only_to_a_single_worker(void **state)
 	fixture_init(&f, CONCD_KIND_CPU, true);
 	assert_int_equal(model_choose(&f.workload, &(struct model_request){ .model = "thread" }, 2, 10, &c, NULL), 0);
 	assert_true(c.in_order && c.dedicated);
-	assert_int_equal(model_choose(&f.workload, &(struct model_request){ .model = "thread", .workers = 2 }, 2, 10, &c,
-				      NULL),
+	assert_int_equal(model_choose(&f.workload, &(struct model_request){ .model = "thread", .workers = 2 }, 2, 10,
+				      &c, NULL),
 			 0);
 	assert_true(!c.in_order && c.dedicated);
 	assert_int_equal(model_choose(&f.workload, &(struct model_request){ .model = "sync" }, 2, 10, &c, NULL), 0);
@@ -202,7 +217,8 @@ static void requests_that_cannot_be_met_are_refused_with_the_remedy(void **state
 	fixture_init(&f, CONCD_KIND_CPU, true);
 	assert_refused(&f, (struct model_request){ .model = "asinc" }, "no-such-model", "did you mean 'async'");
 	assert_refused(&f, (struct model_request){ .model = "" }, "no-such-model", "thread, pool");
-	assert_refused(&f, (struct model_request){ .model = "sync", .workers = 2 }, "bad-workers", "one task at a time");
+	assert_refused(&f, (struct model_request){ .model = "sync", .workers = 2 }, "bad-workers",
+		       "one task at a time");
 	assert_refused(&f, (struct model_request){ .shape = "axb" }, "bad-shape", "2x1x500");
 	assert_refused(&f, (struct model_request){ .model = "pool", .shape = "2x1x500" }, "bad-shape", "1 x N x 1");
 	assert_refused(&f, (struct model_request){ .model = "sync", .shape = "1x1x2" }, "bad-shape", "1 x 1 x 1");
@@ -214,10 +230,12 @@ static void requests_that_cannot_be_met_are_refused_with_the_remedy(void **state
 	assert_refused(&f, (struct model_request){ .model = "pool" }, "not-thread-safe", "model process");
 	assert_refused(&f, (struct model_request){ .shape = "1x2x10" }, "not-thread-safe", "model process");
 	assert_choice(&f, (struct model_request){ .model = "thread" }, "thread", "1x1x1", 1);
-	assert_choice(&f, (struct model_request){ .model = "pool", .workers = 1, .dedicated = true }, "pool", "1x1x1", 1);
+	assert_choice(&f, (struct model_request){ .model = "pool", .workers = 1, .dedicated = true }, "pool", "1x1x1",
+		      1);
 	f.workload.info = NULL;
 	f.workload.why_not = "it crashed";
-	assert_int_equal(model_choose(&f.workload, &(struct model_request){ .model = NULL }, 1, 1, NULL, NULL), -ENOEXEC);
+	assert_int_equal(model_choose(&f.workload, &(struct model_request){ .model = NULL }, 1, 1, NULL, NULL),
+			 -ENOEXEC);
 }
 
 int main(void)

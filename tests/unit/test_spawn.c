@@ -36,13 +36,15 @@ static void a_child_has_the_named_descriptors_and_no_other(void **state)
 	assert_int_equal(pipe2(pair, O_CLOEXEC), 0);
 	stray = open("/dev/null", O_RDONLY); /* not close-on-exec, as a careless library would leave it */
 	assert_true(stray >= 0);
-	assert_int_equal(start("echo /proc/self/fd/*; echo three >&3", (int[]){ -1, pair[1], 2, pair[1] }, 4, &pidfd), 0);
+	assert_int_equal(start("echo /proc/self/fd/*; echo three >&3", (int[]){ -1, pair[1], 2, pair[1] }, 4, &pidfd),
+			 0);
 	(void)close(pair[1]);
 	n = io_read_full(pair[0], text, sizeof(text) - 1);
 	assert_true(n > 0);
 	text[n] = '\0';
 	/* 4 is the directory that the shell itself reads. */
-	assert_string_equal(text, "/proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2 /proc/self/fd/3 /proc/self/fd/4\nthree\n");
+	assert_string_equal(text,
+			    "/proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2 /proc/self/fd/3 /proc/self/fd/4\nthree\n");
 	assert_int_equal(spawn_reap(pidfd, 1, &signal, &status), 0);
 	assert_int_equal(status, 0);
 	(void)close(pidfd);
@@ -70,8 +72,8 @@ static void low_descriptors_may_be_permuted(void **state)
 			fds[i] = -1;
 		fds[low_a] = low_b;
 		fds[low_b] = low_a;
-		(void)snprintf(script, sizeof(script), "echo to-b >/proc/self/fd/%d; echo to-a >/proc/self/fd/%d", low_a,
-			       low_b);
+		(void)snprintf(script, sizeof(script), "echo to-b >/proc/self/fd/%d; echo to-a >/proc/self/fd/%d",
+			       low_a, low_b);
 		assert_int_equal(start(script, fds, SPAWN_MAX_FDS, &pidfd), 0);
 	}
 	assert_int_equal(spawn_reap(pidfd, 1, &signal, &status), 0);
@@ -94,7 +96,9 @@ static void a_program_that_is_missing_is_an_error(void **state)
 	int pidfd;
 
 	(void)state;
-	assert_int_equal(spawn_start(&(struct spawn){ .path = "/nonexistent/x", .argv = argv, .fds = (int[]){ -1, -1, -1 },
+	assert_int_equal(spawn_start(&(struct spawn){ .path = "/nonexistent/x",
+						      .argv = argv,
+						      .fds = (int[]){ -1, -1, -1 },
 						      .n_fds = 3 },
 				     &pid, &pidfd),
 			 -ENOENT);

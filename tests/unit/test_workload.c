@@ -1,5 +1,5 @@
-/* Workloads: plugins described, joined with stanzas; parameters. A shell script stands in for concd-worker, the store's two
- * calls are replaced here. */
+/* Workloads: plugins described, joined with stanzas; parameters. A shell script stands in for concd-worker, the
+ * store's two calls are replaced here. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -111,10 +111,11 @@ static void put_good_plugin(struct fixture *f, const char *name)
 {
 	char script[1024];
 
-	(void)snprintf(script, sizeof(script),
-		       "cat <<'END'\n{\"abi\":1,\"name\":\"%s\",\"version\":\"1\",\"summary\":\"s\",\"kind\":2,\"flags\":7,"
-		       "\"needs\":1,\"has_init\":true,\"has_split\":false,\"params\":" PARAMS "}\nEND\n",
-		       name);
+	(void)snprintf(
+		script, sizeof(script),
+		"cat <<'END'\n{\"abi\":1,\"name\":\"%s\",\"version\":\"1\",\"summary\":\"s\",\"kind\":2,\"flags\":7,"
+		"\"needs\":1,\"has_init\":true,\"has_split\":false,\"params\":" PARAMS "}\nEND\n",
+		name);
 	put_plugin(f, name, script);
 }
 
@@ -140,7 +141,8 @@ static void a_plugin_without_a_stanza_has_its_own_name_and_the_defaults(void **s
 	put_good_plugin(f, ".libs/beta");
 	put_good_plugin(f, "alpha");
 	/* Its name is what it says, not its file's: .libs/ is no part of it. */
-	put_plugin(f, ".libs/beta", "printf '{\"abi\":1,\"name\":\"beta\",\"kind\":0,\"flags\":1,\"needs\":0,\"params\":[]}'");
+	put_plugin(f, ".libs/beta",
+		   "printf '{\"abi\":1,\"name\":\"beta\",\"kind\":0,\"flags\":1,\"needs\":0,\"params\":[]}'");
 	all = open_workloads(f, NULL);
 	assert_int_equal(workloads_count(all), 2);
 	assert_string_equal(workloads_at(all, 0)->name, "alpha");
@@ -160,8 +162,13 @@ static void a_stanza_tightens_what_its_plugin_promises(void **state)
 	struct fixture *f = *state;
 	struct config_pair params[] = { { (char *)"n", (char *)"4" } };
 	struct workload_config stanza = {
-		.name = (char *)"mine", .plugin = (char *)"alpha", .model = (char *)"pool", .thread_safe = false,
-		.idempotent = true, .params = params, .n_params = 1,
+		.name = (char *)"mine",
+		.plugin = (char *)"alpha",
+		.model = (char *)"pool",
+		.thread_safe = false,
+		.idempotent = true,
+		.params = params,
+		.n_params = 1,
 	};
 	const struct workload *w = NULL;
 	struct workloads *all;
@@ -194,7 +201,10 @@ static void broken_plugins_are_kept_with_the_reason(void **state)
 	struct config_pair params[] = { { (char *)"m", (char *)"4" } };
 	struct workload_config stanzas[] = {
 		{ .name = (char *)"gone", .plugin = (char *)"nosuch" },
-		{ .name = (char *)"typo", .plugin = (char *)"good", .params = params, .n_params = 1,
+		{ .name = (char *)"typo",
+		  .plugin = (char *)"good",
+		  .params = params,
+		  .n_params = 1,
 		  .where = (char *)"concd.conf:7" },
 	};
 	struct error err = ERROR_INIT;
@@ -283,7 +293,11 @@ static void a_missing_worker_program_is_an_error(void **state)
 static void malformed_descriptions_are_refused(void **state)
 {
 	static const char *const bad[] = {
-		"", "[]", "{}", "{\"abi\":1}", "{\"abi\":-1,\"name\":\"x\"}",
+		"",
+		"[]",
+		"{}",
+		"{\"abi\":1}",
+		"{\"abi\":-1,\"name\":\"x\"}",
 		"{\"abi\":1,\"name\":\"X y\",\"kind\":0,\"flags\":0,\"needs\":0,\"params\":[]}",
 		"{\"abi\":1,\"name\":\"\",\"kind\":0,\"flags\":0,\"needs\":0,\"params\":[]}",
 		"{\"abi\":1,\"name\":\"x\",\"kind\":\"0\",\"flags\":0,\"needs\":0,\"params\":[]}",
@@ -291,8 +305,10 @@ static void malformed_descriptions_are_refused(void **state)
 		"{\"abi\":1,\"name\":7,\"kind\":0,\"flags\":0,\"needs\":0,\"params\":[]}",
 		"{\"abi\":1,\"name\":\"x\",\"kind\":0,\"flags\":0,\"needs\":0}",
 		"{\"abi\":1,\"name\":\"x\",\"kind\":0,\"flags\":0,\"needs\":0,\"params\":[1]}",
-		"{\"abi\":1,\"name\":\"x\",\"kind\":0,\"flags\":0,\"needs\":0,\"params\":[{\"name\":\"a\",\"type\":9,\"flags\":0}]}",
-		"{\"abi\":1,\"name\":\"x\",\"kind\":0,\"flags\":0,\"needs\":0,\"params\":[{\"name\":\"a\",\"type\":0,\"flags\":0},"
+		"{\"abi\":1,\"name\":\"x\",\"kind\":0,\"flags\":0,\"needs\":0,\"params\":[{\"name\":\"a\",\"type\":9,"
+		"\"flags\":0}]}",
+		"{\"abi\":1,\"name\":\"x\",\"kind\":0,\"flags\":0,\"needs\":0,\"params\":[{\"name\":\"a\",\"type\":0,"
+		"\"flags\":0},"
 		"{\"name\":\"a\",\"type\":0,\"flags\":0}]}",
 		"{\"abi\":1,\"name\":\"x\",\"name\":\"y\",\"kind\":0,\"flags\":0,\"needs\":0,\"params\":[]}",
 	};
@@ -322,8 +338,13 @@ static void assert_value(const struct plugin_param *p, const char *value, bool g
 
 static struct plugin_param param(uint32_t type, const char *min, const char *max, const char *choices)
 {
-	return (struct plugin_param){ .name = (char *)"p", .type = type, .value = (char *)"", .min = (char *)min,
-				      .max = (char *)max, .choices = (char *)choices, .help = (char *)"" };
+	return (struct plugin_param){ .name = (char *)"p",
+				      .type = type,
+				      .value = (char *)"",
+				      .min = (char *)min,
+				      .max = (char *)max,
+				      .choices = (char *)choices,
+				      .help = (char *)"" };
 }
 
 static void parameters_have_their_type_and_range(void **state)
