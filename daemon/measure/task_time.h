@@ -2,8 +2,8 @@
  *
  *	wall = from its begin to its end
  *	cpu  = on a processor
- *	runq = ready to run, but waiting for a processor: the thread in the kernel's run queue, or the coroutine behind
- *	       others of its thread
+ *	runq = ready to run, but waiting for a processor: the thread in the kernel's run queue, or the coroutine
+ *	       behind others of its thread
  *	wait = wall - cpu - runq: waiting for something else
  *
  * A task holds its thread in *intervals*: one from begin to end where it never waits, more where it does (C > 1, or a
@@ -30,11 +30,11 @@
 
 /* The clock of one thread. */
 struct task_clock {
-	/* Where the kernel looks for a descriptor: NULL without rseq. Only this thread and the kernel, on its behalf. */
+	/* Where the kernel looks for a descriptor; NULL: no rseq. Only this thread, and the kernel on its behalf. */
 	uint64_t *rseq_cs;
 	int schedstat_fd; /* -1: not there; runq is then 0 */
 
-	/* The last reading of all three clocks. Since then the thread was on a processor, unless the pointer is gone. */
+	/* The last reading of all three clocks. Since then the thread was on a processor, or the pointer is gone. */
 	int64_t read_wall_ns;
 	int64_t read_cpu_ns;
 	int64_t read_runq_ns;
@@ -48,7 +48,8 @@ struct task_time {
 	int64_t runq_ns;
 };
 
-/* Open and close the clock of the calling thread. Opening takes a nap of a microsecond to see whether rseq tells. Never fails. */
+/* Open and close the clock of the calling thread. Opening takes a nap of a microsecond to see whether rseq tells. Never
+ * fails. */
 void task_clock_open(struct task_clock *clock);
 void task_clock_close(struct task_clock *clock);
 /* Do without rseq: for tests. */

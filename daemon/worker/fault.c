@@ -118,7 +118,7 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 		i++;
 	(void)sigaction(signal, &old_actions[i], NULL); /* cannot fail: it was in force before */
 	if (info->si_code <= 0 || signal == SIGABRT)
-		(void)raise(signal); /* sent, not caused by an instruction that will fault again; blocked until we return */
+		(void)raise(signal); /* sent, so no instruction will fault again; blocked until we return */
 }
 
 int fault_install(void)

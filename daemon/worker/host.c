@@ -301,8 +301,9 @@ static void take_messages(struct host *host)
 		if (n <= 0)
 			_exit(1); /* the daemon is gone: its successor must not meet what the runners still do */
 		if ((size_t)n > WIRE_MAX_BYTES || !take_message(host, (size_t)n)) {
-			(void)fprintf(stderr, "worker: a message from the daemon that cannot be understood\n"); /* its log */
-			_exit(1); /* a process that missed a message would run tasks by the wrong rules */
+			/* The daemon logs it. A process that missed a message would run tasks by the wrong rules. */
+			(void)fprintf(stderr, "worker: a message from the daemon that cannot be understood\n");
+			_exit(1);
 		}
 	}
 }
@@ -344,8 +345,8 @@ static void on_overdue(void *arg, const struct runner_overdue *overdue)
 		send_message(arg, &b, NULL, 0);
 }
 
-/* Look at time limits, and say when next: at the earliest limit of a task that runs, and no later than the shortest limit
- * of a task that begins now. */
+/* Look at time limits, and say when next: at the earliest limit of a task that runs, and no later than the shortest
+ * limit of a task that begins now. */
 static void watch_limits(struct host *host, int64_t now_ns)
 {
 	int64_t shortest_ns = jobtable_shortest_timeout_ns(host->jobs);

@@ -1,5 +1,5 @@
-/* The host thread of a worker process: serves the socket to the daemon, starts the runners, watches time limits. It runs
- * no plugin code, so it answers whatever the plugin does. */
+/* The host thread of a worker process: serves the socket to the daemon, starts the runners, watches time limits. It
+ * runs no plugin code, so it answers whatever the plugin does. */
 #ifndef CONCD_WORKER_HOST_H
 #define CONCD_WORKER_HOST_H
 

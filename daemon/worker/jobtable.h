@@ -23,8 +23,8 @@ struct worker_job {
 	int64_t grace_ns;
 	struct params *params; /* owned */
 
-	/* WIRE_CANCEL_*, 0: not cancelled. Set by the host thread, read by tasks. Relaxed: it is looked at again and again,
-	 * and nothing else is published with it. */
+	/* WIRE_CANCEL_*, 0: not cancelled. Set by the host thread, read by tasks. Relaxed: it is looked at again and
+	 * again, and nothing else is published with it. */
 	_Atomic uint32_t cancel;
 
 	/* The table's, under its lock. */

@@ -28,9 +28,12 @@ static bool is_name(const char *name, const char *more)
 
 	if (len == 0 || len > NAME_MAX_CHARS)
 		return false;
-	for (size_t i = 0; i < len; i++)
-		if (!(name[i] >= 'a' && name[i] <= 'z') && !(name[i] >= '0' && name[i] <= '9') && !strchr(more, name[i]))
+	for (size_t i = 0; i < len; i++) {
+		bool plain = (name[i] >= 'a' && name[i] <= 'z') || (name[i] >= '0' && name[i] <= '9');
+
+		if (!plain && !strchr(more, name[i]))
 			return false;
+	}
 	return true;
 }
 
@@ -110,7 +113,8 @@ static int check_param(const struct concd_plugin *plugin, uint32_t i, struct err
 static int check_fields(const struct concd_plugin *plugin, struct error *err)
 {
 	if (!is_name(plugin->name, "-_"))
-		return bad(err, "its name is not valid (lower-case letters, digits, '-', '_'; at most %d)", NAME_MAX_CHARS);
+		return bad(err, "its name is not valid (lower-case letters, digits, '-', '_'; at most %d)",
+			   NAME_MAX_CHARS);
 	if (!is_line(plugin->version) || !is_line(plugin->summary))
 		return bad(err, "its version and summary must each be one line of UTF-8");
 	if (plugin->kind > CONCD_KIND_IO)
@@ -143,11 +147,11 @@ int loader_check(const struct concd_plugin *exported, struct concd_plugin *ret_p
 	if (!exported)
 		return bad(err, "the symbol %s points nowhere", CONCD_PLUGIN_SYMBOL);
 	if (exported->abi != CONCD_ABI)
-		return bad(err, "it was built for plugin ABI %u, this concd has ABI %u: build it against this concd's header",
-			   exported->abi, CONCD_ABI);
+		return bad(err, "it was built for plugin ABI %u, this concd has ABI %u: build it against this concd's "
+			   "header", exported->abi, CONCD_ABI);
 	if (exported->size < MIN_PLUGIN_BYTES || exported->size > MAX_PLUGIN_BYTES)
-		return bad(err, "it says that its description has %u bytes, which cannot be (%zu in this concd): does it use "
-			   "CONCD_PLUGIN_HEADER?", exported->size, sizeof(plugin));
+		return bad(err, "it says that its description has %u bytes, which cannot be (%zu in this concd): does "
+			   "it use CONCD_PLUGIN_HEADER?", exported->size, sizeof(plugin));
 	memcpy(&plugin, exported, exported->size < sizeof(plugin) ? exported->size : sizeof(plugin));
 	r = check_fields(&plugin, err);
 	if (r < 0)

@@ -9,8 +9,8 @@
 struct error;
 
 struct loaded_plugin {
-	/* A copy in the size that this host knows. Members that an older plugin does not have are NULL; what a newer one
-	 * of the same ABI has beyond is not used. */
+	/* A copy in the size that this host knows. Members that an older plugin does not have are NULL; what a newer
+	 * one of the same ABI has beyond is not used. */
 	struct concd_plugin plugin;
 	void *handle; /* of dlopen */
 };

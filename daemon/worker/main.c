@@ -70,7 +70,8 @@ static void on_ignored(int signal)
 	(void)signal; /* a handler and not SIG_IGN, which programs started by a plugin would inherit */
 }
 
-/* SIGPIPE: writes say EPIPE. SIGINT and SIGHUP of a terminal go to the daemon as well, which ends its workers in order. */
+/* SIGPIPE: writes say EPIPE. SIGINT and SIGHUP of a terminal go to the daemon as well, which ends its workers in
+ * order. */
 static void ignore_signals(void)
 {
 	static const int ignored[] = { SIGPIPE, SIGINT, SIGHUP };
@@ -109,7 +110,7 @@ int main(int argc, char **argv)
 	if (argc == 2 && strcmp(argv[1], "--version") == 0)
 		return puts("concd-worker " PACKAGE_VERSION) < 0 ? 1 : 0;
 	if (argc > 1) {
-		(void)fprintf(stderr, "usage: concd-worker --describe FILE | --version\n"); /* nowhere left to complain to */
+		(void)fprintf(stderr, "usage: concd-worker --describe FILE | --version\n"); /* nowhere else to say it */
 		return EXIT_USAGE;
 	}
 	return serve();

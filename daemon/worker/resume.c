@@ -1,7 +1,7 @@
 /* Suspend and resume: handles that outlive their task, posted from any thread.
  *
- * A task has one waker, made when the first handle is asked for; every handle is a counted reference to it, and the task
- * holds one itself. resume() marks the waker as posted and pushes it on its runner's stack; only the one who marks it
+ * A task has one waker, made when the first handle is asked for; every handle is a counted reference to it, and the
+ * task holds one itself. resume() marks the waker as posted and pushes it on its runner's stack; only the one who marks it
  * pushes, so a waker is in the stack once at most. The runner takes the stack whole, unmarks each (before it looks at
  * the task, so a resume from then on pushes again) and wakes the task if it is still there.
  */

@@ -48,7 +48,8 @@ void runner_wake(struct runner *runner)
 {
 	const uint64_t one = 1;
 
-	/* seq_cst: after what it is woken for was stored. Either we see that it sleeps, or it sees that (go_to_sleep()). */
+	/* seq_cst: after what it is woken for was stored. Either we see that it sleeps, or it sees that
+	 * (go_to_sleep()). */
 	switch (atomic_load_explicit(&runner->asleep, memory_order_seq_cst)) {
 	case ASLEEP_IN_BASE:
 		(void)!write(runner->wake_fd, &one, sizeof(one)); /* full only if a wake-up is pending anyway */
@@ -405,7 +406,7 @@ static int open_base(struct runner *runner)
 
 	if (!config)
 		return -ENOMEM;
-	(void)event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER); /* else sleeps end whole milliseconds late */
+	(void)event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER); /* else sleeps end milliseconds late */
 	runner->base = event_base_new_with_config(config);
 	event_config_free(config);
 	if (!runner->base)

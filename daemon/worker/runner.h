@@ -1,7 +1,7 @@
 /* A runner: one thread of a worker process that takes tasks from the rings and keeps up to C of them going.
  *
- *	runner_new ── runner_start ──> [thread: worker_init] ── READY ── runs tasks ── runner_stop ──> [worker_exit] ── ENDED
- *	                                        └── FAILED
+ *	runner_new ── runner_start ──> [worker_init] ── READY ── runs tasks ── runner_stop ──> [worker_exit] ── ENDED
+ *	                                     └── FAILED
  *
  * The thread's own loop claims chunks, begins tasks and resumes coroutines; the event base is served from it whenever
  * no task can run, and between tasks when a millisecond has passed. Never the other way round: callbacks on the base

@@ -80,7 +80,7 @@ bool task_next(struct runner *runner, uint32_t *ret_index)
 		int index = ring_begin(runner->options.ring, runner->options.number, &chunk->claim);
 
 		if (index >= 0) {
-			/* Only now: of a chunk taken back unbegun the job may be forgotten, and never be learnt again. */
+			/* Only now: of a chunk taken back unbegun the job may be forgotten, and is not learnt again. */
 			if (!chunk->job)
 				chunk->job = jobtable_get(runner->options.jobs, chunk->claim.job);
 			*ret_index = (uint32_t)index;

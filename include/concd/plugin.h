@@ -83,7 +83,7 @@ extern "C" {
 
 #define CONCD_PARAM_SECRET (1u << 0) /* never shown, logged or stored in clear listings */
 
-/* One parameter of a workload. All strings are static. */
+/* One parameter of a workload. All strings are static. Its layout is fixed for an ABI number: tables have no sizes. */
 struct concd_param {
 	const char *name; /* lower-case letters, digits, '_' */
 	uint32_t type; /* CONCD_PARAM_TEXT ... */
@@ -165,7 +165,8 @@ struct concd_host {
 	uint32_t (*workers)(struct concd_task *task);
 };
 
-/* What a plugin exports. Static and constant. Functions that may be NULL say so. */
+/* What a plugin exports. Static and constant. Functions that may be NULL say so. A host takes a smaller struct of its
+ * own ABI as an older plugin, which leaves what it does not have at NULL, and ignores what a larger one adds. */
 struct concd_plugin {
 	uint32_t size; /* CONCD_PLUGIN_HEADER fills these two; the host checks them before anything else */
 	uint32_t abi;
@@ -290,7 +291,8 @@ __attribute__((format(printf, 3, 4))) static inline int concd_fail_retry_after(s
 }
 
 /* A line in the daemon's log, named after the workload. Rate-limited per process; what is dropped is counted and said.
- * Also from worker_init, worker_exit and callbacks on the event base. */
+ * Also from worker_init, worker_exit and callbacks on the event base. The last line of a worker_init that fails is the
+ * reason that people are given. */
 __attribute__((format(printf, 3, 4))) static inline void concd_log(struct concd_worker *worker, int level,
 								    const char *format, ...)
 {
@@ -329,7 +331,7 @@ CONCD_YIELDS static inline int concd_wait_fd(struct concd_task *task, int fd, in
 	return task->host->wait_fd(task, fd, events, timeout_ns);
 }
 
-/* Let the thread's other tasks have a turn. 0. */
+/* Let the thread's other tasks, and the event base, have a turn. 0. */
 CONCD_YIELDS static inline int concd_yield(struct concd_task *task)
 {
 	return task->host->yield(task);
@@ -354,12 +356,13 @@ CONCD_YIELDS static inline int concd_offload(struct concd_task *task, void (*fn)
 /* Suspend and resume join the task to anything that calls back: a library on the event base, another thread.
  *
  *	struct concd_resumer *r = concd_resumer(task);		one handle, may be copied to the callback
- *	start(library, r);					... callback: concd_resume(r)
+ *	start(library, r);					... callback: concd_resume(host, r)
  *	err = concd_suspend(task, CONCD_NO_TIMEOUT);		0 once resumed; also when resumed before this call
- *	concd_resumer_free(r);
+ *	concd_resumer_free(host, r);
  *
- * concd_resumer() gives a new counted handle (NULL: out of memory); each is freed once, by any thread, also after the
- * task ended. concd_resume() may be called by any thread and from callbacks: it only posts, and the task goes on after
+ * concd_resumer() gives a new counted handle (NULL: out of memory, or not on the task's own thread); each is freed once,
+ * by any thread, also after the task ended, but before worker_exit returns. host is task->host, which outlives all.
+ * concd_resume() may be called by any thread and from callbacks: it only posts, and the task goes on after
  * the callback has returned; several calls before the task runs count as one; on an ended task it does nothing.
  * concd_suspend(): 0; -ETIMEDOUT; -ECANCELED, after which the other side may still call concd_resume(). */
 static inline struct concd_resumer *concd_resumer(struct concd_task *task)

@@ -150,7 +150,7 @@ static void the_description_is_one_json_object(void **state)
 	char *text = NULL;
 	size_t len;
 	FILE *out = open_memstream(&text, &len);
-	json_t *json;
+	json_t *json, *second;
 
 	(void)state;
 	plugin.params = params;
@@ -164,7 +164,8 @@ static void the_description_is_one_json_object(void **state)
 	assert_string_equal(json_string_value(json_object_get(json, "summary")), "does \"good\"");
 	assert_int_equal(json_integer_value(json_object_get(json, "kind")), CONCD_KIND_IO);
 	assert_true(json_is_false(json_object_get(json, "has_split")));
-	assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(json, "params"), 1), "help")), "");
+	second = json_array_get(json_object_get(json, "params"), 1);
+	assert_string_equal(json_string_value(json_object_get(second, "help")), "");
 	json_decref(json);
 	free(text);
 }
