@@ -29,7 +29,7 @@ static void conn_free(struct conn *conn)
 
 	(void)event_del(&conn->read_ev); /* fails for an event without a base only */
 	(void)event_del(&conn->write_ev);
-	(void)event_del(&conn->closed_ev);
+	(void)event_del(&conn->wake_ev);
 	if (conn->counted)
 		server->clients--;
 	else
@@ -54,11 +54,16 @@ void conn_kill(struct conn *conn)
 	conn_free(conn);
 }
 
-/* Have the write event kill it soon. */
+/* Go on from the loop soon. An event of its own: event_add() on one that is active for another reason does nothing. */
+static void conn_wake(struct conn *conn)
+{
+	event_active(&conn->wake_ev, EV_TIMEOUT, 0);
+}
+
 static void conn_doom(struct conn *conn)
 {
 	conn->broken = true;
-	event_active(&conn->write_ev, EV_WRITE, 0);
+	conn_wake(conn);
 }
 
 static void conn_want_read(struct conn *conn, bool want)
@@ -83,8 +88,7 @@ static void conn_next(struct conn *conn)
 	if (conn->close_after) {
 		conn->state = CONN_LINGER;
 		conn_touch(conn, LINGER_NS);
-		(void)event_del(&conn->closed_ev);
-		buffer_fini(&conn->in);
+			buffer_fini(&conn->in);
 		if (shutdown(conn->fd, SHUT_WR) < 0 || conn->half_closed) {
 			conn->state = CONN_DEAD;
 			conn_doom(conn);
@@ -100,11 +104,10 @@ static void conn_next(struct conn *conn)
 	if (conn->in.len == 0 && conn->in.cap > KEEP_BYTES)
 		buffer_fini(&conn->in);
 	conn_touch(conn, conn->server->options.read_timeout_ns);
-	(void)event_del(&conn->closed_ev);
 	conn_want_read(conn, true);
 	if (conn->in.len > 0 && !conn->processing) {
 		conn->pending = true;
-		event_active(&conn->read_ev, EV_READ, 0);
+		conn_wake(conn);
 	}
 }
 
@@ -201,7 +204,7 @@ void http_stream_begin(struct http_request *req, const char *headers, const char
 		conn_doom(conn);
 	/* sent with the first chunk, or from the loop where there is none yet */
 	else if (!conn->broken)
-		event_active(&conn->write_ev, EV_WRITE, 0);
+		conn_wake(conn);
 }
 
 uint8_t *http_chunk_reserve(struct http_request *req, size_t room)
@@ -429,11 +432,11 @@ static bool conn_peek(struct conn *conn)
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR;
-	/* From here on only an end is news: a next request waits in the socket, a half-closed client is looked at by
-	 * the tick. */
+	/* A next request waits in the socket. Whether the client is still there is looked at by the tick from here on:
+	 * the loop cannot tell a hang-up from data, and would report either again and again. */
 	conn_want_read(conn, false);
 	if (n > 0)
-		return event_add(&conn->closed_ev, NULL) == 0;
+		return true;
 	conn->half_closed = true;
 	return !conn_hung_up(conn);
 }
@@ -448,11 +451,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	switch (conn->state) {
 	case CONN_HEAD:
 	case CONN_BODY:
-		if (conn->pending)
-			conn->pending = false; /* look at what is here first */
-		else if (!conn_recv(conn))
+		if (!conn_recv(conn))
 			conn->broken = true;
-		if (!conn->broken)
+		else
 			conn_process(conn);
 		break;
 	case CONN_LINGER:
@@ -473,20 +474,6 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		conn_kill(conn);
 }
 
-static void on_closed(evutil_socket_t fd, short what, void *arg)
-{
-	struct conn *conn = arg;
-
-	(void)fd; /* conn->fd */
-	(void)what;
-	if (conn_hung_up(conn)) {
-		conn_kill(conn);
-		return;
-	}
-	conn->half_closed = true;
-	(void)event_del(&conn->closed_ev); /* it would fire for ever */
-}
-
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *conn = arg;
@@ -504,6 +491,18 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 		conn->req.on_writable(&conn->req);
 }
 
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *conn = arg;
+
+	if (!conn->broken && conn->pending) {
+		conn->pending = false;
+		if (conn->state == CONN_HEAD)
+			conn_process(conn);
+	}
+	on_writable(fd, what, conn); /* ends it if it is broken, and sends what waits */
+}
+
 struct conn *conn_new(struct http_server *server, int fd, const struct ucred *cred, bool counted)
 {
 	struct conn *conn = calloc(1, sizeof(*conn));
@@ -515,7 +514,7 @@ struct conn *conn_new(struct http_server *server, int fd, const struct ucred *cr
 	conn->req.peer = (struct http_peer){ .uid = cred->uid, .gid = cred->gid, .pid = cred->pid };
 	(void)event_assign(&conn->read_ev, server->options.base, fd, EV_READ | EV_PERSIST, on_readable, conn);
 	(void)event_assign(&conn->write_ev, server->options.base, fd, EV_WRITE | EV_PERSIST, on_writable, conn);
-	(void)event_assign(&conn->closed_ev, server->options.base, fd, EV_CLOSED | EV_PERSIST, on_closed, conn);
+	(void)evtimer_assign(&conn->wake_ev, server->options.base, on_wake, conn);
 	conn_touch(conn, server->options.read_timeout_ns);
 	conn->counted = counted;
 	*(counted ? &server->clients : &server->refused) += 1;

@@ -1,7 +1,7 @@
 /* A connection of the control socket, between http.c (accepting, timeouts) and conn.c (requests and answers).
  *
  * A connection is freed only by its own event callbacks, by the tick and by http_close(). Whatever a handler calls marks
- * it (broken, CONN_DEAD) and activates its write event, which frees it from the loop. So a handler may always finish what
+ * it (broken, CONN_DEAD) and activates its wake event, which frees it from the loop. So a handler may always finish what
  * it is doing with its request.
  */
 #ifndef CONCD_CONTROL_CONN_H
@@ -23,7 +23,7 @@ enum conn_state {
 	CONN_STREAMING, /* the handler's: chunks are sent */
 	CONN_FLUSHING, /* answered; bytes are left */
 	CONN_LINGER, /* done; reading what the client still sends */
-	CONN_DEAD, /* to be freed by its write event */
+	CONN_DEAD, /* to be freed by its wake event */
 };
 
 struct conn {
@@ -31,11 +31,12 @@ struct conn {
 	struct conn *next, **prev;
 	int fd;
 	enum conn_state state;
-	struct event read_ev, write_ev, closed_ev;
+	struct event read_ev, write_ev;
+	struct event wake_ev; /* activated for what is to be done from the loop */
 	bool counted; /* among the clients; not so a refused one */
 	bool reading; /* read_ev is added */
 	bool writing; /* write_ev is added */
-	bool pending; /* bytes of a next request are in `in` and read_ev was activated for them */
+	bool pending; /* bytes of a next request are in `in` and wake_ev was activated for them */
 	bool half_closed; /* the client sends no more, and may still read */
 	bool processing; /* inside conn_process() */
 	bool broken; /* a write failed */

@@ -36,7 +36,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		if (conn->state == CONN_HEAD || conn->state == CONN_BODY || conn->state == CONN_LINGER) {
 			if (now_ns >= conn->deadline_ns)
 				conn_kill(conn);
-		} else if (conn->half_closed && conn_hung_up(conn)) {
+		} else if (!conn->reading && conn_hung_up(conn)) {
 			conn_kill(conn);
 		}
 	}

@@ -1,0 +1,481 @@
+/* Jobs in memory. */
+#include "unit.h"
+
+#include "base/cleanup.h"
+#include "concd/plugin.h"
+#include "config.h"
+#include "crew/crew.h"
+#include "crew/workload.h"
+#include "fake_jobs.h"
+#include "store/store.h"
+
+/* A callback that is to come later. */
+struct held {
+	struct held *next;
+	jobs_accepted_fn on_accepted;
+	void (*on_opened)(void *arg, int status, struct job *job);
+	void (*on_added)(void *arg, int status, uint64_t have, const struct error *err);
+	void *arg;
+	struct job *job;
+	int status;
+	uint64_t id;
+};
+
+const char *job_state_name(enum job_state state)
+{
+	static const char *const names[] = { "open", "queued", "running", "paused", "done", "failed", "cancelled" };
+
+	return names[state];
+}
+
+struct jobs *fake_jobs_new(void)
+{
+	struct jobs *jobs = calloc(1, sizeof(*jobs));
+
+	assert_non_null(jobs);
+	jobs->next_id = 1;
+	return jobs;
+}
+
+void fake_jobs_free(struct jobs *jobs)
+{
+	fake_jobs_release(jobs);
+	assert_int_equal(jobs->live_refs, 0);
+	while (jobs->all) {
+		struct job *job = jobs->all;
+
+		assert_null(job->watches);
+		jobs->all = job->next;
+		for (size_t i = 0; i < job->n_segments; i++)
+			segment_unref(job->segments[i]);
+		free(job->segments);
+		buffer_fini(&job->inputs);
+		free(job);
+	}
+	free(jobs);
+}
+
+struct job *fake_job_add(struct jobs *jobs, uint64_t n_tasks)
+{
+	struct job *job = calloc(1, sizeof(*job)), **at = &jobs->all;
+
+	assert_non_null(job);
+	job->jobs = jobs;
+	job->view = (struct job_view){ .id = jobs->next_id++, .submission = "sub", .workload = "squares", .label = "",
+				       .uid = (uint32_t)getuid(), .state = JOB_RUNNING, .durable = true,
+				       .total = n_tasks, .queued = n_tasks, .model = "pool", .model_reason = "",
+				       .shape = { 1, 2, 1 }, .workers = 2, .grace_ns = 5000000000,
+				       .created_unix_us = 1700000000000000, .waiting = "" };
+	job->n_segments = (size_t)((n_tasks + SEGMENT_TASKS - 1) / SEGMENT_TASKS);
+	job->segments = calloc(job->n_segments + 1, sizeof(*job->segments));
+	for (size_t i = 0; i < job->n_segments; i++) {
+		uint64_t first = i * SEGMENT_TASKS, left = n_tasks - first;
+
+		job->segments[i] = segment_new(first, left < SEGMENT_TASKS ? (uint32_t)left : SEGMENT_TASKS);
+		assert_non_null(job->segments[i]);
+	}
+	for (uint64_t i = 0; i < n_tasks; i++) {
+		char text[24];
+		int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)i);
+
+		assert_int_equal(buffer_add_varint(&job->inputs, (uint64_t)n), 0);
+		assert_int_equal(buffer_add(&job->inputs, text, (size_t)n), 0);
+	}
+	while (*at)
+		at = &(*at)->next;
+	*at = job;
+	return job;
+}
+
+void fake_job_inputs(struct job *job, const void *packed, size_t len)
+{
+	job->inputs.len = 0;
+	assert_int_equal(buffer_add(&job->inputs, packed, len), 0);
+}
+
+static void put(struct job *job, uint64_t task, struct task_record *record, const void *data, size_t len)
+{
+	struct segment *segment = job->segments[task / SEGMENT_TASKS];
+	uint32_t index = (uint32_t)(task % SEGMENT_TASKS);
+
+	record->worker_pid = 4711;
+	record->attempts = 1;
+	assert_int_equal(segment_put(segment, index, record, data, len), 0);
+	segment->records[index].recorded = true;
+	segment->n_recorded++;
+	job->view.recorded++;
+	job->view.queued--;
+}
+
+void fake_job_done(struct job *job, uint64_t task, const void *data, size_t len)
+{
+	struct task_record record = { .state = TASK_DONE, .wall_s = 1.5F, .cpu_s = 0.25F, .runq_s = 0.25F };
+
+	put(job, task, &record, data, len);
+	job->view.done++;
+}
+
+void fake_job_failed(struct job *job, uint64_t task, enum task_error error, int signal, const char *message)
+{
+	struct task_record record = { .state = error == TASK_ERROR_CANCELLED ? TASK_CANCELLED : TASK_FAILED,
+				      .error = (uint8_t)error, .signal = (uint8_t)signal };
+
+	put(job, task, &record, message, strlen(message));
+	job->view.failed++;
+}
+
+void fake_job_tell(struct job *job)
+{
+	struct job_watch *next;
+
+	for (struct job_watch *watch = job->watches; watch; watch = next) {
+		next = watch->next;
+		watch->on_progress(watch);
+	}
+}
+
+void fake_job_end(struct job *job, enum job_state state)
+{
+	struct job_watch *next;
+
+	job->view.state = state;
+	job->view.open = false;
+	job->view.wall_s = 2;
+	for (struct job_watch *watch = job->watches; watch; watch = next) {
+		next = watch->next;
+		watch->on_state(watch, state);
+	}
+}
+
+void fake_jobs_load(struct jobs *jobs)
+{
+	for (struct job *job = jobs->all; job; job = job->next) {
+		if (job->loaded_segment == job->wanted_segment && job->loaded_input == job->wanted_input)
+			continue;
+		job->loaded_segment = job->wanted_segment;
+		job->loaded_input = job->wanted_input;
+		fake_job_tell(job);
+	}
+}
+
+static void hold(struct jobs *jobs, const struct held *what)
+{
+	struct held *held = malloc(sizeof(*held)), **at = &jobs->held;
+
+	assert_non_null(held);
+	*held = *what;
+	held->next = NULL;
+	while (*at)
+		at = &(*at)->next;
+	*at = held;
+}
+
+void fake_jobs_release(struct jobs *jobs)
+{
+	struct error err = ERROR_INIT;
+
+	while (jobs->held) {
+		struct held *held = jobs->held;
+
+		jobs->held = held->next;
+		if (held->status < 0 && held->status != -EEXIST)
+			(void)error_set(&err, held->status, "full", "the fake disk is full");
+		if (held->on_accepted)
+			held->on_accepted(held->arg, held->status, held->job, held->id, &err);
+		else if (held->on_added)
+			held->on_added(held->arg, held->status, held->id, &err);
+		else
+			held->on_opened(held->arg, held->status, held->status == 0 ? job_ref(held->job) : NULL);
+		free(held);
+	}
+}
+
+/* ---- jobs.h ---- */
+
+static void copy_text(char *to, size_t size, const char *from)
+{
+	(void)snprintf(to, size, "%s", from ? from : "");
+}
+
+int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *inputs, jobs_accepted_fn on_accepted,
+		void *arg, struct error *err)
+{
+	struct held held = { .on_accepted = on_accepted, .arg = arg, .status = jobs->accept_status,
+			     .id = jobs->known_id };
+	const uint8_t *at = inputs->data, *data;
+	uint64_t n = 0;
+	size_t len;
+
+	if (jobs->refuse)
+		return error_set(err, jobs->refuse, jobs->refuse_code, "refused by the test");
+	copy_text(jobs->workload, sizeof(jobs->workload), spec->workload);
+	copy_text(jobs->submission, sizeof(jobs->submission), spec->submission);
+	copy_text(jobs->label, sizeof(jobs->label), spec->label);
+	copy_text(jobs->model, sizeof(jobs->model), spec->model.model);
+	copy_text(jobs->shape, sizeof(jobs->shape), spec->model.shape);
+	jobs->params[0] = '\0';
+	for (size_t i = 0; i < spec->n_params; i++)
+		(void)snprintf(jobs->params + strlen(jobs->params), sizeof(jobs->params) - strlen(jobs->params),
+			       "%s=%s;", spec->params[i].name, spec->params[i].value);
+	jobs->last = *spec;
+	jobs->n_submitted++;
+	if (held.status == 0) {
+		while (at < inputs->data + inputs->len) {
+			at = packed_next(at, inputs->data + inputs->len, &data, &len);
+			assert_non_null(at);
+			n++;
+		}
+		held.job = fake_job_add(jobs, n);
+		held.job->view.uid = spec->uid;
+		held.job->view.open = spec->open;
+		buffer_fini(&held.job->inputs);
+		held.job->inputs = *inputs;
+	} else {
+		buffer_fini(inputs);
+	}
+	hold(jobs, &held);
+	return 0;
+}
+
+int jobs_check(struct jobs *jobs, const struct job_spec *spec, struct model_choice *ret_choice, struct error *err)
+{
+	(void)spec;
+	if (jobs->refuse)
+		return error_set(err, jobs->refuse, jobs->refuse_code, "refused by the test");
+	*ret_choice = (struct model_choice){ .model = model_find("pool"), .reason = "", .crew_shape = { 1, 2, 1 },
+					     .workers = 2 };
+	return 0;
+}
+
+int job_add_inputs(struct job *job, uint64_t from, struct buffer *inputs, bool last,
+		   void (*on_added)(void *arg, int status, uint64_t have, const struct error *err), void *arg,
+		   uint64_t *ret_have, struct error *err)
+{
+	if (!job->view.open)
+		return error_set(err, -EPERM, "wrong-state", "job %llu is not open", (unsigned long long)job->view.id);
+	if (from != job->view.total) {
+		*ret_have = job->view.total;
+		return error_set(err, -ESTALE, "wrong-offset", "not from there");
+	}
+	job->view.total += 2;
+	job->view.open = !last;
+	buffer_fini(inputs);
+	hold(job->jobs, &(struct held){ .on_added = on_added, .arg = arg, .id = job->view.total });
+	return 0;
+}
+
+void jobs_get(struct jobs *jobs, uint64_t id, void (*on_opened)(void *arg, int status, struct job *job), void *arg)
+{
+	struct job *job = jobs->all;
+
+	while (job && job->view.id != id)
+		job = job->next;
+	hold(jobs, &(struct held){ .on_opened = on_opened, .arg = arg, .job = job,
+				   .status = !job ? -ENOENT : job->broken ? -EIO : 0 });
+	if (!jobs->hold_get) {
+		struct held *rest = jobs->held, **at = &rest;
+
+		if (!jobs->hold) {
+			fake_jobs_release(jobs);
+			return;
+		}
+		while ((*at)->next)
+			at = &(*at)->next;
+		jobs->held = *at; /* only this one */
+		*at = NULL;
+		fake_jobs_release(jobs);
+		jobs->held = rest;
+	}
+}
+
+struct job *job_ref(struct job *job)
+{
+	job->jobs->live_refs++;
+	return job;
+}
+
+void job_unref(struct job *job)
+{
+	assert_true(job->jobs->live_refs > 0);
+	job->jobs->live_refs--;
+}
+
+void job_view(const struct job *job, struct job_view *ret_view)
+{
+	*ret_view = job->view;
+}
+
+int jobs_walk(struct jobs *jobs, int (*fn)(void *arg, struct job *job), void *arg)
+{
+	int r = 0;
+
+	for (struct job *job = jobs->all; job && r == 0; job = job->next)
+		if (!job->ended_elsewhere)
+			r = fn(arg, job);
+	return r;
+}
+
+void jobs_list_ended(struct jobs *jobs, uint64_t below, uint32_t limit,
+		     void (*fn)(void *arg, const struct job_view *view), void *arg)
+{
+	for (uint64_t id = jobs->next_id; id > 0 && limit > 0; id--)
+		for (struct job *job = jobs->all; job; job = job->next)
+			if (job->view.id == id && job->ended_elsewhere && (below == 0 || id < below)) {
+				fn(arg, &job->view);
+				limit--;
+			}
+	fn(arg, NULL);
+}
+
+void jobs_view(struct jobs *jobs, struct jobs_view *ret_view)
+{
+	*ret_view = (struct jobs_view){ .tasks_done = 123, .queued_bytes = 77, .trouble = "" };
+	for (const struct job *job = jobs->all; job; job = job->next)
+		ret_view->by_state[job->view.state]++;
+}
+
+int job_walk_running(struct job *job, uint32_t limit, int (*fn)(void *arg, const struct task_view *view), void *arg)
+{
+	for (uint32_t i = 0; i < job->n_running && i < limit; i++) {
+		const struct task_view view = { .index = i, .worker_pid = 4711, .attempts = 1, .progress = i ? 0.5F : -1 };
+
+		if (fn(arg, &view) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int job_segment(struct job *job, uint64_t task, struct segment **ret_segment)
+{
+	struct segment *segment;
+
+	if (job->broken)
+		return -EIO;
+	if (task / SEGMENT_TASKS >= job->n_segments)
+		return -ENOENT;
+	if (job->slow_segments && job->loaded_segment != task / SEGMENT_TASKS + 1) {
+		job->wanted_segment = task / SEGMENT_TASKS + 1;
+		return -EAGAIN;
+	}
+	segment = job->segments[task / SEGMENT_TASKS];
+	if (!segment || segment->n_recorded == 0)
+		return -ENOENT;
+	*ret_segment = segment_ref(segment);
+	return 0;
+}
+
+int job_inputs(struct job *job, uint64_t task, const uint8_t **ret_packed, size_t *ret_bytes, uint64_t *ret_count)
+{
+	const uint8_t *at = job->inputs.data, *end = at + job->inputs.len, *data;
+	size_t len;
+
+	if (job->slow_inputs && job->loaded_input != task / 3 + 1) {
+		job->wanted_input = task / 3 + 1;
+		return -EAGAIN;
+	}
+	for (uint64_t i = 0; i < task; i++) {
+		at = packed_next(at, end, &data, &len);
+		assert_non_null(at);
+	}
+	*ret_packed = at;
+	*ret_bytes = (size_t)(end - at);
+	*ret_count = 3 - task % 3; /* short runs, to see them joined */
+	if (*ret_count > job->view.total - task)
+		*ret_count = job->view.total - task;
+	return 0;
+}
+
+void job_watch(struct job *job, struct job_watch *watch)
+{
+	watch->next = job->watches;
+	if (watch->next)
+		watch->next->prev = &watch->next;
+	watch->prev = &job->watches;
+	job->watches = watch;
+}
+
+void job_unwatch(struct job_watch *watch)
+{
+	if (!watch->prev)
+		return;
+	*watch->prev = watch->next;
+	if (watch->next)
+		watch->next->prev = watch->prev;
+	watch->prev = NULL;
+}
+
+int job_cancel(struct job *job, struct error *err)
+{
+	if (job_state_ended(job->view.state))
+		return error_set(err, -EALREADY, "wrong-state", "job %llu is %s already",
+				 (unsigned long long)job->view.id, job_state_name(job->view.state));
+	job->cancel_asked = true;
+	job->jobs->n_cancelled++;
+	return 0;
+}
+
+/* ---- Neighbours ---- */
+
+static struct plugin_param params[] = {
+	{ .name = (char *)"dir", .value = (char *)"", .min = (char *)"", .max = (char *)"", .choices = (char *)"",
+	  .help = (char *)"where" },
+	{ .name = (char *)"token", .flags = CONCD_PARAM_SECRET, .value = (char *)"", .min = (char *)"",
+	  .max = (char *)"", .choices = (char *)"", .help = (char *)"who" },
+};
+static struct config_pair stanza_params[] = { { (char *)"dir", (char *)"/tmp" }, { (char *)"token", (char *)"s3cret" } };
+static const struct plugin_info info = { .name = (char *)"squares", .version = (char *)"1.0",
+					 .summary = (char *)"sums", .kind = CONCD_KIND_CPU, .params = params,
+					 .n_params = 2 };
+static const struct workload_config stanza = { .name = (char *)"squares", .model = (char *)"pool",
+					       .params = stanza_params, .n_params = 2 };
+static const struct workload fakes[] = {
+	{ .name = "squares", .plugin_path = (char *)"/lib/squares.so", .info = &info, .config = &stanza,
+	  .thread_safe = true },
+	{ .name = "wrong", .plugin_path = (char *)"/lib/wrong.so", .why_not = "its ABI is 9", .config = &stanza },
+};
+
+size_t workloads_count(const struct workloads *workloads)
+{
+	(void)workloads;
+	return ARRAY_SIZE(fakes);
+}
+
+const struct workload *workloads_at(const struct workloads *workloads, size_t i)
+{
+	(void)workloads;
+	return &fakes[i];
+}
+
+int workloads_find(const struct workloads *workloads, const char *name, const struct workload **ret_workload,
+		   struct error *err)
+{
+	(void)workloads;
+	if (strcmp(name, "squares") == 0) {
+		*ret_workload = &fakes[0];
+		return 0;
+	}
+	if (strcmp(name, "wrong") == 0)
+		return error_set(err, -ENOEXEC, "workload-unusable", "its ABI is 9");
+	return error_set(err, -ENOENT, "no-such-workload", "there is no workload '%s'", name);
+}
+
+int crews_walk(const struct crews *crews, int (*fn)(void *arg, const struct crew_view *view), void *arg)
+{
+	const struct crew_view view = { .workload = "squares", .shape = { 1, 2, 1 }, .processes = 1, .stack_note = "" };
+
+	(void)crews;
+	return fn(arg, &view);
+}
+
+void store_stats(const struct store *store, struct store_stats *ret_stats)
+{
+	(void)store;
+	*ret_stats = (struct store_stats){ .commits = 5, .bytes = 4096 };
+}
+
+bool store_stalled(const struct store *store, const char **ret_why)
+{
+	(void)store;
+	*ret_why = "";
+	return false;
+}
