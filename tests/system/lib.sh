@@ -134,7 +134,14 @@ says() {
 	fi
 }
 
+# finish: the verdict. What a sanitizer said of the daemon or of a worker stands in the daemon's log; plugins that are
+# made to crash may be named there.
 finish() {
+	local reports
+	reports=$(grep -nE 'Sanitizer|runtime error' "$dir/log" 2>/dev/null | grep -vE '^[0-9]+:(crash|deep|scribble)\[')
+	if [ -n "$reports" ]; then
+		fail "a sanitizer complained: $reports"
+	fi
 	echo "$checks checks, $failures failed"
 	[ "$failures" -eq 0 ]
 	exit
