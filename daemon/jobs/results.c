@@ -111,8 +111,22 @@ static int slot_spill(struct job *job, struct result_slot *slot)
 	return r;
 }
 
-/* Put recorded segments out of memory, oldest first, down to what may stay. */
-static void results_trim(struct job *job)
+/* Out of memory with it: the store or the spill file has it. */
+static int slot_put_out(struct job *job, struct result_slot *slot)
+{
+	if (job->durable) {
+		slot_free(&job->results, slot);
+		return 0;
+	}
+	if (slot->spilled_bytes == 0)
+		return slot_spill(job, slot);
+	segment_unref(take_ptr(slot->segment)); /* it was read back and has not changed */
+	return 0;
+}
+
+/* Put recorded segments out of memory, oldest first, down to what may stay. Never the one at `keep` (NULL: any may go):
+ * whoever asked for it has not had a turn yet, and one segment may be larger than all that may stay. */
+static void results_trim(struct job *job, const struct result_slot *keep)
 {
 	struct results *results = &job->results;
 	uint64_t limit = !job->durable ? EPHEMERAL_BYTES : job->watches ? RECENT_WATCHED_BYTES : RECENT_BYTES;
@@ -126,12 +140,10 @@ static void results_trim(struct job *job)
 	HASH_ITER(hh, results->slots, slot, next) { /* in order of creation: about the order of tasks */
 		if (kept <= limit)
 			return;
-		if (!slot_idle(slot))
+		if (!slot_idle(slot) || slot == keep)
 			continue;
 		kept -= segment_bytes(slot->segment);
-		if (job->durable) {
-			slot_free(results, slot);
-		} else if (slot_spill(job, slot) < 0) {
+		if (slot_put_out(job, slot) < 0) {
 			log_warning("jobs: results of job %llu stay in memory: the state directory takes no more",
 				    (unsigned long long)job->id);
 			return;
@@ -175,7 +187,7 @@ static void on_segment_written(struct store_op *op, int status)
 	job->results.recorded += slot->segment->count - slot->segment->n_recorded;
 	segment_mark_recorded(slot->segment);
 	if (ranges_add(&job->results.whole, write->number, 1) == 0) /* else it stays in memory: it could not be found again */
-		results_trim(job);
+		results_trim(job, job->watches ? slot : NULL);
 	jobs_op_done(job->jobs);
 	job_notify_progress(job);
 	job_touch(job);
@@ -210,7 +222,7 @@ static void segment_filled(struct job *job, struct result_slot *slot)
 	slot->dirty_ns = 0;
 	if (!job->durable) {
 		segment_mark_recorded(slot->segment);
-		results_trim(job);
+		results_trim(job, NULL);
 		return;
 	}
 	if (write_segment(job, slot) < 0)
@@ -224,6 +236,8 @@ int results_put(struct job *job, uint64_t task, const struct task_record *record
 	uint32_t index = (uint32_t)(task % SEGMENT_TASKS);
 	int r;
 
+	if (!slot && ranges_contain(&job->results.whole, number))
+		return -EALREADY;
 	if (!slot)
 		slot = slot_open(job, number);
 	if (!slot)
@@ -417,16 +431,18 @@ static void on_segment_read(struct store_read *read, int status)
 	struct results_load *load = container_of(read, struct results_load, read);
 	struct job *job = load->job;
 	uint64_t number = read->task / SEGMENT_TASKS;
+	struct result_slot *slot = slot_find(&job->results, number);
 
 	job->results.loading = NULL;
-	if (status == 0 && !slot_find(&job->results, number) &&
-	    !slot_add(&job->results, number, take_ptr(read->segment)))
-		status = -ENOMEM;
+	if (status == 0 && !slot) {
+		slot = slot_add(&job->results, number, take_ptr(read->segment));
+		status = slot ? 0 : -ENOMEM;
+	}
 	job->results.load_error = status;
 	store_read_fini(read);
 	free(load);
+	results_trim(job, slot);
 	job_notify_progress(job);
-	results_trim(job);
 	job_unref(job);
 }
 
@@ -488,6 +504,7 @@ int results_get(struct job *job, uint64_t task, struct segment **ret_segment)
 		r = unspill_segment(job, slot);
 		if (r < 0)
 			return r;
+		results_trim(job, slot);
 	}
 	*ret_segment = segment_ref(slot->segment);
 	return 0;
