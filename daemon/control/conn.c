@@ -13,7 +13,7 @@
 #define READ_BYTES (16u << 10)
 #define READ_BODY_BYTES (256u << 10)
 #define WRITE_BYTES (256u << 10) /* one send */
-#define KEEP_BYTES (512u << 10) /* a larger empty buffer is given back */
+#define KEEP_BYTES (1u << 20) /* a larger buffer of sent bytes is given back at once, others by the tick */
 #define LINGER_NS (2 * NS_PER_S)
 #define CHUNK_HEAD_BYTES 10 /* eight hexadecimal digits, CR, LF */
 #define CHUNK_TAIL_BYTES 2
@@ -101,8 +101,6 @@ static void conn_next(struct conn *conn)
 	conn->seen = 0;
 	conn->in.len -= used;
 	memmove(conn->in.data, conn->in.data + used, conn->in.len);
-	if (conn->in.len == 0 && conn->in.cap > KEEP_BYTES)
-		buffer_fini(&conn->in);
 	conn_touch(conn, conn->server->options.read_timeout_ns);
 	conn_want_read(conn, true);
 	if (conn->in.len > 0 && !conn->processing) {
@@ -138,7 +136,7 @@ static void conn_flush(struct conn *conn)
 	}
 	conn->out.len = 0;
 	conn->sent = 0;
-	if (conn->out.cap > 2 * KEEP_BYTES)
+	if (conn->out.cap > KEEP_BYTES)
 		buffer_fini(&conn->out);
 	if (conn->writing)
 		(void)event_del(&conn->write_ev);

@@ -34,6 +34,11 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	for (struct conn *conn = server->conns; conn; conn = next) {
 		next = conn->next;
 		if (conn->state == CONN_HEAD || conn->state == CONN_BODY || conn->state == CONN_LINGER) {
+			if (conn->state == CONN_HEAD && conn->in.len == 0 && conn->out.len == 0) {
+				/* between requests: nothing of the last one is kept for longer than a second or two */
+				buffer_fini(&conn->in);
+				buffer_fini(&conn->out);
+			}
 			if (now_ns >= conn->deadline_ns)
 				conn_kill(conn);
 		} else if (!conn->reading && conn_hung_up(conn)) {

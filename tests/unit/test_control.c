@@ -323,6 +323,46 @@ static void shutdown_is_answered_and_told(void **state)
 	rig_expect(rig, "POST", "/v1/jobs", "{\"workload\":\"squares\"}", 503, "\"stopping\"");
 }
 
+/* Another user's client: only root can be two users. As somebody else there is one user, who may do everything here. */
+static void what_belongs_to_others_is_denied(void **state)
+{
+	static const struct {
+		const char *target;
+		int status;
+	} cases[] = { { "POST /v1/jobs/1/cancel", 403 }, { "POST /v1/jobs/1/inputs?from=2", 403 },
+		      { "GET /v1/jobs/1/results?cancel_on_close=1", 403 }, { "POST /v1/shutdown", 403 },
+		      { "GET /v1/jobs/1", 200 }, { "GET /v1/jobs/1/results?follow=0", 200 } };
+	struct rig *rig = *state;
+	struct reply reply;
+	char path[64];
+
+	if (geteuid() != 0)
+		return;
+	fake_job_add(rig->jobs, 2)->view.uid = 12345;
+	(void)snprintf(path, sizeof(path), "%s/sub", rig->dir);
+	assert_int_equal(chmod(rig->dir, 0755), 0);
+	assert_int_equal(chmod(path, 0755), 0);
+	assert_int_equal(chmod(rig->config.socket_path, 0666), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char *text;
+		int fd;
+
+		assert_int_equal(seteuid(65534), 0);
+		fd = rig_connect(rig); /* the credentials are those of connect() */
+		assert_int_equal(seteuid(0), 0);
+		assert_true(asprintf(&text, "%s HTTP/1.1\r\n\r\n", cases[i].target) > 0);
+		rig_send_text(rig, fd, text);
+		rig_receive(rig, fd, &reply);
+		assert_int_equal(reply.status, cases[i].status);
+		assert_int_equal(strstr((char *)reply.body.data, "\"denied\"") != NULL, cases[i].status == 403);
+		reply_fini(&reply);
+		free(text);
+		(void)close(fd);
+	}
+	assert_int_equal(rig->shutdowns, 0);
+	assert_false(rig->jobs->all->cancel_asked);
+}
+
 /* ---- The socket ---- */
 
 static void a_living_daemon_is_not_displaced(void **state)
@@ -440,6 +480,7 @@ int main(void)
 		RIG_TEST(followers_hear_states_and_the_end),
 		RIG_TEST(before_jobs_are_attached_the_daemon_is_busy),
 		RIG_TEST(shutdown_is_answered_and_told),
+		RIG_TEST(what_belongs_to_others_is_denied),
 		RIG_TEST(a_living_daemon_is_not_displaced),
 		RIG_TEST(a_stale_socket_is_replaced_and_another_file_is_not),
 		RIG_TEST(wrong_socket_settings_are_named),

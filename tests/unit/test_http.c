@@ -2,9 +2,12 @@
 #include "unit.h"
 
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/loop.h"
+#include "control/http.h"
 #include "control/http_parse.h"
 #include "control_rig.h"
 
@@ -272,6 +275,59 @@ static void a_head_request_gets_no_body(void **state)
 	(void)close(fd);
 }
 
+static void answer_hello(void *ctx, struct http_request *req)
+{
+	(void)ctx;
+	http_reply(req, 200, NULL, "text/plain", "hello", 5);
+}
+
+static void keep_request(void *ctx, struct http_request *req)
+{
+	if (strcmp(req->path, "/keep") != 0)
+		answer_hello(ctx, req);
+}
+
+static void answer_refusal(void *ctx, struct http_request *req, const char *code, const char *message)
+{
+	(void)code;
+	(void)message;
+	answer_hello(ctx, req);
+}
+
+/* A server of its own, that waits 10 ms where the daemon waits a minute. */
+static void who_stops_in_the_middle_is_closed_and_who_waits_is_not(void **state)
+{
+	static const struct http_ops ops = { .on_request = keep_request, .on_refused = answer_refusal };
+	static const char *const starts[] = { "", "GET / HT", "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc",
+					      "GET / HTTP/1.1\r\n\r\n", "GET /keep HTTP/1.1\r\n\r\n" };
+	struct rig *rig = *state;
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0), fds[ARRAY_SIZE(starts)];
+	struct http_options options = { .base = loop_base(rig->loop), .listen_fd = listener, .max_clients = 9,
+					.max_clients_per_user = 9, .max_head_bytes = 1000, .max_body_bytes = 1000,
+					.read_timeout_ns = 10 * NS_PER_MS, .ops = &ops };
+	struct http_server *server;
+
+	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/own", rig->dir);
+	assert_int_equal(bind(listener, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(listener, 10), 0);
+	assert_int_equal(http_open(&options, &server), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(starts); i++) {
+		fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		assert_int_equal(connect(fds[i], (struct sockaddr *)&addr, sizeof(addr)), 0);
+		rig_send_text(rig, fds[i], starts[i]);
+	}
+	expect_reply(rig, fds[3], 200, "hello");
+	for (size_t i = 0; i < 4; i++)
+		assert_true(rig_closed(rig, fds[i]));
+	assert_int_equal(http_clients(server), 1);
+	for (size_t i = 0; i < ARRAY_SIZE(starts); i++)
+		(void)close(fds[i]);
+	http_close(server);
+	(void)close(listener);
+	assert_int_equal(unlink(addr.sun_path), 0);
+}
+
 /* Anything at all, in any pieces: the server answers or closes, and lives (for the sanitizers). */
 static void noise_does_no_harm(void **state)
 {
@@ -331,6 +387,7 @@ int main(void)
 		RIG_TEST(continue_is_sent_to_who_waits_for_it),
 		RIG_TEST(http_1_0_gets_no_chunks),
 		RIG_TEST(a_head_request_gets_no_body),
+		RIG_TEST(who_stops_in_the_middle_is_closed_and_who_waits_is_not),
 		RIG_TEST(noise_does_no_harm),
 		cmocka_unit_test(escapes_are_decoded_strictly),
 	};
