@@ -5,8 +5,15 @@
 write_config
 daemon_start
 inputs=$(seq 5000000 5000019)
-# sum of i*i for i in 0..n-1 is (n-1)n(2n-1)/6
-for n in $inputs; do echo "($n-1)*$n*(2*$n-1)/6"; done | bc >"$dir/wanted"
+# The sum of i*i for i in 0..n-1 is (n-1)n/2 * (2n-1)/3: over 64 bits, so in two halves of nine and more digits.
+closed_form() {
+	local a=$((($1 - 1) * $1 / 2)) m=$((2 * $1 - 1)) base=1000000000 high low
+	low=$((a % base * m))
+	high=$((a / base * m + low / base))
+	low=$((low % base))
+	printf '%d%09d\n' $((high / 3)) $(((high % 3 * base + low) / 3))
+}
+for n in $inputs; do closed_form "$n"; done >"$dir/wanted"
 for model in $all_models auto; do
 	ctl run squares -q -m "$model" $inputs >"$dir/got"
 	equal "run exits 0 under $model" $? 0
