@@ -314,10 +314,11 @@ void concd_close(struct concd *concd)
 		return;
 	if (concd->status_event)
 		event_free(concd->status_event);
+	jobs_let_go(concd->jobs);
 	control_close(concd->control);
-	jobs_close(concd->jobs);
 	crews_close(concd->crews);
 	store_close(concd->store);
+	jobs_close(concd->jobs);
 	workloads_close(concd->workloads);
 	for (size_t i = 0; i < ARRAY_SIZE(concd->signals); i++)
 		if (concd->signals[i])

@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <event2/event.h>
+
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "config.h"
@@ -18,9 +21,8 @@ struct state_op {
 
 static enum job_state final_state(const struct job *job)
 {
-	if (job->ending == JOB_ENDING_CANCELLED && job->cancelled > 0)
-		return JOB_CANCELLED;
-	if (job->ending == JOB_ENDING_CANCELLED && job->total == 0)
+	/* A cancel that came too late for every task of a whole job changed nothing. */
+	if (job->ending == JOB_ENDING_CANCELLED && (job->cancelled > 0 || job->total == 0 || job->cut_short))
 		return JOB_CANCELLED;
 	if (job->failed > 0 || job->cancelled > 0 || job->error_code)
 		return JOB_FAILED;
@@ -88,6 +90,10 @@ static void record_sums(struct job *job)
 	if (job->started_ns > 0)
 		job->wall_s += (double)(job->ended_ns - job->started_ns) / 1e9;
 	job->started_ns = 0; /* wall_s says it all from here on */
+	if (job->timeout_event)
+		(void)event_del(job->timeout_event); /* fails only for an event that is none */
+	if (job->open_event)
+		(void)event_del(job->open_event);
 	if (job->main.seat && !job->solo.seat)
 		job->peak_rss_bytes = crew_seat_peak_rss_bytes(job->main.seat);
 }
@@ -126,6 +132,71 @@ static int write_state(struct job *job, enum job_state state)
 	return 0;
 }
 
+/* ---- What a restart must know of a living job ---- */
+
+static const struct {
+	enum job_ending ending;
+	const char *code;
+} courses[] = {
+	{ JOB_ENDING_CANCELLED, "cancelled" },
+	{ JOB_ENDING_TIMEOUT, "timeout" },
+	{ JOB_ENDING_FAILED, "worker-init" },
+};
+
+static void on_course_written(struct store_op *op, int status)
+{
+	struct state_op *write = container_of(op, struct state_op, op);
+	struct jobs *jobs = write->job->jobs;
+
+	if (status < 0)
+		log_warning("jobs: job %" PRIu64 ": its course is not on disk, a restart would not know it: %s",
+			    write->job->id, strerror(-status));
+	job_unref(write->job);
+	free(write);
+	jobs_op_done(jobs);
+}
+
+void job_record_course(struct job *job)
+{
+	struct state_op *write = job->durable ? calloc(1, sizeof(*write)) : NULL;
+
+	if (!write)
+		return; /* or out of memory: the job's end is not in doubt, only what a kill before it makes of it */
+	write->job = job_ref(job);
+	write->op = (struct store_op){
+		.type = STORE_JOB_STATE,
+		.job = job->id,
+		.on_done = on_course_written,
+		.u.state = {
+			.state = JOB_QUEUED,
+			.open = job->open,
+			.started_unix_us = job->started_unix_us,
+			.wall_s = job->wall_s,
+			.error_code = job->error_code,
+			.error_text = job->error_text,
+		},
+	};
+	if (job->started_ns > 0)
+		write->op.u.state.wall_s += (double)(clock_mono_ns() - job->started_ns) / 1e9;
+	for (size_t i = 0; i < ARRAY_SIZE(courses); i++)
+		if (courses[i].ending == job->ending)
+			write->op.u.state.error_code = courses[i].code;
+	jobs_op_submitted(job->jobs);
+	store_submit(job->jobs->store, &write->op);
+}
+
+void job_resume_course(struct job *job, const char *error_code, const char *error_text)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(courses); i++)
+		if (strcmp(courses[i].code, error_code) == 0)
+			job->ending = courses[i].ending;
+	job->cut_short = job->ending == JOB_ENDING_CANCELLED;
+	if (job->ending != JOB_ENDING_CANCELLED)
+		job_fail_self(job, error_code, error_text ? error_text : "");
+}
+
+/* ---- The end ---- */
+
 /* The row follows the outcomes into the same queue of the store: when it is on disk, so are they. */
 void job_check_end(struct job *job)
 {
@@ -138,11 +209,18 @@ void job_check_end(struct job *job)
 		return;
 	if (job->solo.seat && crew_seat_out(job->solo.seat) > 0)
 		return;
-	(void)results_flush(job, true);
-	job->finishing = true;
-	record_sums(job);
-	if (!job->durable)
-		job_ended(job, final_state(job));
-	else if (write_state(job, final_state(job)) < 0)
-		job->finishing = false; /* no memory now: the next burst tries again */
+	job->end_failed = job->durable && results_flush(job, true);
+	if (!job->end_failed) {
+		job->finishing = true;
+		record_sums(job);
+		if (!job->durable) {
+			job_ended(job, final_state(job));
+			return;
+		}
+		job->end_failed = write_state(job, final_state(job)) < 0;
+	}
+	if (job->end_failed) { /* no memory now */
+		job->finishing = false;
+		jobs_flush_later(job->jobs);
+	}
 }

@@ -211,7 +211,7 @@ static double job_wall_s(const struct job *job)
 {
 	if (job->from_store || job->started_ns == 0)
 		return job->wall_s;
-	return (double)((job->ended_ns ? job->ended_ns : clock_mono_ns()) - job->started_ns) / 1e9;
+	return job->wall_s + (double)((job->ended_ns ? job->ended_ns : clock_mono_ns()) - job->started_ns) / 1e9;
 }
 
 static uint64_t job_running(const struct job *job)
@@ -231,13 +231,15 @@ void job_view(const struct job *job, struct job_view *ret_view)
 	uint64_t ended = job->done + job->failed + job->cancelled;
 	uint64_t running = job_running(job);
 
+	if (running > job->total - ended)
+		running = job->total - ended; /* it is read out of memory that workers can write */
 	*ret_view = (struct job_view){
 		.id = job->id,
 		.submission = job->submission,
 		.workload = job->workload_name,
 		.label = job->label,
 		.uid = job->uid,
-		.state = job->open && job->state == JOB_QUEUED ? JOB_OPEN : job->state,
+		.state = job->open && !job_state_ended(job->state) ? JOB_OPEN : job->state,
 		.open = job->open,
 		.durable = job->durable,
 		.total = job->total,
@@ -263,7 +265,7 @@ void job_view(const struct job *job, struct job_view *ret_view)
 		.ended_unix_us = job->ended_unix_us,
 		.wall_s = job_wall_s(job),
 		.cpu_s = job->cpu_s,
-		.wait_s = job->wait_s,
+		.wait_s = job->wait_s > 0 ? job->wait_s : 0, /* differences of clocks may round below */
 		.runq_s = job->runq_s,
 		.peak_rss_bytes = job->peak_rss_bytes,
 		.error_code = job->error_code,

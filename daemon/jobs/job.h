@@ -20,6 +20,8 @@ struct crew_seat;
 struct store_op;
 
 TAILQ_HEAD(job_list, job);
+struct accept;
+STAILQ_HEAD(accept_list, accept);
 
 /* Jobs that wait for, or run in, one crew; they take turns. Found by crew. */
 struct lane {
@@ -81,13 +83,15 @@ struct job {
 	enum job_ending ending; /* on the way to an end before all tasks are done */
 	bool open; /* more inputs may come */
 	bool adding; /* a piece is on its way to the disk */
+	bool cut_short; /* ended early while it was open: not all of it is here */
 	bool finishing; /* its last row is being written */
+	bool end_failed; /* no memory for its last row: tried again */
 	bool from_store; /* an ended job, loaded to be looked at */
 	int64_t started_ns, ended_ns; /* CLOCK_MONOTONIC, 0: not yet */
 	int64_t ready_ns; /* when its newest inputs could have begun */
 	int64_t started_unix_us, ended_unix_us;
 	uint64_t total, done, failed, cancelled;
-	double wall_s; /* of an ended job */
+	double wall_s; /* of an ended job; of a living one: under earlier daemons, as far as known */
 	double cpu_s, wait_s, runq_s;
 	uint64_t peak_rss_bytes;
 	char *error_code, *error_text;
@@ -99,6 +103,7 @@ struct job {
 	struct results results;
 	struct job_seat main, solo;
 	uint64_t input_bytes; /* counted in jobs->queued_bytes until it has ended */
+	uint32_t input_failures; /* reads of its inputs that failed, in a row */
 	uint64_t marking; /* tasks whose started marks are on their way to the disk */
 	struct task_history *history;
 	bool touched; /* in jobs->touched: to be looked at when the burst of news is over */
@@ -123,11 +128,15 @@ struct jobs {
 	struct event *settle_event; /* runs jobs_settle() from the loop */
 	struct event *flush_event; /* outcomes of open segments, a little later */
 	bool flush_armed;
+	struct event *turn_event; /* answers that come from the loop's next turn */
+	struct accept_list turns;
+	bool settling; /* jobs_settle() is running */
 
 	uint64_t next_id;
 	uint64_t ids_on_disk; /* no id below this is given again, whatever happens */
 	bool held; /* nothing is handed out until the store has caught up */
-	uint64_t ops_out; /* store operations not yet reported */
+	uint64_t ops_out; /* our store operations not yet reported */
+	uint64_t unwritten_bytes; /* of segments among them */
 	uint64_t ended_by_state[JOB_CANCELLED + 1];
 	uint64_t tasks_done;
 	uint64_t n_live, queued_bytes;
@@ -135,6 +144,7 @@ struct jobs {
 	int64_t unix_offset_us; /* realtime - monotonic, refreshed at each settling */
 
 	bool stopping;
+	struct event *stop_event; /* looks whether the store still gets on */
 	void (*on_stopped)(void *arg);
 	void *stopped_arg;
 };
@@ -158,11 +168,15 @@ int job_spec_parse(struct job *job, const char *text, struct error *err);
 
 /* submit.c */
 void job_arm_open_timeout(struct job *job);
-void job_close(struct job *job); /* takes no more inputs */
+/* It takes no more inputs; on_disk: the disk was told so with the last piece. */
+void job_close(struct job *job, bool on_disk);
+void submit_on_turn(int fd, short what, void *arg); /* answers to what is not kept */
+void submit_let_go(struct jobs *jobs);
 
 /* schedule.c */
 int schedule_next(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_batch *ret_batch);
-int schedule_start(struct job *job, struct error *err); /* take the main seat */
+/* Take the main seat. Where there is none to be had the job ends, and says why. */
+void schedule_start(struct job *job);
 void schedule_ready(struct job *job); /* its seats may have tasks to hand out */
 void schedule_abandon(struct job *job); /* at the daemon's end: the crews are going, whatever they hold */
 void schedule_leave(struct job *job); /* give up seats that hold nothing and wait for nothing */
@@ -181,16 +195,23 @@ void outcome_end_ready(struct job *job);
 void job_end_early(struct job *job, enum job_ending ending);
 struct task_history *history_of(struct job *job, uint64_t task); /* made where missing; NULL: out of memory */
 void outcome_interrupted(struct job *job, uint64_t task);
+void outcome_failed(struct job *job, uint64_t task, const char *text); /* it was never begun */
 
 /* finish.c */
 void job_check_end(struct job *job); /* starts the end of a job whose tasks have all ended */
+/* Tell the disk what a restart must know of a living job: that it takes no more inputs, that it is being ended early. */
+void job_record_course(struct job *job);
+/* What job_record_course() wrote, read back. */
+void job_resume_course(struct job *job, const char *error_code, const char *error_text);
 
 /* recover.c */
 int recover_jobs(struct jobs *jobs, struct error *err);
 
 /* jobs.c */
-/* While this many store operations wait, no more tasks are handed out: outcomes must not outrun the disk. */
+/* While this many store operations wait, or this much in segments, no more tasks are handed out: outcomes must not outrun
+ * the disk. Only our own count: when the last of them is reported, handing out goes on. */
 #define STORE_BACKLOG 512
+#define STORE_BACKLOG_BYTES (64u << 20)
 void jobs_on_settled(void *ctx, struct crew *crew);
 void jobs_settle_soon(struct jobs *jobs);
 void jobs_flush_later(struct jobs *jobs);

@@ -16,6 +16,7 @@
 
 /* Outcomes of open segments are looked at this long after they came: enough for a burst to fill its segment. */
 #define FLUSH_DELAY_US 2000
+#define STOP_PATIENCE_S 5 /* a stop looks this often whether the store still takes anything */
 
 const struct crew_ops jobs_crew_ops = {
 	.next = schedule_next,
@@ -40,6 +41,8 @@ static void on_job_timeout(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd; /* a timer */
 	(void)what;
+	if (job->ending != JOB_ENDING_NO || job->finishing || job_state_ended(job->state))
+		return;
 	job_fail_self(job, "timeout", "the job's time limit passed");
 	job_end_early(job, JOB_ENDING_TIMEOUT);
 }
@@ -59,13 +62,14 @@ static void settle_job(struct job *job)
 {
 	if (job_state_ended(job->state))
 		return;
-	if (job->started_ns > 0 && (job->state == JOB_QUEUED || job->state == JOB_OPEN)) {
-		job_set_state(job, JOB_RUNNING);
+	if (job->started_ns > 0) {
 		arm_job_timeout(job);
+		if (job->state == JOB_QUEUED && !job->open) /* an open one stays `open` whatever it runs */
+			job_set_state(job, JOB_RUNNING);
 	}
 	if (job->ending != JOB_ENDING_NO) {
 		if (job->open && !job->adding)
-			job_close(job);
+			job_close(job, false);
 		outcome_end_ready(job);
 	} else {
 		schedule_ready(job);
@@ -85,17 +89,24 @@ static void on_settle(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	jobs->unix_offset_us = unix_offset_us();
 	TAILQ_CONCAT(&now, &jobs->touched, touched_link);
+	jobs->settling = true;
 	while ((job = TAILQ_FIRST(&now))) {
 		TAILQ_REMOVE(&now, job, touched_link);
 		job->touched = false;
 		settle_job(job);
 		job_unref(job);
 	}
+	jobs->settling = false;
 }
 
 void jobs_settle_soon(struct jobs *jobs)
 {
-	event_active(jobs->settle_event, EV_TIMEOUT, 0);
+	static const struct timeval at_once = { .tv_sec = 0 };
+
+	/* What settling itself leaves over comes after a look at the descriptors, which an active event would not wait
+	 * for: a million tasks may be ended in slices. */
+	if (!jobs->settling || event_add(jobs->settle_event, &at_once) < 0)
+		event_active(jobs->settle_event, EV_TIMEOUT, 0);
 }
 
 void jobs_on_settled(void *ctx, struct crew *crew)
@@ -122,9 +133,15 @@ static void on_flush(evutil_socket_t fd, short what, void *arg)
 	(void)fd; /* a timer */
 	(void)what;
 	jobs->flush_armed = false;
-	TAILQ_FOREACH(job, &jobs->list, link)
-		if (job->durable && !job->finishing && job->results.slots)
+	TAILQ_FOREACH(job, &jobs->list, link) {
+		if (!job->durable || job->finishing)
+			continue;
+		if (job->results.slots)
 			remain = results_flush(job, false) || remain;
+		if (job->end_failed)
+			job_check_end(job);
+		remain = remain || job->end_failed;
+	}
 	if (remain)
 		jobs_flush_later(jobs);
 }
@@ -140,14 +157,48 @@ void jobs_flush_later(struct jobs *jobs)
 
 /* ---- Operations of the store ---- */
 
-static void stop_if_settled(struct jobs *jobs)
+static void stopped(struct jobs *jobs)
 {
 	void (*on_stopped)(void *arg) = jobs->on_stopped;
 
-	if (!on_stopped || jobs->ops_out > 0)
-		return;
 	jobs->on_stopped = NULL;
+	(void)event_del(jobs->stop_event); /* fails only for an event that is none */
 	on_stopped(jobs->stopped_arg);
+}
+
+static void flush_all(struct jobs *jobs)
+{
+	struct job *job;
+
+	TAILQ_FOREACH(job, &jobs->list, link)
+		if (job->durable && !job->finishing)
+			(void)results_flush(job, true); /* what remains had an operation out: see stop_if_settled() */
+}
+
+static void stop_if_settled(struct jobs *jobs)
+{
+	if (!jobs->on_stopped || jobs->ops_out > 0)
+		return;
+	flush_all(jobs); /* outcomes that came while an operation of their segment was out */
+	if (jobs->ops_out == 0)
+		stopped(jobs);
+}
+
+static void on_stop_timer(evutil_socket_t fd, short what, void *arg)
+{
+	static const struct timeval again = { .tv_sec = STOP_PATIENCE_S };
+	struct jobs *jobs = arg;
+	const char *why = NULL;
+
+	(void)fd; /* a timer */
+	(void)what;
+	if (!jobs->on_stopped)
+		return;
+	if (!store_stalled(jobs->store, &why) && event_add(jobs->stop_event, &again) == 0)
+		return;
+	log_warning("jobs: the store takes nothing (%s): the last outcomes are not recorded, their tasks run again",
+		    why ? why : "out of memory");
+	stopped(jobs);
 }
 
 void jobs_op_submitted(struct jobs *jobs)
@@ -158,7 +209,7 @@ void jobs_op_submitted(struct jobs *jobs)
 void jobs_op_done(struct jobs *jobs)
 {
 	jobs->ops_out--;
-	if (jobs->held && store_queued(jobs->store) < STORE_BACKLOG / 2) {
+	if (jobs->held && jobs->ops_out < STORE_BACKLOG / 2 && jobs->unwritten_bytes <= STORE_BACKLOG_BYTES / 2) {
 		jobs->held = false;
 		for (struct lane *lane = jobs->lanes; lane; lane = lane->hh.next)
 			crew_kick(lane->crew);
@@ -185,9 +236,14 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 	jobs->unix_offset_us = unix_offset_us();
 	TAILQ_INIT(&jobs->list);
 	TAILQ_INIT(&jobs->touched);
+	STAILQ_INIT(&jobs->turns);
 	jobs->settle_event = event_new(loop_base(loop), -1, 0, on_settle, jobs);
 	jobs->flush_event = event_new(loop_base(loop), -1, 0, on_flush, jobs);
-	r = jobs->settle_event && jobs->flush_event ? store_next_id(store, &jobs->next_id) : -ENOMEM;
+	jobs->turn_event = event_new(loop_base(loop), -1, 0, submit_on_turn, jobs);
+	jobs->stop_event = event_new(loop_base(loop), -1, 0, on_stop_timer, jobs);
+	r = jobs->settle_event && jobs->flush_event && jobs->turn_event && jobs->stop_event ?
+		    store_next_id(store, &jobs->next_id) :
+		    -ENOMEM;
 	if (r < 0) {
 		jobs_close(jobs);
 		return error_set(err, r, "internal", "the next job id could not be read: %s", strerror(-r));
@@ -206,10 +262,7 @@ int jobs_start(struct jobs *jobs, struct crews *crews, struct error *err)
 		return r;
 	jobs->crews = crews;
 	TAILQ_FOREACH(job, &jobs->list, link) {
-		struct error why = ERROR_INIT;
-
-		if (!job_state_ended(job->state) && schedule_start(job, &why) < 0)
-			log_error("jobs: job %" PRIu64 ": %s", job->id, why.text);
+		schedule_start(job);
 		job_touch(job);
 	}
 	return 0;
@@ -217,15 +270,28 @@ int jobs_start(struct jobs *jobs, struct crews *crews, struct error *err)
 
 void jobs_stop(struct jobs *jobs, void (*on_stopped)(void *arg), void *arg)
 {
-	struct job *job;
+	static const struct timeval patience = { .tv_sec = STOP_PATIENCE_S };
 
 	jobs->stopping = true;
-	TAILQ_FOREACH(job, &jobs->list, link)
-		if (job->durable && !job->finishing)
-			(void)results_flush(job, true);
 	jobs->on_stopped = on_stopped;
 	jobs->stopped_arg = arg;
+	(void)event_add(jobs->stop_event, &patience); /* without it a store that takes nothing is waited for */
+	flush_all(jobs);
 	stop_if_settled(jobs);
+}
+
+void jobs_let_go(struct jobs *jobs)
+{
+	struct job *job;
+
+	if (!jobs)
+		return;
+	jobs->stopping = true;
+	jobs->on_stopped = NULL;
+	submit_let_go(jobs);
+	TAILQ_FOREACH(job, &jobs->list, link)
+		schedule_abandon(job);
+	jobs->crews = NULL;
 }
 
 void jobs_close(struct jobs *jobs)
@@ -241,7 +307,6 @@ void jobs_close(struct jobs *jobs)
 	}
 	for (job = TAILQ_FIRST(&jobs->list); job; job = next) {
 		next = TAILQ_NEXT(job, link);
-		schedule_abandon(job);
 		if (!job->durable && job->submission)
 			HASH_DELETE(hh_submission, jobs->submissions, job);
 		job_unpublish(job);
@@ -250,6 +315,10 @@ void jobs_close(struct jobs *jobs)
 		event_free(jobs->settle_event);
 	if (jobs->flush_event)
 		event_free(jobs->flush_event);
+	if (jobs->turn_event)
+		event_free(jobs->turn_event);
+	if (jobs->stop_event)
+		event_free(jobs->stop_event);
 	free(jobs);
 }
 
@@ -284,5 +353,5 @@ void jobs_view(struct jobs *jobs, struct jobs_view *ret_view)
 	memcpy(ret_view->by_state, jobs->ended_by_state, sizeof(ret_view->by_state));
 	TAILQ_FOREACH(job, &jobs->list, link)
 		if (!job_state_ended(job->state))
-			ret_view->by_state[job->open && job->state == JOB_QUEUED ? JOB_OPEN : job->state]++;
+			ret_view->by_state[job->open ? JOB_OPEN : job->state]++;
 }

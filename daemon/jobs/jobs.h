@@ -43,6 +43,10 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 int jobs_start(struct jobs *jobs, struct crews *crews, struct error *err);
 /* Record what is known; call on_stopped when the store has it. After crews_stop(). */
 void jobs_stop(struct jobs *jobs, void (*on_stopped)(void *arg), void *arg);
+/* The end, in two steps: jobs_let_go() forgets the crews and acts on nothing more (a client that goes now cancels nothing);
+ * it comes before control_close() and crews_close(). jobs_close() frees; it comes after store_close(), whose last
+ * reports still reach the jobs. NULL is fine for both. */
+void jobs_let_go(struct jobs *jobs);
 void jobs_close(struct jobs *jobs);
 extern const struct crew_ops jobs_crew_ops; /* ctx: the struct jobs */
 

@@ -44,7 +44,7 @@ void outcome_put(struct job *job, uint64_t task, struct task_record *record, con
 	if (job->history)
 		HASH_FIND(hh, job->history, &task, sizeof(task), history);
 	if (history)
-		record->attempts = (uint16_t)(record->attempts + history->attempts);
+		record->attempts = (uint16_t)(history->attempts + (history->attempts < UINT16_MAX ? record->attempts : 0));
 	r = results_put(job, task, record, data, len);
 	if (r == -EMSGSIZE || r == -ENOMEM) {
 		static const char text[] = "the daemon has no room for its result";
@@ -214,10 +214,11 @@ void outcome_returned(void *ctx, void *user, uint64_t first, uint64_t count)
 
 static void describe_death(const struct crew_loss *loss, const char *what, char *text, size_t bytes)
 {
+	const char *name = sigabbrev_np(loss->signal);
 	char how[64];
 
 	if (loss->signal)
-		(void)snprintf(how, sizeof(how), "signal SIG%s", sigabbrev_np(loss->signal));
+		(void)snprintf(how, sizeof(how), "signal SIG%s", name ? name : "RT"); /* real-time ones have no name */
 	else
 		(void)snprintf(how, sizeof(how), "exit status %d", loss->exit_status);
 	(void)snprintf(text, bytes, "%s: its worker process %u ended with %s%s%s", what, loss->worker_pid, how,
@@ -247,6 +248,13 @@ void outcome_interrupted(struct job *job, uint64_t task)
 	struct task_record record = { .attempts = 1, .state = TASK_FAILED, .error = TASK_ERROR_INTERRUPTED };
 
 	outcome_put(job, task, &record, text, sizeof(text) - 1);
+}
+
+void outcome_failed(struct job *job, uint64_t task, const char *text)
+{
+	struct task_record record = { .attempts = 0, .state = TASK_FAILED, .error = TASK_ERROR_FAILED };
+
+	outcome_put(job, task, &record, text, strlen(text));
 }
 
 /* A task whose process was killed because it did not come back in time. */
@@ -282,7 +290,8 @@ static void run_again(struct job_seat *seat, uint64_t task, bool alone)
 	struct task_history *history = history_of(job, task);
 
 	if (history) {
-		history->attempts++;
+		if (history->attempts < UINT16_MAX) /* one may crash without limit */
+			history->attempts++;
 		history->ready_ns = clock_mono_ns();
 	}
 	if (alone && !job->choice.in_order && shape->threads * shape->coroutines > 1)
@@ -297,7 +306,7 @@ static void lost_guilty(struct job_seat *seat, const struct crew_loss *loss)
 	struct task_history *history = history_of(job, loss->task);
 	char what[64];
 
-	if (history)
+	if (history && history->crashes < UINT16_MAX)
 		history->crashes++;
 	if (!job->workload->idempotent) {
 		fail_lost(job, loss, TASK_ERROR_CRASHED, "it crashed and must not run twice");
@@ -371,11 +380,15 @@ void job_end_early(struct job *job, enum job_ending ending)
 		return;
 	job->ending = ending;
 	schedule_forget(job);
+	job->cut_short = job->open;
 	if (job->open && !job->adding)
-		job_close(job);
-	if (job->main.seat && ending != JOB_ENDING_FAILED)
+		job_close(job, false);
+	else
+		job_record_course(job);
+	/* Of a job whose workers cannot be prepared too: what runs in its other crew has no end to wait for. */
+	if (job->main.seat)
 		crew_cancel(job->main.seat, reason);
-	if (job->solo.seat && ending != JOB_ENDING_FAILED)
+	if (job->solo.seat)
 		crew_cancel(job->solo.seat, reason);
 	outcome_end_ready(job);
 	job_touch(job);
@@ -383,9 +396,13 @@ void job_end_early(struct job *job, enum job_ending ending)
 
 int job_cancel(struct job *job, struct error *err)
 {
-	if (job->from_store || job_state_ended(job->state) || job->finishing)
+	if (job->from_store || job_state_ended(job->state))
 		return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " has ended: it is %s", job->id,
 				 job_state_name(job->state));
+	if (job->finishing)
+		return error_set(err, -EALREADY, "wrong-state", "every task of job %" PRIu64 " has ended", job->id);
+	if (job->jobs->stopping)
+		return error_set(err, -ESHUTDOWN, "stopping", "the daemon is shutting down; cancel after its restart");
 	job_end_early(job, JOB_ENDING_CANCELLED);
 	return 0;
 }
@@ -397,6 +414,8 @@ void outcome_init_failed(void *ctx, struct crew *crew, void *user, const char *m
 	(void)ctx; /* the seat knows its job */
 	(void)crew;
 	seat->init_failed = true;
+	if (seat->job->ending != JOB_ENDING_NO || job_state_ended(seat->job->state))
+		return;
 	log_error("jobs: job %" PRIu64 ": workers of '%s' cannot be prepared: %s", seat->job->id,
 		  seat->job->workload_name, message);
 	job_fail_self(seat->job, "worker-init", message);

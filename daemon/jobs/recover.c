@@ -37,7 +37,9 @@ static struct job *job_from_row(struct jobs *jobs, const struct store_recovered_
 	job->ended_unix_us = row->state.ended_unix_us;
 	job->wall_s = row->state.wall_s;
 	job->peak_rss_bytes = row->state.peak_rss_bytes;
-	if (row->state.error_code)
+	if (row->state.error_code && row->state.ended_unix_us == 0)
+		job_resume_course(job, row->state.error_code, row->state.error_text);
+	else if (row->state.error_code)
 		job_fail_self(job, row->state.error_code, row->state.error_text ? row->state.error_text : "");
 	return job;
 fail:
@@ -98,7 +100,19 @@ static int on_started(void *arg, uint64_t first, uint64_t count)
 	return ranges_add(&((struct recovery *)arg)->started, first, count);
 }
 
+static int on_input(void *arg, uint64_t first, uint32_t count, size_t packed_bytes)
+{
+	struct job *job = ((struct recovery *)arg)->job;
+
+	(void)first; /* only how much it is counts here */
+	(void)count;
+	job->input_bytes += packed_bytes;
+	job->jobs->queued_bytes += packed_bytes;
+	return 0;
+}
+
 static const struct store_recovery_ops recovery_ops = {
+	.on_input = on_input,
 	.on_segment = on_segment,
 	.on_task = on_task,
 	.on_started = on_started,
@@ -141,6 +155,7 @@ static int on_job(void *arg, const struct store_recovered_job *row)
 		log_error("jobs: job %" PRIu64 " stays on disk and does not run: its outcomes are not readable: %s",
 			  row->job.id, strerror(-r));
 		jobs->n_live--;
+		jobs->queued_bytes -= job->input_bytes;
 		job_unpublish(job);
 	} else {
 		log_info("jobs: job %" PRIu64 " '%s' goes on: %" PRIu64 " of %" PRIu64 " tasks have ended", job->id,
@@ -194,7 +209,9 @@ static void on_job_read(struct store_read *read, int status)
 		if (job) {
 			job_ref(job);
 		} else {
-			job = job_from_row(get->jobs, &read->jobs[0], NULL);
+			/* One that has not ended and is in no table is one that could not be recovered. */
+			if (read->jobs[0].state.ended_unix_us > 0)
+				job = job_from_row(get->jobs, &read->jobs[0], NULL);
 			if (job)
 				fill_ended(job, &read->jobs[0].state);
 			else

@@ -14,6 +14,9 @@
 #include "crew/workload.h"
 #include "jobs/job.h"
 
+/* Of all parameters: they go to each worker process in one message (WIRE_MAX_BYTES). */
+#define MAX_PARAM_BYTES (96 * 1024)
+
 static const char *param_name_at(const void *names, size_t i)
 {
 	return ((const struct plugin_param *)names)[i].name;
@@ -45,6 +48,7 @@ static int resolve_params(struct job *job, const struct job_spec *spec, struct e
 {
 	const struct plugin_info *info = job->workload->info;
 	const struct workload_config *config = job->workload->config;
+	size_t bytes = 0;
 
 	for (size_t i = 0; i < spec->n_params; i++) {
 		const struct plugin_param *param = plugin_info_find_param(info, spec->params[i].name);
@@ -72,7 +76,12 @@ static int resolve_params(struct job *job, const struct job_spec *spec, struct e
 		job->n_params = i + 1;
 		if (!job->params[i].name || !job->params[i].value)
 			return error_set(err, -ENOMEM, "internal", "out of memory");
+		bytes += strlen(job->params[i].name) + strlen(job->params[i].value);
 	}
+	if (bytes > MAX_PARAM_BYTES)
+		return error_set(err, -EINVAL, "bad-parameter",
+				 "the parameters are %zu bytes in all, the limit is %d: hand large things over as inputs or files",
+				 bytes, MAX_PARAM_BYTES);
 	return 0;
 }
 
@@ -126,11 +135,11 @@ char *job_spec_format(const struct job *job)
 {
 	char shape[SHAPE_TEXT_BYTES];
 	json_t *params = json_object(), *spec;
+	bool failed = false;
 	char *text;
 
 	for (size_t i = 0; i < job->n_params; i++)
-		(void)json_object_set_new(params, job->params[i].name, /* a failure shows below as NULL text */
-					  json_stringn(job->params[i].value, strlen(job->params[i].value)));
+		failed = json_object_set_new(params, job->params[i].name, json_string(job->params[i].value)) < 0 || failed;
 	shape_format(&job->choice.crew_shape, shape);
 	spec = json_pack("{s:s, s:s, s:I, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:o}", "model",
 			 job->choice.model->name, "shape", shape, "workers", (json_int_t)job->choice.workers,
@@ -140,7 +149,7 @@ char *job_spec_format(const struct job *job)
 			 (json_int_t)job->max_crashes, "params", params);
 	if (spec && job->label)
 		(void)json_object_set_new(spec, "label", json_string(job->label)); /* shows as a missing label */
-	text = spec ? json_dumps(spec, JSON_COMPACT) : NULL;
+	text = spec && !failed ? json_dumps(spec, JSON_COMPACT) : NULL;
 	json_decref(spec);
 	return text;
 }
@@ -193,7 +202,7 @@ int job_spec_parse(struct job *job, const char *text, struct error *err)
 	};
 	if (!job->choice.model || shape_parse(shape, &job->choice.crew_shape, NULL) < 0)
 		goto out;
-	job->choice.in_order = job->choice.model->in_order;
+	job->choice.in_order = job->choice.model->in_order && shape_workers(&job->choice.crew_shape) == 1;
 	job->timeout_ns = timeout_ns;
 	job->task_timeout_ns = task_timeout_ns;
 	job->grace_ns = grace_ns;

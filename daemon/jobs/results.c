@@ -171,6 +171,7 @@ struct segment_op {
 	struct store_op op;
 	struct job *job; /* a reference */
 	uint64_t number;
+	uint64_t bytes;
 };
 
 static void on_segment_written(struct store_op *op, int status)
@@ -184,6 +185,7 @@ static void on_segment_written(struct store_op *op, int status)
 			  (unsigned long long)job->id, strerror(-status));
 	assert(slot && slot->writing); /* a slot being written is never dropped */
 	slot->writing = false;
+	job->jobs->unwritten_bytes -= write->bytes;
 	job->results.recorded += slot->segment->count - slot->segment->n_recorded;
 	segment_mark_recorded(slot->segment);
 	if (ranges_add(&job->results.whole, write->number, 1) == 0) /* else it stays in memory: it could not be found again */
@@ -209,6 +211,8 @@ static int write_segment(struct job *job, struct result_slot *slot)
 		.u.segment = slot->segment,
 		.on_done = on_segment_written,
 	};
+	write->bytes = segment_bytes(slot->segment);
+	job->jobs->unwritten_bytes += write->bytes;
 	slot->writing = true;
 	slot->dirty_ns = 0;
 	jobs_op_submitted(job->jobs);

@@ -15,6 +15,7 @@
 #include "jobs/job.h"
 #include "store/store.h"
 
+#define INPUT_TRIES 3 /* reads of an input that fail before its task does */
 #define SOLO_CREW (UINT64_C(1) << 63) /* in crew_request.dedicated: the crew of a job's lone tasks */
 
 static struct lane *lane_find(struct jobs *jobs, const struct crew *crew)
@@ -91,18 +92,25 @@ static int seat_take(struct job_seat *seat, const struct crew_request *request, 
 	return 0;
 }
 
-int schedule_start(struct job *job, struct error *err)
+void schedule_start(struct job *job)
 {
+	struct error err = ERROR_INIT;
 	struct crew_request request = {
 		.workload = job->workload,
 		.shape = job->choice.crew_shape,
 		.in_order = job->choice.in_order,
 		.dedicated = job->choice.dedicated ? job->id : 0,
 	};
+	int r;
 
-	if (!job->jobs->crews || !job->workload || job->main.seat)
-		return 0;
-	return seat_take(&job->main, &request, job->choice.workers, job->workload->idempotent, err);
+	if (!job->jobs->crews || !job->workload || job->main.seat || job_state_ended(job->state))
+		return;
+	r = seat_take(&job->main, &request, job->choice.workers, job->workload->idempotent, &err);
+	if (r == 0 || r == -ESHUTDOWN)
+		return; /* while stopping: the next daemon runs it */
+	log_error("jobs: job %llu: %s", (unsigned long long)job->id, err.text);
+	job_fail_self(job, "worker-init", err.text); /* better than to wait for ever */
+	job_end_early(job, JOB_ENDING_FAILED);
 }
 
 /* The crew in which each process runs one task: as many as the job may have workers, within the processors. */
@@ -164,8 +172,10 @@ void schedule_ready(struct job *job)
 				uint64_t from, n = ranges_first(&job->solo.ready, UINT64_MAX, &from);
 
 				ranges_drop_first(&job->solo.ready, n);
-				if (ranges_add(&job->main.ready, from, n) < 0)
-					job_fail_self(job, "interrupted", "out of memory");
+				if (ranges_add(&job->main.ready, from, n) == 0)
+					continue;
+				for (uint64_t task = from; task < from + n; task++)
+					outcome_failed(job, task, "the daemon has no memory to run it again");
 			}
 			if (job->main.seat)
 				seat_ready(&job->main);
@@ -197,13 +207,24 @@ static void seat_leave(struct job_seat *seat)
 	lane_drop(jobs, lane);
 }
 
+/* Without crew_leave(): tasks may be out, and crews_close() frees the crew's side. */
+static void seat_abandon(struct job_seat *seat)
+{
+	struct jobs *jobs = seat->job->jobs;
+	struct lane *lane = lane_find(jobs, crew_of(seat->seat));
+
+	seat->seat = NULL;
+	lane->n_seats--;
+	lane_drop(jobs, lane);
+}
+
 void schedule_abandon(struct job *job)
 {
 	schedule_forget(job);
 	if (job->solo.seat)
-		seat_leave(&job->solo);
+		seat_abandon(&job->solo);
 	if (job->main.seat)
-		seat_leave(&job->main);
+		seat_abandon(&job->main);
 }
 
 void schedule_leave(struct job *job)
@@ -233,9 +254,13 @@ static void on_marked(struct store_op *op, int status)
 	struct job *job = seat->job;
 
 	job->marking -= mark->range.count;
-	if (status < 0 || ranges_add(&seat->marked, mark->range.first, mark->range.count) < 0)
-		log_error("jobs: job %llu: started marks: %s", (unsigned long long)job->id,
-			  strerror(status < 0 ? -status : ENOMEM));
+	if (status == 0)
+		status = ranges_add(&seat->marked, mark->range.first, mark->range.count);
+	if (status < 0)
+		log_error("jobs: job %llu: started marks: %s", (unsigned long long)job->id, strerror(-status));
+	/* Neither ready nor out any more: they would be missing for ever. At the daemon's end the next one runs them. */
+	for (uint64_t i = 0; status < 0 && job->jobs->crews && i < mark->range.count; i++)
+		outcome_failed(job, mark->range.first + i, "it must not run twice, and that it began could not be recorded");
 	jobs_op_done(job->jobs);
 	if (job->ending != JOB_ENDING_NO)
 		outcome_end_ready(job);
@@ -280,6 +305,20 @@ static bool needs_marks(const struct job *job)
 
 /* ---- Handing out ---- */
 
+/* The first task's input cannot be had. A disk may recover; a damaged row does not, and its tasks must not wait for ever. */
+static void input_failed(struct job_seat *seat, struct ranges *source, uint64_t task, int error)
+{
+	struct job *job = seat->job;
+
+	log_error("jobs: job %llu: inputs from task %llu on: %s", (unsigned long long)job->id,
+		  (unsigned long long)task, strerror(-error));
+	if (++job->input_failures >= INPUT_TRIES) {
+		ranges_drop_first(source, 1);
+		outcome_failed(job, task, "its input cannot be read back from the disk");
+	}
+	crew_kick(crew_of(seat->seat));
+}
+
 /* A batch of this seat's tasks. 0, or -EAGAIN. */
 static int seat_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batch *ret_batch)
 {
@@ -300,17 +339,18 @@ static int seat_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batc
 			&ret_batch->packed_bytes, &count);
 	if (r < 0) {
 		if (r != -EAGAIN)
-			log_error("jobs: job %llu: inputs from task %llu on: %s", (unsigned long long)job->id,
-				  (unsigned long long)from, strerror(-r));
+			input_failed(seat, source, from, r);
 		return -EAGAIN;
 	}
+	job->input_failures = 0;
 	ret_batch->seat = seat->seat;
 	ret_batch->first = from;
 	ret_batch->count = count;
 	ranges_drop_first(source, count);
 	if (job->started_ns == 0) {
 		job->started_ns = clock_mono_ns();
-		job->started_unix_us = clock_unix_us();
+		if (job->started_unix_us == 0) /* else under an earlier daemon */
+			job->started_unix_us = clock_unix_us();
 		job_touch(job); /* becomes `running` when the burst is over: no watcher is called from here */
 	}
 	return 0;
@@ -324,7 +364,7 @@ int schedule_next(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_
 
 	if (!lane || jobs->stopping)
 		return -EAGAIN;
-	if (store_queued(jobs->store) > STORE_BACKLOG) {
+	if (jobs->ops_out > STORE_BACKLOG || jobs->unwritten_bytes > STORE_BACKLOG_BYTES) {
 		jobs->held = true;
 		return -EAGAIN;
 	}
@@ -386,5 +426,5 @@ const char *schedule_waiting(const struct job *job, char *scratch, size_t scratc
 	}
 	if (job->open && !has_work(&job->main))
 		return "more inputs are expected";
-	return has_work(&job->main) ? "every worker of its crew is busy or starting" : "";
+	return has_work(&job->main) || has_work(&job->solo) ? "every worker of its crew is busy or starting" : "";
 }

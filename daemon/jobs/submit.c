@@ -22,7 +22,8 @@
 /* One acceptance, or one more piece, on its way to the disk. */
 struct accept {
 	struct store_op op;
-	struct loop_call call; /* of a job that is not kept: the answer comes from the loop's next turn */
+	STAILQ_ENTRY(accept) turn; /* of a job that is not kept: the answer comes from the loop's next turn */
+	void (*on_turn)(struct accept *accept); /* then */
 	struct job *job; /* a reference */
 	struct input_row *rows; /* what was sent; moves to the job when it is on disk */
 	size_t n_rows;
@@ -50,11 +51,11 @@ static void accept_free(struct accept *accept)
 
 /* ---- Limits ---- */
 
-static int check_limits(struct jobs *jobs, uint64_t bytes, struct error *err)
+static int check_limits(struct jobs *jobs, uint64_t bytes, bool new_job, struct error *err)
 {
 	const struct config *config = jobs->config;
 
-	if (jobs->n_live >= config->max_jobs)
+	if (new_job && jobs->n_live >= config->max_jobs)
 		return error_set(err, -EBUSY, "busy", "%llu jobs are unfinished, the limit (limits.max_jobs); try again later",
 				 (unsigned long long)jobs->n_live);
 	if (jobs->queued_bytes + bytes > config->max_queued_bytes)
@@ -111,9 +112,12 @@ static int take_inputs(struct accept *accept)
 
 	if (r == 0)
 		r = ranges_add(&job->main.ready, first, accept->tasks);
-	job->input_bytes += accept->bytes;
-	if (r < 0)
+	if (r < 0) {
+		job->jobs->queued_bytes -= accept->bytes;
+		job->inputs.total = first;
 		return r;
+	}
+	job->input_bytes += accept->bytes;
 	job->total += accept->tasks;
 	job->inputs.total = job->total;
 	job->ready_ns = clock_mono_ns();
@@ -125,6 +129,8 @@ static void describe_failure(int status, struct error *err)
 	if (status == -ENOSPC)
 		(void)error_set(err, status, "full",
 				"the disk is full: nothing was accepted; make room in the state directory and try again");
+	else if (status == -ESHUTDOWN)
+		(void)error_set(err, status, "stopping", "the daemon is shutting down: nothing was accepted");
 	else
 		(void)error_set(err, status, "internal", "the store failed: %s; the daemon's log says more",
 				strerror(-status));
@@ -133,8 +139,15 @@ static void describe_failure(int status, struct error *err)
 static void accepted(struct accept *accept, int status)
 {
 	struct job *job = accept->job;
-	struct error err = ERROR_INIT, start_err = ERROR_INIT;
+	struct error err = ERROR_INIT;
+	struct job *known = NULL;
 
+	if (status == 0 && !job->durable)
+		HASH_FIND(hh_submission, job->jobs->submissions, job->submission, strlen(job->submission), known);
+	if (known) {
+		accept->on_accepted(accept->arg, -EEXIST, known, known->id, NULL);
+		return;
+	}
 	if (status == 0)
 		status = take_inputs(accept);
 	if (status < 0) {
@@ -145,8 +158,7 @@ static void accepted(struct accept *accept, int status)
 	job_publish(job);
 	if (!job->durable)
 		HASH_ADD_KEYPTR(hh_submission, job->jobs->submissions, job->submission, strlen(job->submission), job);
-	if (schedule_start(job, &start_err) < 0)
-		log_error("jobs: job %llu: %s", (unsigned long long)job->id, start_err.text);
+	schedule_start(job);
 	job_arm_open_timeout(job);
 	accept->on_accepted(accept->arg, 0, job, job->id, NULL);
 	schedule_ready(job);
@@ -173,20 +185,45 @@ static void on_job_added(struct store_op *op, int status)
 	jobs_op_done(jobs);
 }
 
-static void on_accept_turn(struct loop_call *call)
+static void accept_on_turn(struct accept *accept)
 {
-	struct accept *accept = container_of(call, struct accept, call);
-	struct jobs *jobs = accept->job->jobs;
-	struct job *known = NULL;
-	const char *submission = accept->job->submission;
+	accepted(accept, accept->status);
+}
 
-	HASH_FIND(hh_submission, jobs->submissions, submission, strlen(submission), known);
-	if (known)
-		accept->on_accepted(accept->arg, -EEXIST, known, known->id, NULL);
-	else
-		accepted(accept, 0);
-	accept_free(accept);
-	jobs_op_done(jobs);
+static void turn_soon(struct accept *accept, void (*on_turn)(struct accept *accept))
+{
+	struct jobs *jobs = accept->job->jobs;
+
+	accept->on_turn = on_turn;
+	STAILQ_INSERT_TAIL(&jobs->turns, accept, turn);
+	event_active(jobs->turn_event, EV_TIMEOUT, 0);
+}
+
+static void run_turns(struct jobs *jobs, int status)
+{
+	struct accept_list now = STAILQ_HEAD_INITIALIZER(now);
+	struct accept *accept;
+
+	STAILQ_CONCAT(&now, &jobs->turns);
+	while ((accept = STAILQ_FIRST(&now))) {
+		STAILQ_REMOVE_HEAD(&now, turn);
+		accept->status = status;
+		accept->on_turn(accept);
+		accept_free(accept);
+		jobs_op_done(jobs);
+	}
+}
+
+void submit_on_turn(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd; /* made active, never ready */
+	(void)what;
+	run_turns(arg, 0);
+}
+
+void submit_let_go(struct jobs *jobs)
+{
+	run_turns(jobs, -ESHUTDOWN);
 }
 
 /* ---- Submitting ---- */
@@ -239,7 +276,7 @@ static void accept_ephemeral(struct accept *accept)
 	struct jobs *jobs = accept->job->jobs;
 
 	if (accept->job->id < jobs->ids_on_disk) {
-		loop_post(jobs->loop, &accept->call);
+		turn_soon(accept, accept_on_turn);
 		return;
 	}
 	accept->op.type = STORE_NEXT_ID;
@@ -252,7 +289,7 @@ int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *i
 {
 	struct accept *accept;
 	struct job *job;
-	int r = check_limits(jobs, inputs->len, err);
+	int r = check_limits(jobs, inputs->len, true, err);
 
 	if (r < 0)
 		return r;
@@ -265,7 +302,6 @@ int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *i
 	accept->job = job;
 	accept->on_accepted = on_accepted;
 	accept->arg = arg;
-	accept->call.fn = on_accept_turn;
 	accept->op.job = job->id;
 	accept->op.may_fail = true;
 	accept->op.on_done = on_job_added;
@@ -297,12 +333,12 @@ fail:
 
 /* ---- More pieces ---- */
 
-void job_close(struct job *job)
+void job_close(struct job *job, bool on_disk)
 {
 	job->open = false;
+	if (!on_disk)
+		job_record_course(job); /* before its last segment, which would else be one of an open job */
 	results_close(job);
-	if (job->state == JOB_OPEN)
-		job_set_state(job, JOB_QUEUED);
 	job_touch(job);
 }
 
@@ -312,18 +348,20 @@ static void piece_done(struct accept *accept)
 	struct error err = ERROR_INIT;
 	int status = accept->status;
 
+	bool on_disk = status == 0;
+
 	job->adding = false;
+	if (status == 0)
+		status = take_inputs(accept); /* also of a job that is being cancelled: they are on disk and end with it */
 	if (status == 0 && job->ending != JOB_ENDING_NO)
 		status = -ECANCELED;
-	if (status == 0)
-		status = take_inputs(accept);
 	if (status == -ECANCELED)
 		(void)error_set(&err, status, "wrong-state", "job %llu has been cancelled",
 				(unsigned long long)job->id);
 	else if (status < 0)
 		describe_failure(status, &err);
-	if (status == 0 && accept->last)
-		job_close(job);
+	if (on_disk && accept->last)
+		job_close(job, true);
 	else
 		job_arm_open_timeout(job);
 	accept->on_added(accept->arg, status, job->total, status < 0 ? &err : NULL);
@@ -342,24 +380,13 @@ static void on_piece_written(struct store_op *op, int status)
 	jobs_op_done(jobs);
 }
 
-static void on_piece_turn(struct loop_call *call)
-{
-	struct accept *accept = container_of(call, struct accept, call);
-	struct jobs *jobs = accept->job->jobs;
-
-	piece_done(accept);
-	accept_free(accept);
-	jobs_op_done(jobs);
-}
-
 static void submit_piece(struct accept *accept)
 {
 	struct job *job = accept->job;
 
 	jobs_op_submitted(job->jobs);
 	if (!job->durable) {
-		accept->call.fn = on_piece_turn;
-		loop_post(job->jobs->loop, &accept->call);
+		turn_soon(accept, piece_done);
 		return;
 	}
 	accept->op = (struct store_op){
@@ -394,6 +421,9 @@ int job_add_inputs(struct job *job, uint64_t from, struct buffer *inputs, bool l
 		return error_set(err, -ESTALE, "wrong-offset", "job %llu has %llu inputs on disk, not %llu",
 				 (unsigned long long)job->id, (unsigned long long)job->total,
 				 (unsigned long long)from);
+	r = check_limits(job->jobs, inputs->len, false, err);
+	if (r < 0)
+		return r;
 	accept = calloc(1, sizeof(*accept));
 	if (!accept)
 		return error_set(err, -ENOMEM, "internal", "out of memory");
@@ -423,7 +453,7 @@ static void on_open_timeout(evutil_socket_t fd, short what, void *arg)
 	log_warning("jobs: job %llu: no more inputs came in time: it runs what it has",
 		    (unsigned long long)job->id);
 	job_fail_self(job, "interrupted", "its client stopped sending inputs (limits.open_timeout)");
-	job_close(job);
+	job_close(job, false);
 }
 
 void job_arm_open_timeout(struct job *job)
