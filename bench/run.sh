@@ -299,13 +299,15 @@ wanted() { # NAME PATTERN...
 }
 
 main() {
-	cases | while read -r name rest; do
+	selected=$(cases | while read -r name rest; do
 		if wanted "$name" "$@"; then echo "$name $rest"; fi
-	done >"$dir/selected"
-	if [ ! -s "$dir/selected" ]; then
+	done)
+	if [ -z "$selected" ]; then
 		say "no such case: $*; there are: $(cases | awk '{ printf "%s ", $1 }')"
 		exit 2
 	fi
+	prepare
+	echo "$selected" >"$dir/selected"
 	say "$(wc -l <"$dir/selected") cases, $ROUNDS rounds after one to warm up, $(nproc) processors, load $(cut -d' ' -f1 /proc/loadavg)"
 	round=0
 	while [ "$round" -le "$ROUNDS" ]; do
@@ -323,5 +325,4 @@ main() {
 	fi
 }
 
-prepare
 main "$@"
