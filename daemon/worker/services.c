@@ -122,8 +122,12 @@ static void host_vlog(struct concd_worker *worker, int level, const char *format
 		return;
 	}
 	level = level < CONCD_LOG_ERROR ? CONCD_LOG_ERROR : level > CONCD_LOG_DEBUG ? CONCD_LOG_DEBUG : level;
-	if (runner_state(runner) == RUNNER_STARTING)
-		(void)snprintf(runner->last_line, sizeof(runner->last_line), "%s", line); /* cut is fine */
+	if (runner_state(runner) == RUNNER_STARTING) {
+		size_t kept = len < sizeof(runner->last_line) ? len : sizeof(runner->last_line) - 1;
+
+		memcpy(runner->last_line, line, kept);
+		runner->last_line[kept] = '\0';
+	}
 	if (!ring_log(runner->options.ring, runner->options.number, (uint8_t)level, line, len))
 		log_gate_drop(runner->options.gate);
 	else if (runner->unpublished_ns == 0)
