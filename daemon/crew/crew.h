@@ -150,6 +150,7 @@ struct crew *crew_of(const struct crew_seat *seat);
  * time calls for; 0: none now. */
 uint32_t crew_seat_room(const struct crew_seat *seat);
 uint64_t crew_seat_out(const struct crew_seat *seat); /* tasks handed out and not back */
+uint64_t crew_seat_holds(const struct crew_seat *seat); /* workers that these may keep busy at once, begun or not */
 uint64_t crew_seat_running(const struct crew_seat *seat); /* of these, begun: a walk over its chunks */
 /* The seat's tasks that are begun now, where, and how far: for `show`. While fn returns 0; its last value is
  * returned. */

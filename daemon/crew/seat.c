@@ -101,6 +101,11 @@ uint64_t crew_seat_out(const struct crew_seat *seat)
 	return seat->out;
 }
 
+uint64_t crew_seat_holds(const struct crew_seat *seat)
+{
+	return seat->crew->shape.coroutines > 1 ? seat->out : seat->n_flights; /* a runner has one chunk at a time */
+}
+
 /* The tasks of a chunk that are begun and have no record yet. */
 static uint64_t begun_bits(const struct ring_chunk_state *state)
 {

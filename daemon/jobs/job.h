@@ -181,6 +181,7 @@ void schedule_ready(struct job *job); /* its seats may have tasks to hand out */
 void schedule_abandon(struct job *job); /* at the daemon's end: the crews are going, whatever they hold */
 void schedule_leave(struct job *job); /* give up seats that hold nothing and wait for nothing */
 void schedule_forget(struct job *job); /* out of its lane */
+void schedule_share(struct job *job); /* what lone tasks have of -j the main crew goes without */
 const char *schedule_waiting(const struct job *job, char *scratch, size_t scratch_bytes);
 
 /* outcome.c: the callbacks of crew_ops, and what they share */

@@ -294,10 +294,12 @@ static void run_again(struct job_seat *seat, uint64_t task, bool alone)
 			history->attempts++;
 		history->ready_ns = clock_mono_ns();
 	}
-	if (alone && !job->choice.in_order && shape->threads * shape->coroutines > 1)
+	if (alone && !job->choice.in_order && shape->threads * shape->coroutines > 1) {
 		ready_again(&job->solo, task, 1);
-	else
+		schedule_share(job); /* before the main crew takes the worker that is free now */
+	} else {
 		ready_again(seat, task, 1);
+	}
 }
 
 static void lost_guilty(struct job_seat *seat, const struct crew_loss *loss)

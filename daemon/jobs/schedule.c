@@ -113,17 +113,32 @@ void schedule_start(struct job *job)
 	job_end_early(job, JOB_ENDING_FAILED);
 }
 
-/* The crew in which each process runs one task: as many as the job may have workers, within the processors. */
+/* Workers for tasks that must run alone: as many as the job may have, within the processors. */
+static uint32_t lone_workers(const struct job *job)
+{
+	uint64_t lone = job->solo.ready.count + (job->solo.seat ? crew_seat_out(job->solo.seat) : 0);
+	uint32_t most = job->choice.workers < job->jobs->n_processors ? job->choice.workers : job->jobs->n_processors;
+
+	return lone < most ? (uint32_t)lone : most;
+}
+
+void schedule_share(struct job *job)
+{
+	if (job->main.seat)
+		crew_set_workers(job->main.seat, job->choice.workers - lone_workers(job));
+}
+
+/* The crew in which each process runs one task. */
 static int solo_start(struct job *job, struct error *err)
 {
-	uint32_t n = job->choice.workers < job->jobs->n_processors ? job->choice.workers : job->jobs->n_processors;
 	struct crew_request request = {
 		.workload = job->workload,
-		.shape = { .processes = n, .threads = 1, .coroutines = 1 },
+		.shape = { .processes = lone_workers(job), .threads = 1, .coroutines = 1 },
 		.dedicated = job->id | SOLO_CREW,
 	};
 
-	return seat_take(&job->solo, &request, n, false, err);
+
+	return seat_take(&job->solo, &request, request.shape.processes, false, err);
 }
 
 /* ---- Lanes ---- */
@@ -177,6 +192,7 @@ void schedule_ready(struct job *job)
 				for (uint64_t task = from; task < from + n; task++)
 					outcome_failed(job, task, "the daemon has no memory to run it again");
 			}
+			schedule_share(job);
 			if (job->main.seat)
 				seat_ready(&job->main);
 			return;
@@ -231,8 +247,10 @@ void schedule_leave(struct job *job)
 {
 	bool ended = job_state_ended(job->state) || job->finishing;
 
-	if (job->solo.seat && !has_work(&job->solo) && crew_seat_out(job->solo.seat) == 0 && job->marking == 0)
+	if (job->solo.seat && !has_work(&job->solo) && crew_seat_out(job->solo.seat) == 0 && job->marking == 0) {
 		seat_leave(&job->solo);
+		schedule_share(job);
+	}
 	if (job->main.seat && ended && crew_seat_out(job->main.seat) == 0 && job->marking == 0) {
 		schedule_forget(job);
 		seat_leave(&job->main);
@@ -310,9 +328,12 @@ static void input_failed(struct job_seat *seat, struct ranges *source, uint64_t 
 {
 	struct job *job = seat->job;
 
-	log_error("jobs: job %llu: inputs from task %llu on: %s", (unsigned long long)job->id,
-		  (unsigned long long)task, strerror(-error));
-	if (++job->input_failures >= INPUT_TRIES) {
+	if (job->input_failures < INPUT_TRIES) { /* else it was said, and the next ones say it in their outcomes */
+		log_error("jobs: job %llu: inputs from task %llu on: %s", (unsigned long long)job->id,
+			  (unsigned long long)task, strerror(-error));
+		job->input_failures++;
+	}
+	if (job->input_failures >= INPUT_TRIES) {
 		ranges_drop_first(source, 1);
 		outcome_failed(job, task, "its input cannot be read back from the disk");
 	}
@@ -356,6 +377,16 @@ static int seat_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batc
 	return 0;
 }
 
+/* Within -j: the main crew may still hold workers that these are to have. When a task of it ends, settling kicks this
+ * crew. */
+static int solo_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batch *ret_batch)
+{
+	const struct job *job = seat->job;
+	uint64_t held = crew_seat_out(seat->seat) + (job->main.seat ? crew_seat_holds(job->main.seat) : 0);
+
+	return held < job->choice.workers ? seat_next(seat, max_tasks, ret_batch) : -EAGAIN;
+}
+
 int schedule_next(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_batch *ret_batch)
 {
 	struct jobs *jobs = ctx;
@@ -369,7 +400,7 @@ int schedule_next(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_
 		return -EAGAIN;
 	}
 	if (lane->solo)
-		return seat_next(lane->solo, max_tasks, ret_batch);
+		return solo_next(lane->solo, max_tasks, ret_batch);
 	for (job = TAILQ_FIRST(&lane->jobs); job; job = next) {
 		struct job_seat *seat = &job->main;
 

@@ -83,6 +83,20 @@ check "an abandoned open job ends after open_timeout" wait_for 15 has state fail
 says '"interrupted"' "$dir/answer"
 equal "and has run what it had" "$(shown done "$id")" 2
 
+id=$(ctl run hang -d -m pool hang)
+queued=$(ctl run sleeper -d -m sync $(yes 60s | head -n 20000))
+check "a task hangs" wait_for 10 at_least running 1 "$id"
+check "another job runs" wait_for 10 at_least running 1 "$queued"
+for i in "$id" "$queued"; do
+	post "/jobs/$i/cancel?wait=0" </dev/null
+done
+check "the cancel is on its way to the disk" wait_for 10 at_least cancelled 100 "$queued"
+open_job noop 1 # its answer comes after what was written before
+daemon_kill
+daemon_start
+exits 1 ctl wait "$queued" --timeout 20s
+equal "a cancel outlives a kill of the daemon" "$(shown state "$queued")" cancelled
+
 echo "== jobs that are not kept"
 seq 1 $many >"$dir/many"
 ctl run noop -q --no-durable -m pool -i "$dir/many" >"$dir/got"
@@ -179,6 +193,18 @@ for shape in 1x6x1 6x1x1 1x1x6 2x1x3; do
 	limit "$shape -j 2" 2 --shape $shape -j 2
 done
 limit sync 1 -m sync
+
+mkdir "$dir/exec"
+id=$(ctl run exec_log -d --shape 1x6x1 -j 3 -p dir="$dir/exec" -p us=10000 $(seq 1 100))
+check "it runs" wait_for 10 at_least done 5 "$id"
+victim=$(pgrep -P "$daemon_pid" -x concd-worker -n)
+kill -KILL "$victim"
+exits 0 ctl wait "$id" --timeout 20s
+equal "tasks that run alone after a death count within -j" "$(awk -v killed="$victim" '
+	$3 != killed && !gone { gone = 1; n = 0 }
+	$1 == "begin" { if (++n > most) most = n }
+	$1 == "end" { n-- }
+	END { print (gone ? most : "nothing ran again") }' "$dir/exec/log")" 3
 
 echo "== a stop while a client reads"
 id=$(ctl run sleeper -d -m async -j 50 $(yes 5ms | head -n 3000))
