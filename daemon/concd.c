@@ -339,8 +339,11 @@ int concd_check(const struct concd_options *options, struct error *err)
 	size_t unusable = 0;
 	int r = load_config(options, &config, err);
 
-	if (r == 0)
+	if (r == 0) {
+		/* What cannot be used is said below, on standard error whatever the log's target. */
+		log_open(options->verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR, LOG_TARGET_STDERR);
 		r = workloads_open(config, NULL, &workloads, err);
+	}
 	for (size_t i = 0; r == 0 && i < workloads_count(workloads); i++) {
 		const struct workload *workload = workloads_at(workloads, i);
 

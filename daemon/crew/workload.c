@@ -28,7 +28,7 @@ struct plugin {
 	char *path;
 	char *key; /* of the cache; NULL: the file cannot be looked at */
 	struct plugin_info *info; /* NULL: see why_not */
-	char why_not[256];
+	char why_not[512];
 };
 
 /* A workload with what it owns. */
@@ -52,11 +52,12 @@ static int plugin_key(const char *path, char **ret_key, char *ret_why, size_t wh
 	if (stat(path, &st) < 0) {
 		int r = -errno;
 
-		(void)snprintf(ret_why, why_bytes, "%s: %s", path, strerror(errno));
+		(void)snprintf(ret_why, why_bytes, "plugin '%s' cannot be read: %s%s", path, strerror(-r),
+			       r == -ENOENT ? ": install it there, or correct 'plugin'" : "");
 		return r;
 	}
 	if (!S_ISREG(st.st_mode)) {
-		(void)snprintf(ret_why, why_bytes, "%s: not a file", path);
+		(void)snprintf(ret_why, why_bytes, "plugin '%s' is not a file", path);
 		return -EINVAL;
 	}
 	if (asprintf(ret_key, "%s|%llu|%llu|%lld|%lld.%09ld|%u", path, (unsigned long long)st.st_dev,
@@ -223,7 +224,10 @@ static void use_description(struct store *store, struct plugin *p, struct descri
 	struct error err = ERROR_INIT;
 
 	if (d->why_not[0]) {
-		memcpy(p->why_not, d->why_not, sizeof(p->why_not));
+		bool named = strncmp(d->why_not, "plugin '", strlen("plugin '")) == 0;
+
+		(void)snprintf(p->why_not, sizeof(p->why_not), "%s%.240s%s%s", named ? "" : "plugin '",
+			       named ? "" : p->path, named ? "" : "': ", d->why_not); /* the path where it did not say it */
 		return;
 	}
 	if (plugin_info_parse((const char *)d->out.data, d->out.len, &p->info, &err) < 0) {
@@ -353,8 +357,11 @@ static int entry_add(struct workloads *w, const struct config *config, const str
 	if (!wl->plugin_path || (stanza == &e->defaults && !e->own_plugin))
 		return -ENOMEM;
 	wl->info = p->info;
-	if (!p->info)
-		return refuse(e, p->why_not);
+	if (!p->info) {
+		(void)error_set(&err, -ENOEXEC, "workload-unusable", "%s%s%s", stanza->where ? stanza->where : "",
+				stanza->where ? ": " : "", p->why_not);
+		return refuse(e, err.text);
+	}
 	wl->thread_safe = (p->info->flags & CONCD_THREAD_SAFE) && stanza->thread_safe;
 	wl->idempotent = (p->info->flags & CONCD_IDEMPOTENT) && stanza->idempotent;
 	wl->deterministic = (p->info->flags & CONCD_DETERMINISTIC) && stanza->deterministic;
@@ -499,9 +506,9 @@ int workloads_find(const struct workloads *workloads, const char *name, const st
 
 	if (!e) {
 		near = text_nearest(name, workloads, workloads->n_entries, workload_name_at);
-		return error_set(err, -ENOENT, "no-such-workload",
-				 "no workload '%.64s'%s%s%s; `concctl workloads` lists them", name,
-				 near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
+		return error_set(err, -ENOENT, "no-such-workload", "no workload '%.64s'; %s%s%s", name,
+				 near ? "did you mean '" : "`concctl workloads` lists them", near ? near : "",
+				 near ? "'?" : "");
 	}
 	if (!e->workload.info)
 		return error_set(err, -ENOEXEC, "workload-unusable", "workload '%s' cannot be used: %s", name,
