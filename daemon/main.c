@@ -53,6 +53,7 @@ int main(int argc, char *argv[])
 	bool test = false;
 	int c;
 
+	argv[0] = program_invocation_short_name; /* getopt's complaints begin with it */
 	while ((c = getopt_long(argc, argv, "c:tvVh", long_options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
@@ -71,12 +72,12 @@ int main(int argc, char *argv[])
 			(void)fputs(usage, stdout);
 			return EXIT_OK;
 		default:
-			(void)fputs(usage, stderr);
+			(void)fputs("concd: 'concd --help' lists the options\n", stderr);
 			return EXIT_USAGE;
 		}
 	}
 	if (optind < argc) {
-		(void)fprintf(stderr, "concd: '%s' is not an option; concd takes no arguments\n%s", argv[optind], usage);
+		(void)fprintf(stderr, "concd: '%s' is not an option; concd takes no arguments\n", argv[optind]);
 		return EXIT_USAGE;
 	}
 	if (test)

@@ -110,8 +110,8 @@ static void on_request(void *ctx, struct http_request *req)
 {
 	struct call call = { .control = ctx, .req = req };
 	const char *variable = NULL, *meant;
-	const char *other_method = NULL;
-	size_t len = 0;
+	const char *methods[2] = { NULL }; /* no path has more */
+	size_t len = 0, n_methods = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
 		if (!path_matches(routes[i].path, req->path, &variable, &len)) {
@@ -122,12 +122,13 @@ static void on_request(void *ctx, struct http_request *req)
 			dispatch(&call, &routes[i], variable, len);
 			return;
 		}
-		other_method = routes[i].method;
+		if (n_methods < ARRAY_SIZE(methods))
+			methods[n_methods++] = routes[i].method;
 		variable = NULL;
 	}
-	if (other_method) {
-		reply_code(req, "bad-method", "%.200s is asked for with %s, not with %.20s", req->path, other_method,
-			   req->method);
+	if (n_methods > 0) {
+		reply_code(req, "bad-method", "%.200s is asked for with %s%s%s, not with %.20s", req->path, methods[0],
+			   n_methods > 1 ? " or " : "", n_methods > 1 ? methods[1] : "", req->method);
 		return;
 	}
 	meant = text_nearest(req->path, NULL, ARRAY_SIZE(routes), route_path_at);
