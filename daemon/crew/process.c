@@ -422,6 +422,26 @@ static uint32_t processes_wanted(const struct crew *crew)
 	return wanted < crew->shape.processes ? (uint32_t)wanted : crew->shape.processes;
 }
 
+/* limits.max_processes is reached: a process of a crew that has nothing to do ends for one that is needed, one at a
+ * time. Its own crew starts another when tasks come. */
+static void make_room(struct crews *crews)
+{
+	struct proc *idle = NULL;
+
+	for (struct crew *crew = crews->list; crew; crew = crew->next) {
+		for (uint32_t i = 0; i < crew->shape.processes; i++) {
+			struct proc *proc = crew->procs[i];
+
+			if (proc && (proc->stopping || proc->killed))
+				return; /* one is on its way out */
+			if (proc && crew->out == 0 && !crew->broken && proc_is_ready(proc))
+				idle = proc;
+		}
+	}
+	if (idle)
+		proc_stop(idle);
+}
+
 void crew_start_needed(struct crew *crew)
 {
 	uint32_t wanted, started = 0;
@@ -433,8 +453,10 @@ void crew_start_needed(struct crew *crew)
 	for (uint32_t slot = 0; slot < crew->shape.processes && crew->n_procs < wanted; slot++) {
 		if (crew->procs[slot])
 			continue;
-		if (crew->crews->n_processes >= crew->crews->max_processes)
+		if (crew->crews->n_processes >= crew->crews->max_processes) {
+			make_room(crew->crews);
 			return; /* crews_process_ended() comes back here */
+		}
 		if (started++ == STARTS_PER_TURN) {
 			crew_turn_soon(crew);
 			return;

@@ -238,6 +238,16 @@ exits 0 ctl cancel "$id"
 equal "and can be cancelled" "$(shown state "$id")" cancelled
 daemon_stop
 
+echo "== one process for all"
+configure "$stanzas" 'max_processes = 1;'
+daemon_start
+open_job noop 1
+check "one crew has the only process" wait_for 10 has done 1 "$id"
+equal "another crew gets it while the first has nothing to do" "$(timeout 10 "$concctl" -s "$sock" run noop -q --shape 1x1x4 2)" 2
+echo 3 | post "/jobs/$id/inputs?from=1&last=1"
+exits 0 ctl wait "$id" --timeout 10s
+daemon_stop
+
 echo "== a full disk"
 rm -rf "$dir/state" && mkdir -m 700 "$dir/state"
 if mount -t tmpfs -o size=24m,mode=700 tmpfs "$dir/state" 2>/dev/null; then
