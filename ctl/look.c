@@ -184,7 +184,8 @@ static void show_times(const json_t *job)
 		     duration_text(job, "cpu_s", cpu), duration_text(job, "wait_s", wait),
 		     duration_text(job, "runq_s", runq));
 	if (member_number(job, "speedup", 0) > 0)
-		print_field("speed-up", "%.3g", member_number(job, "speedup", 0));
+		print_field("speed-up", member_number(job, "speedup", 0) < 999.5 ? "%.3g" : "%.0f",
+			    member_number(job, "speedup", 0));
 	if (member_count(job, "peak_rss_bytes") > 0) {
 		text_format_size(member_count(job, "peak_rss_bytes"), size);
 		print_field("peak memory", "%s", size);

@@ -117,7 +117,7 @@ void summary_print(FILE *file, const json_t *end, const char *reason)
 	(void)fprintf(file, " under %s (%s%s%s%s)", member_text(end, "model", "?"), member_text(end, "shape", "?"),
 		      member_true(end, "auto") ? ", chosen by auto" : "", *reason ? ": " : "", reason);
 	if (speedup > 0)
-		(void)fprintf(file, ", speed-up %.2g", speedup);
+		(void)fprintf(file, speedup < 99.5 ? ", speed-up %.2g" : ", speed-up %.0f", speedup);
 	if (json_is_object(error))
 		(void)fprintf(file, ": %s: %s", member_text(error, "code", "?"), member_text(error, "message", ""));
 	(void)fputc('\n', file);

@@ -111,6 +111,9 @@ static void test_the_summary_says_what_became_of_the_job(void **state)
 	expect_summary(json_pack("{s:s,s:s,s:s,s:s,s:f,s:f,s:{s:i,s:i}}", "job", "7", "state", "done", "model", "pool",
 				 "shape", "1x2x1", "wall_s", 0.12, "speedup", 1.9, "tasks", "total", 20, "done", 20), "",
 		       "20 tasks done in 120 ms under pool (1x2x1), speed-up 1.9\n");
+	expect_summary(json_pack("{s:s,s:s,s:s,s:s,s:f,s:f,s:{s:i,s:i}}", "job", "8", "state", "done", "model", "async",
+				 "shape", "1x1x1000", "wall_s", 1.0, "speedup", 987.6, "tasks", "total", 1000, "done", 1000),
+		       "", "1000 tasks done in 1 s under async (1x1x1000), speed-up 988\n");
 	expect_summary(json_pack("{s:s,s:s,s:s,s:s,s:b,s:{s:i,s:i,s:i},s:{s:s,s:s}}", "job", "7", "state", "failed",
 				 "model", "async", "shape", "1x1x9", "auto", 1, "tasks", "total", 3, "done", 1, "failed", 2,
 				 "error", "code", "timeout", "message", "the time is over"), "I/O-bound",
