@@ -29,22 +29,32 @@ static enum job_state final_state(const struct job *job)
 	return JOB_DONE;
 }
 
+/* What results of ended jobs that are not on disk may have of the memory, all together: older ones go to their spill
+ * files. */
+#define KEPT_BYTES (32u << 20)
+
 /* Jobs that are not on disk stay for `results`, the last few of them. */
 static void keep_ephemeral(struct job *job)
 {
 	struct jobs *jobs = job->jobs;
-	struct job *oldest, *next;
+	struct job *at, *next;
+	uint64_t bytes = 0;
 
-	jobs->n_ephemeral++;
-	for (oldest = TAILQ_FIRST(&jobs->list); oldest; oldest = next) {
-		next = TAILQ_NEXT(oldest, link);
-		if (jobs->n_ephemeral <= jobs->config->keep_ephemeral)
-			return;
-		if (oldest->durable || !job_state_ended(oldest->state) || oldest->watches)
+	TAILQ_INSERT_TAIL(&jobs->kept, job, kept_link);
+	jobs->n_kept++;
+	for (at = TAILQ_FIRST(&jobs->kept); at && jobs->n_kept > jobs->config->keep_ephemeral; at = next) {
+		next = TAILQ_NEXT(at, kept_link);
+		if (at->watches)
 			continue;
-		HASH_DELETE(hh_submission, jobs->submissions, oldest);
-		job_unpublish(oldest);
-		jobs->n_ephemeral--;
+		TAILQ_REMOVE(&jobs->kept, at, kept_link);
+		jobs->n_kept--;
+		HASH_DELETE(hh_submission, jobs->submissions, at);
+		job_unpublish(at);
+	}
+	TAILQ_FOREACH_REVERSE(at, &jobs->kept, kept_list, kept_link) {
+		bytes += results_resident_bytes(at);
+		if (bytes > KEPT_BYTES && !at->watches)
+			results_put_out(at);
 	}
 }
 

@@ -20,6 +20,7 @@ struct crew_seat;
 struct store_op;
 
 TAILQ_HEAD(job_list, job);
+TAILQ_HEAD(kept_list, job);
 struct accept;
 STAILQ_HEAD(accept_list, accept);
 
@@ -59,6 +60,7 @@ struct job {
 	UT_hash_handle hh; /* jobs->table, by id; while published */
 	TAILQ_ENTRY(job) link; /* jobs->list, by id */
 	TAILQ_ENTRY(job) turn; /* its lane, while in_lane */
+	TAILQ_ENTRY(job) kept_link; /* jobs->kept, once it has ended and is not on disk */
 	UT_hash_handle hh_submission; /* jobs->submissions, of jobs that are not on disk */
 	bool published, in_lane;
 
@@ -140,7 +142,8 @@ struct jobs {
 	uint64_t ended_by_state[JOB_CANCELLED + 1];
 	uint64_t tasks_done;
 	uint64_t n_live, queued_bytes;
-	uint32_t n_ephemeral; /* ended jobs that are only in memory */
+	struct kept_list kept; /* ended jobs that are not on disk, oldest first */
+	uint32_t n_kept;
 	int64_t unix_offset_us; /* realtime - monotonic, refreshed at each settling */
 
 	bool stopping;

@@ -124,19 +124,25 @@ static int slot_put_out(struct job *job, struct result_slot *slot)
 	return 0;
 }
 
+uint64_t results_resident_bytes(const struct job *job)
+{
+	const struct result_slot *slot;
+	uint64_t bytes = 0;
+
+	for (slot = job->results.slots; slot; slot = slot->hh.next)
+		if (slot_idle(slot))
+			bytes += segment_bytes(slot->segment);
+	return bytes;
+}
+
 /* Put recorded segments out of memory, oldest first, down to what may stay. Never the one at `keep` (NULL: any may go):
  * whoever asked for it has not had a turn yet, and one segment may be larger than all that may stay. */
-static void results_trim(struct job *job, const struct result_slot *keep)
+static void trim_to(struct job *job, uint64_t limit, const struct result_slot *keep)
 {
 	struct results *results = &job->results;
-	uint64_t limit = !job->durable ? EPHEMERAL_BYTES : job->watches ? RECENT_WATCHED_BYTES : RECENT_BYTES;
 	struct result_slot *slot, *next;
-	uint64_t kept = 0;
+	uint64_t kept = results_resident_bytes(job);
 
-	HASH_ITER(hh, results->slots, slot, next) {
-		if (slot_idle(slot))
-			kept += segment_bytes(slot->segment);
-	}
 	HASH_ITER(hh, results->slots, slot, next) { /* in order of creation: about the order of tasks */
 		if (kept <= limit)
 			return;
@@ -149,6 +155,16 @@ static void results_trim(struct job *job, const struct result_slot *keep)
 			return;
 		}
 	}
+}
+
+static void results_trim(struct job *job, const struct result_slot *keep)
+{
+	trim_to(job, !job->durable ? EPHEMERAL_BYTES : job->watches ? RECENT_WATCHED_BYTES : RECENT_BYTES, keep);
+}
+
+void results_put_out(struct job *job)
+{
+	trim_to(job, 0, NULL);
 }
 
 static void slot_recorded(struct job *job, struct result_slot *slot, uint32_t index)

@@ -52,6 +52,9 @@ int results_recovered_task(struct job *job, uint64_t task, const struct task_rec
 void results_close(struct job *job);
 /* Send outcomes of open segments on their way that are old enough (all: whatever their age). true: some remain. */
 bool results_flush(struct job *job, bool all);
+/* Recorded segments that are in memory, and putting them out of it: what is asked for again is read back. */
+uint64_t results_resident_bytes(const struct job *job);
+void results_put_out(struct job *job);
 /* Nothing is waiting for, or on its way to, the disk. */
 bool results_settled(const struct job *job);
 int results_get(struct job *job, uint64_t task, struct segment **ret_segment); /* as job_segment() */
