@@ -1,7 +1,8 @@
 /* scribble: overwrites what its process shares with the daemon, as a wild pointer would.
  *
- * On input "ring" the completion rings and their tails, on "all" the whole segment; else it returns its input. The segment is found as any code in the process
- * could find it: by its name in /proc/self/maps. Afterwards the task goes on as if nothing had happened.
+ * On input "ring" the completion rings and their tails, on "all" the whole segment; else it returns its input. The
+ * segment is found as any code in the process could find it: by its name in /proc/self/maps. Afterwards the task goes
+ * on as if nothing had happened.
  */
 #include <concd/plugin.h>
 
