@@ -12,6 +12,7 @@
 
 #define READ_BYTES (16u << 10)
 #define READ_BODY_BYTES (256u << 10)
+#define GATHER_BYTES (8u << 10) /* less than this is sent from the loop's next turn */
 #define WRITE_BYTES (256u << 10) /* one send */
 #define KEEP_BYTES (1u << 20) /* a larger buffer of sent bytes is given back at once, others by the tick */
 #define LINGER_NS (2 * NS_PER_S)
@@ -240,7 +241,10 @@ void http_chunk_commit(struct http_request *req, size_t len)
 		memmove(at, at + CHUNK_HEAD_BYTES, len);
 		conn->out.len += len;
 	}
-	conn_flush(conn);
+	if (http_queued(req) < GATHER_BYTES && !conn->broken)
+		conn_wake(conn); /* the end may follow at once: one send, and the client wakes once */
+	else
+		conn_flush(conn);
 }
 
 size_t http_queued(const struct http_request *req)

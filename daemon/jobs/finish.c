@@ -68,7 +68,9 @@ static void job_ended(struct job *job, enum job_state state)
 	jobs->queued_bytes -= job->input_bytes;
 	jobs->ended_by_state[state]++;
 	job_set_state(job, state);
-	log_info("jobs: job %" PRIu64 " '%s': %s: %" PRIu64 " done, %" PRIu64 " failed, %" PRIu64
+	/* A log that says of every job that it is done drowns the rest: `list` knows them. */
+	log_write(state == JOB_DONE ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+		  "jobs: job %" PRIu64 " '%s': %s: %" PRIu64 " done, %" PRIu64 " failed, %" PRIu64
 		 " cancelled, %.3f s under %s",
 		 job->id, job->workload_name, job_state_name(state), job->done, job->failed, job->cancelled,
 		 job->wall_s, job->choice.model->name);
