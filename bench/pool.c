@@ -8,8 +8,8 @@
  * from malloc() and go to free(), results into an array, as a pool does that does not know its tasks beforehand. A
  * worker takes the lock to take a task and again to count it as done.
  *
- * Without work its figure depends on how the scheduler lets its threads meet at the lock: 200 to 300 ns on two processors
- * that have nothing else to do, and less on busy ones, where they do not meet. run.sh takes the median of five.
+ * Without work its figure depends on how the scheduler lets its threads meet at the lock: 50 to 300 ns were seen on two
+ * processors, and on busy ones they meet less. run.sh takes the median of five.
  */
 #include <pthread.h>
 #include <stdbool.h>
