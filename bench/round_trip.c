@@ -23,10 +23,13 @@ static double one_trip(int fd, const char *model, bool durable, uint64_t value)
 	int64_t start_ns;
 	int n, r;
 
-	n = snprintf(body, sizeof(body), "{\"workload\":\"noop\",\"model\":\"%s\",\"durable\":%s,\"inputs\":[\"%" PRIu64 "\"]}",
-		     model, durable ? "true" : "false", value);
-	n = snprintf(request, sizeof(request), "POST /v1/jobs?stream=plain HTTP/1.1\r\nHost: concd\r\n"
-		     "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", n, body);
+	n = snprintf(body, sizeof(body),
+		     "{\"workload\":\"noop\",\"model\":\"%s\",\"durable\":%s,\"inputs\":[\"%" PRIu64 "\"]}", model,
+		     durable ? "true" : "false", value);
+	n = snprintf(request, sizeof(request),
+		     "POST /v1/jobs?stream=plain HTTP/1.1\r\nHost: concd\r\n"
+		     "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		     n, body);
 	if (n >= (int)sizeof(request))
 		bench_die("round_trip: the request is too long");
 	start_ns = bench_now_ns();
