@@ -77,6 +77,11 @@ static const struct option no_wait_options[] = {
 	{ NULL, 0, NULL, NULL },
 };
 
+static const struct option send_options[] = {
+	{ "task", 0, "N", "which task, from 0 on; not needed where the job has one" },
+	{ NULL, 0, NULL, NULL },
+};
+
 static const struct command commands[] = {
 	{ "run", "WORKLOAD [INPUT...]", 1, MANY_WORDS, "run a workload over inputs and print the results",
 	  "Results come in input order, one line each, on standard output; failed tasks,\n"
@@ -94,6 +99,10 @@ static const struct command commands[] = {
 	  "Exits 0 only if all of them succeeded, 1 if not, 124 when the time was over first.\n", wait_options,
 	  command_wait },
 	{ "results", "JOB", 1, 1, "print the results of a job", NULL, results_options, command_results },
+	{ "send", "JOB TEXT", 2, 2, "send a message to a running task",
+	  "The task receives it when it asks for messages; those it does not take are lost with it.\n"
+	  "Exits 3 when the task is not running, 75 when it has 64 messages or 256 KiB waiting.\n",
+	  send_options, command_send },
 	{ "cancel", "JOB...", 1, MANY_WORDS, "cancel jobs",
 	  "Running tasks are asked to end, and killed when their grace time is over.\n", no_wait_options,
 	  command_cancel },

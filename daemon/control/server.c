@@ -33,6 +33,7 @@ static const struct route routes[] = {
 	{ "GET", "/v1/jobs/ID/follow", "", ROUTE_NEEDS_JOBS, handle_follow },
 	{ "GET", "/v1/jobs/ID/wait", "timeout_s", ROUTE_NEEDS_JOBS, handle_wait },
 	{ "POST", "/v1/jobs/ID/cancel", "wait", ROUTE_NEEDS_JOBS, handle_cancel },
+	{ "POST", "/v1/jobs/ID/send", "task", ROUTE_NEEDS_JOBS, handle_send },
 	{ "POST", "/v1/shutdown", "", 0, handle_shutdown },
 };
 

@@ -80,6 +80,7 @@ void handle_results(const struct call *call);
 void handle_follow(const struct call *call);
 void handle_wait(const struct call *call);
 void handle_cancel(const struct call *call);
+void handle_send(const struct call *call);
 
 /* ---- Answers (reply.c): the request is gone afterwards ---- */
 

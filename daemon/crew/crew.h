@@ -112,7 +112,8 @@ int crews_open(struct loop *loop, struct store *store, const struct crews_option
 /* Ask every process to finish what it has begun (DRAIN, STOP), kill those that remain after grace_ns, then call
  * on_stopped. Nothing is handed out any more; unbegun tasks are returned, ends are still reported. */
 void crews_stop(struct crews *crews, int64_t grace_ns, void (*on_stopped)(void *arg), void *arg);
-void crews_close(struct crews *crews); /* kills what is left, reaps it, frees; calls nobody. NULL is fine */
+/* Kills what is left, reaps it, frees; calls nobody but the on_sent of messages not yet answered. NULL is fine. */
+void crews_close(struct crews *crews);
 bool crews_ready(const struct crews *crews);
 
 struct crew_request {
@@ -168,6 +169,14 @@ void crew_set_workers(struct crew_seat *seat, uint32_t workers);
 void crew_cancel(struct crew_seat *seat, uint32_t reason);
 /* Take back what is unbegun, without telling the begun ones (pause). */
 void crew_recall(struct crew_seat *seat);
+
+/* Put a message of at most CREW_MESSAGE_BYTES into the inbox of a task that is begun; the bytes are copied. 0: on_sent
+ * follows once, never from inside the call: status 0 (it is there), -EBUSY (the inbox is full), -ESRCH (the process
+ * ended first). Else -ENOENT: the task is not out; -EAGAIN: it is out, but not begun; -ESRCH: its process is ending;
+ * -EMSGSIZE, -ENOMEM. */
+#define CREW_MESSAGE_BYTES (64u << 10)
+typedef void (*crew_sent_fn)(void *arg, int status);
+int crew_send(struct crew_seat *seat, uint64_t task, const void *data, size_t len, crew_sent_fn on_sent, void *arg);
 
 /* Peak memory of the crew's processes since this seat was taken; 0: unknown, or the crew served another job too. */
 uint64_t crew_seat_peak_rss_bytes(const struct crew_seat *seat);

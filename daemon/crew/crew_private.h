@@ -92,6 +92,7 @@ struct crew_seat {
 enum proc_order { ORDER_NONE, ORDER_STOP, ORDER_INIT, ORDER_CANCEL, ORDER_OVERDUE, ORDER_GARBAGE };
 
 struct packet;
+struct sending; /* a message to a task, not yet answered (send.c) */
 
 struct proc {
 	struct crew *crew;
@@ -110,6 +111,7 @@ struct proc {
 	struct event *sock_event, *send_event, *pidfd_event, *init_timer;
 	struct packet *packets, **packets_end; /* messages that the socket had no room for */
 	size_t packet_bytes;
+	struct sending *sendings, **sendings_end; /* in the order they were sent */
 	struct worker_log log;
 };
 
@@ -235,6 +237,10 @@ void crew_send_all(struct crew *crew, const struct buffer *message);
 void proc_receive(struct proc *proc); /* everything that waits on its socket */
 void on_proc_send(int fd, short what, void *arg);
 void packets_free(struct proc *proc);
+
+/* send.c */
+bool proc_sent(struct proc *proc, uint64_t number, uint64_t status); /* false: it makes no sense */
+void sendings_fail(struct proc *proc); /* the process has ended */
 
 /* barrier.c: survivors of an earlier daemon */
 int barrier_open(struct crews *crews, struct error *err);

@@ -300,6 +300,7 @@ int proc_start(struct crew *crew, uint32_t slot)
 	proc->slot = slot;
 	proc->pidfd = proc->sock = proc->log.fd = -1;
 	proc->packets_end = &proc->packets;
+	proc->sendings_end = &proc->sendings;
 	proc->started_ns = clock_mono_ns();
 	proc->ended_before = crew->ended;
 	proc->runner_fds = malloc(crew->shape.threads * sizeof(int));
@@ -333,6 +334,7 @@ void proc_free(struct proc *proc)
 	}
 	worker_log_close(&proc->log);
 	packets_free(proc);
+	sendings_fail(proc);
 	if (proc->sock >= 0)
 		(void)close(proc->sock); /* nobody reads it any more */
 	if (proc->pidfd >= 0)

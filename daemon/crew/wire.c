@@ -338,6 +338,11 @@ static bool take_message(struct proc *proc, const uint8_t *data, size_t len, str
 		return take_init_failed(proc, &r);
 	case WIRE_OVERDUE:
 		return take_overdue(proc, &r);
+	case WIRE_SENT: {
+		uint64_t number = reader_varint(&r), status = reader_varint(&r);
+
+		return !r.failed && proc_sent(proc, number, status);
+	}
 	case WIRE_DROPPED:
 		lines = reader_varint(&r);
 		if (!r.failed)

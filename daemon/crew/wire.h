@@ -9,6 +9,8 @@
  *	JOB (before its first chunk is submitted) ─────────> parameters, limits
  *	CANCEL ────────────────────────────────────────────> begun tasks of the job are told
  *	      <──────────────────────────────────── OVERDUE: a task did not come back within its grace
+ *	SEND ──────────────────────────────────────────────> into the inbox of a begun task
+ *	      <──────────────────────────────────── SENT: it is there, or the inbox is full
  *	DRAIN ─────────────────────────────────────────────> claim nothing more
  *	STOP ──────────────────────────────────────────────> finish begun tasks, worker_exit, exit 0
  *	end of file = the other side died
@@ -40,6 +42,8 @@ enum wire_type {
 	WIRE_CANCEL,
 	WIRE_DRAIN,
 	WIRE_STOP,
+	/* SEND: number of the message; job; task (in its job); bytes. Answered by SENT, in order. */
+	WIRE_SEND,
 
 	/* From the worker.
 	 * READY: first runner of this message; n; with n eventfds. */
@@ -51,9 +55,14 @@ enum wire_type {
 	WIRE_OVERDUE,
 	/* DROPPED: lines. That many log lines were dropped since the last message. */
 	WIRE_DROPPED,
+	/* SENT: number of the message; WIRE_SENT_*. */
+	WIRE_SENT,
 };
 
 #define WIRE_JOB_NOT_IDEMPOTENT 1u
+
+#define WIRE_SENT_OK 0u
+#define WIRE_SENT_BUSY 1u /* the inbox is full, or there is no memory */
 
 #define WIRE_CANCEL_USER 1u /* cancelled */
 #define WIRE_CANCEL_TIMEOUT 2u /* the job's time limit */

@@ -173,4 +173,12 @@ void job_unwatch(struct job_watch *watch); /* fine on one that is not watching (
  * cancelled when none is left (on_state). 0; -EALREADY (code wrong-state): it has ended. */
 int job_cancel(struct job *job, struct error *err);
 
+/* Put a message of at most 64 KiB into the inbox of a running task; the bytes are copied. 0: on_sent follows once, not
+ * before the call returns, perhaps after the job is gone: status 0, -EBUSY (the inbox is full), -ESRCH (the task stopped
+ * running first). Else, with words and code: -ENOENT (no-such-task), -EALREADY or -EPERM (wrong-state: the job has ended,
+ * the task is queued or not running any more), -EMSGSIZE (too-large), -ENOMEM. */
+typedef void (*job_sent_fn)(void *arg, int status);
+int job_send(struct job *job, uint64_t task, const void *data, size_t len, job_sent_fn on_sent, void *arg,
+	     struct error *err);
+
 #endif

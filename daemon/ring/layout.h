@@ -69,6 +69,7 @@ struct shared_runner {
 	_Alignas(LAYOUT_LINE) _Atomic uint64_t precise_tail;
 	_Atomic uint64_t running; /* SHARED_RUNNING_SET | chunk << 8 | index; 0: none */
 	_Atomic uint32_t fault;
+	_Atomic uint64_t fault_task; /* like running: whose fault it is where it was not on the runner's thread; 0: that */
 	/* The runner, once a chunk; the daemon polls it. */
 	_Alignas(LAYOUT_LINE) _Atomic uint64_t advertised_tail;
 	/* The daemon; the runner reads it where its ring seems full, and then sets room_wait and sleeps on it. */

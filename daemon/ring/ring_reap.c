@@ -95,6 +95,7 @@ static void reset_runner(struct ring *ring, uint32_t runner)
 	atomic_store_explicit(&shared->precise_tail, 0, memory_order_relaxed);
 	atomic_store_explicit(&shared->running, 0, memory_order_relaxed);
 	atomic_store_explicit(&shared->fault, 0, memory_order_relaxed);
+	atomic_store_explicit(&shared->fault_task, 0, memory_order_relaxed);
 	atomic_store_explicit(&shared->advertised_tail, 0, memory_order_relaxed);
 	atomic_store_explicit(&shared->head, 0, memory_order_relaxed);
 	atomic_store_explicit(&shared->room_wait, 0, memory_order_relaxed);
@@ -150,9 +151,11 @@ void ring_running(const struct ring *ring, uint32_t runner, struct ring_running 
 	assert(runner < ring->geometry.n_runners);
 	/* acquire: a fault is stored after the task it interrupted */
 	fault = atomic_load_explicit(&shared->fault, memory_order_acquire);
-	/* relaxed: one word that explains itself */
-	task = atomic_load_explicit(&shared->running, memory_order_relaxed);
 	running.faulted = (fault & SHARED_FAULT_SET) != 0;
+	/* relaxed, both: one word that explains itself; the first is ordered by the fault's */
+	task = running.faulted ? atomic_load_explicit(&shared->fault_task, memory_order_relaxed) : 0;
+	if (task == 0)
+		task = atomic_load_explicit(&shared->running, memory_order_relaxed);
 	running.signal = running.faulted ? (int)(fault & 0x7f) : 0;
 	running.chunk = (uint32_t)(task >> 8);
 	running.index = (uint32_t)task & 0xff;

@@ -170,6 +170,14 @@ void ring_fault(struct worker_ring *ring, uint32_t runner, int signal)
 			      memory_order_release);
 }
 
+void ring_fault_of_task(struct worker_ring *ring, uint32_t runner, int signal, uint32_t chunk, uint32_t index)
+{
+	/* relaxed: the release in ring_fault() comes after it */
+	atomic_store_explicit(&ring->runners[runner].shared->fault_task,
+			      SHARED_RUNNING_SET | (uint64_t)chunk << 8 | index, memory_order_relaxed);
+	ring_fault(ring, runner, signal);
+}
+
 void ring_set_progress(struct worker_ring *ring, uint32_t chunk, uint32_t index, float fraction)
 {
 	struct shared_chunk *shared = &ring->chunks[chunk];

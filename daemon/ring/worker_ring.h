@@ -67,6 +67,8 @@ void ring_on_task(struct worker_ring *ring, uint32_t runner, uint32_t chunk, uin
 void ring_off_task(struct worker_ring *ring, uint32_t runner);
 /* From the fault handler of this runner's thread (async-signal-safe). */
 void ring_fault(struct worker_ring *ring, uint32_t runner, int signal);
+/* The same from a helper thread, which works for a task of this runner that waits. */
+void ring_fault_of_task(struct worker_ring *ring, uint32_t runner, int signal, uint32_t chunk, uint32_t index);
 void ring_set_progress(struct worker_ring *ring, uint32_t chunk, uint32_t index, float fraction);
 
 /* Sleeping. ring_sleep_begin() announces that this runner is idle, in its event base (in_base: the daemon will write

@@ -1,6 +1,6 @@
 /* Faults: a plugin that crashes is named before it takes the process down.
  *
- * The handler runs on an alternate stack of its runner thread, since the fault may be the overrun of a coroutine's
+ * The handler runs on an alternate stack of its runner or helper thread, since the fault may be the overrun of a coroutine's
  * stack. It marks the runner in the segment, writes one line to standard error, puts back the action that was there
  * before and lets the fault happen again. Everything it calls is async-signal-safe.
  */
@@ -85,7 +85,7 @@ static void describe(struct line *line, const struct runner *runner, const struc
 		line_number(line, slot->chunk->claim.job);
 		line_text(line, " on ");
 	}
-	line_text(line, "runner ");
+	line_text(line, slot && slot == offload_of_thread() ? "a helper of runner " : "runner ");
 	line_number(line, runner->options.number);
 }
 
@@ -98,18 +98,22 @@ static void overran(struct line *line, const struct runner *runner)
 
 static void on_fault(int signal, siginfo_t *info, void *context)
 {
-	const struct runner *runner = runner_of_thread();
-	const struct slot *slot = runner ? runner->current : NULL;
+	const struct slot *offloaded = offload_of_thread();
+	const struct runner *runner = offloaded ? offloaded->runner : runner_of_thread();
+	const struct slot *slot = offloaded ? offloaded : runner ? runner->current : NULL;
 	struct line line = { .len = 0 };
 	size_t i = 0;
 
 	(void)context; /* the address says enough */
-	if (runner)
+	if (offloaded)
+		ring_fault_of_task(runner->options.ring, runner->options.number, signal, offloaded->chunk->claim.chunk,
+				   offloaded->index);
+	else if (runner)
 		ring_fault(runner->options.ring, runner->options.number, signal);
 	describe(&line, runner, slot);
 	line_text(&line, ": ");
 	line_text(&line, signal_name(signal));
-	if (slot && (signal == SIGSEGV || signal == SIGBUS) &&
+	if (slot && !offloaded && (signal == SIGSEGV || signal == SIGBUS) &&
 	    stack_in_guard(runner->stacks, slot->number, info->si_addr))
 		overran(&line, runner);
 	line_write(&line);

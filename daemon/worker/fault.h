@@ -6,4 +6,8 @@
  * error, then do what was to be done before. Once, before threads start. 0 or -errno. */
 int fault_install(void);
 
+/* Give the calling thread an alternate stack, and take it away. 0 or -ENOMEM. */
+int fault_thread_open(void);
+void fault_thread_close(void);
+
 #endif

@@ -21,9 +21,11 @@
 #include "ring/ring.h"
 #include "ring/worker_ring.h"
 #include "worker/fault.h"
+#include "worker/helpers.h"
 #include "worker/jobtable.h"
 #include "worker/loader.h"
 #include "worker/log_gate.h"
+#include "worker/mail.h"
 #include "worker/params.h"
 #include "worker/runner.h"
 
@@ -42,6 +44,8 @@ struct host {
 	struct params *params;
 	struct jobtable *jobs;
 	struct log_gate gate;
+	struct helpers *helpers;
+	struct mail *mail;
 	struct runner **runners;
 	uint32_t first_runner, n_runners;
 	uint32_t coroutines;
@@ -113,6 +117,8 @@ static int start_runners(struct host *host, struct error *err)
 		.params = host->params,
 		.jobs = host->jobs,
 		.gate = &host->gate,
+		.helpers = host->helpers,
+		.mail = host->mail,
 		.on_state = on_runner_state,
 		.arg = host,
 	};
@@ -188,6 +194,10 @@ static int greet(struct host *host, struct reader *r, struct error *err)
 	if (e < 0)
 		return error_set(err, e, "bad-message", "HELLO with malformed parameters");
 	e = jobtable_open(&host->jobs);
+	if (e == 0)
+		e = helpers_open(HELPERS_MAX, HELPERS_IDLE_NS, &host->helpers);
+	if (e == 0)
+		e = mail_open(&host->mail);
 	if (e < 0)
 		return error_set(err, e, "no-memory", "no memory");
 	return start_runners(host, err);
@@ -245,6 +255,24 @@ static bool learn_job(struct host *host, struct reader *r)
 	return true;
 }
 
+/* A message for a task: into its inbox, and say so. The daemon has seen that the task is begun. */
+static bool deliver(struct host *host, struct reader *r)
+{
+	_cleanup_buffer_ struct buffer b = BUFFER_INIT;
+	uint64_t id = reader_varint(r), job = reader_varint(r), task = reader_varint(r), status;
+	const uint8_t *data;
+	size_t len;
+
+	data = reader_bytes(r, &len);
+	if (r->failed)
+		return false;
+	status = mail_put(host->mail, job, task, data, len) < 0 ? WIRE_SENT_BUSY : WIRE_SENT_OK;
+	if (buffer_add_varint(&b, WIRE_SENT) < 0 || buffer_add_varint(&b, id) < 0 || buffer_add_varint(&b, status) < 0)
+		return false; /* the daemon waits for it: the end of the process is an answer too */
+	send_message(host, &b, NULL, 0);
+	return true;
+}
+
 static void tell_runners(struct host *host, void (*what)(struct runner *runner))
 {
 	for (uint32_t i = 0; i < host->n_runners; i++)
@@ -271,6 +299,7 @@ static bool take_message(struct host *host, size_t len)
 	case WIRE_FORGET:
 		job = reader_varint(&r);
 		jobtable_forget(host->jobs, job);
+		mail_forget(host->mail, job);
 		return !r.failed;
 	case WIRE_CANCEL:
 		job = reader_varint(&r);
@@ -284,6 +313,8 @@ static bool take_message(struct host *host, size_t len)
 		host->stopping = true;
 		tell_runners(host, runner_stop);
 		return true;
+	case WIRE_SEND:
+		return deliver(host, &r);
 	default:
 		return false;
 	}
@@ -442,6 +473,8 @@ int host_run(const struct host_fds *fds)
 		_exit(host.status); /* runners may be anywhere in the plugin */
 	for (uint32_t i = 0; i < host.n_runners; i++)
 		runner_free(host.runners[i]);
+	helpers_close(host.helpers);
+	mail_close(host.mail);
 	free(host.runners);
 	jobtable_close(host.jobs);
 	params_free(host.params);

@@ -13,6 +13,7 @@
 #include <event2/event.h>
 
 #include "base/error.h"
+#include "worker/fault.h"
 #include "worker/runner_private.h"
 
 static _Thread_local struct runner *thread_runner;
@@ -41,7 +42,8 @@ bool runner_due(const struct runner *runner)
 	/* relaxed: only a hint here, the loop reads it in order */
 	return runner->now_ns - runner->served_ns >= SERVE_NS ||
 	       atomic_load_explicit(&runner->attention, memory_order_relaxed) != 0 ||
-	       atomic_load_explicit(&runner->posted, memory_order_relaxed) != NULL;
+	       atomic_load_explicit(&runner->posted, memory_order_relaxed) != NULL ||
+	       atomic_load_explicit(&runner->offloaded, memory_order_relaxed) != NULL;
 }
 
 void runner_wake(struct runner *runner)
@@ -83,6 +85,11 @@ void runner_look(struct runner *runner)
 	ask(runner, LOOK_CANCELS);
 }
 
+void runner_look_mail(struct runner *runner)
+{
+	ask(runner, LOOK_MAIL);
+}
+
 static void pay_attention(struct runner *runner)
 {
 	uint32_t what, used;
@@ -95,12 +102,19 @@ static void pay_attention(struct runner *runner)
 		runner->draining = true;
 	if (what & LOOK_STOP)
 		runner->stopping = true;
-	if (!(what & LOOK_CANCELS))
+	if (!(what & (LOOK_CANCELS | LOOK_MAIL)))
 		return;
 	used = atomic_load_explicit(&runner->n_used_slots, memory_order_relaxed); /* our own */
-	for (uint32_t i = 0; i < used; i++)
-		if (runner->slots[i].state == SLOT_WAITING && task_cancelled(&runner->slots[i]))
-			slot_wake(&runner->slots[i], -ECANCELED);
+	for (uint32_t i = 0; i < used; i++) {
+		struct slot *slot = &runner->slots[i];
+
+		if (slot->state != SLOT_WAITING)
+			continue;
+		if ((what & LOOK_CANCELS) && task_cancelled(slot))
+			slot_wake(slot, -ECANCELED);
+		else if (atomic_load_explicit(&slot->mailed, memory_order_relaxed)) /* ordered by the exchange above */
+			slot_wake(slot, 0);
+	}
 }
 
 /* ---- Slots ---- */
@@ -275,7 +289,8 @@ static void sleep_in_base(struct runner *runner, int64_t next_ns)
 static bool is_wanted(const struct runner *runner)
 {
 	/* seq_cst: after `asleep` was stored; see runner_wake() */
-	return atomic_load_explicit(&runner->attention, memory_order_seq_cst) != 0 || resume_has_posted(runner);
+	return atomic_load_explicit(&runner->attention, memory_order_seq_cst) != 0 || resume_has_posted(runner) ||
+	       offload_has_ended(runner);
 }
 
 /* Nothing can run: sleep until something can. On the futex only while nothing is pending on the base. A runner that
@@ -310,6 +325,7 @@ static void run_loop(struct runner *runner)
 
 		pay_attention(runner);
 		resume_take_posted(runner);
+		offload_take_ended(runner);
 		wake_expired(runner);
 		run_ready(runner);
 		more = begin_tasks(runner);
@@ -462,6 +478,8 @@ void runner_free(struct runner *runner)
 	if (runner->has_thread)
 		(void)pthread_join(runner->thread, NULL); /* it is joined once, and by nobody else */
 	resume_take_posted(runner); /* what came after its end */
+	if (runner->has_thread)
+		helpers_settle(runner->options.helpers); /* the last one that woke it may still be at it */
 	timers_fini(&runner->timers);
 	stack_slab_close(runner->stacks);
 	if (runner->wake_event)

@@ -16,8 +16,10 @@
 
 struct concd_plugin;
 struct error;
+struct helpers;
 struct jobtable;
 struct log_gate;
+struct mail;
 struct params;
 struct runner;
 struct worker_ring;
@@ -35,6 +37,8 @@ struct runner_options {
 	const struct params *params; /* of the stanza, for worker_init and callbacks */
 	struct jobtable *jobs;
 	struct log_gate *gate;
+	struct helpers *helpers; /* for concd_offload() */
+	struct mail *mail; /* for concd_receive() */
 	void (*on_state)(void *arg); /* the state changed; on the runner's thread; may be NULL */
 	void *arg;
 };

@@ -1,5 +1,5 @@
 /* What the files of a runner share: runner.c (the thread and its loop), task.c (begin and end of a task), wait.c (the
- * functions that yield), resume.c (handles), services.c (the rest of the plugin's table), fault.c.
+ * functions that yield), resume.c (handles), offload.c, receive.c, services.c (the rest of the plugin's table), fault.c.
  *
  *	slot:  FREE ── task begins ──> RUNNING <──── enter ──── READY
  *	        ^                       │    └─── slot_wait() ──> WAITING ── slot_wake() ──^
@@ -19,7 +19,9 @@
 #include "measure/task_time.h"
 #include "ring/worker_ring.h"
 #include "worker/coroutine.h"
+#include "worker/helpers.h"
 #include "worker/jobtable.h"
+#include "worker/mail.h"
 #include "worker/runner.h"
 #include "worker/stack.h"
 #include "worker/timers.h"
@@ -45,6 +47,7 @@ struct open_chunk {
 
 /* What concd_resumer() handles refer to: one a task, made when first asked for (resume.c). */
 struct waker;
+struct offload; /* a function on a helper thread (offload.c) */
 
 enum slot_state { SLOT_FREE, SLOT_RUNNING, SLOT_READY, SLOT_WAITING };
 
@@ -81,6 +84,11 @@ struct slot {
 	uint32_t fail_why; /* 0: concd_fail() was not called */
 	int64_t retry_after_ns;
 
+	/* concd_receive(). */
+	struct mail_message *message; /* the one the task has now; owned */
+	struct mail_waiter mail_waiter;
+	_Atomic bool mailed; /* set by the host thread: a message came for the waiting task */
+
 	/* Written by the runner's thread for the host thread, which watches time limits. limit_ns says whose the others
 	 * are: it is 0 while they change (a sequence lock), and no two tasks of a slot have the same. */
 	_Atomic int64_t limit_ns; /* 0: no limit */
@@ -100,6 +108,7 @@ struct slot {
 #define LOOK_CANCELS 1u
 #define LOOK_DRAIN 2u
 #define LOOK_STOP 4u
+#define LOOK_MAIL 8u
 
 enum asleep { AWAKE, ASLEEP_IN_BASE, ASLEEP_ON_FUTEX };
 
@@ -141,6 +150,7 @@ struct runner {
 	/* Any thread writes, the runner's reads. */
 	_Atomic uint32_t attention; /* LOOK_* */
 	_Atomic(struct waker *) posted; /* stack of wakers that were resumed from elsewhere */
+	_Atomic(struct offload *) offloaded; /* stack of those whose function has ended */
 	_Atomic int asleep; /* enum asleep: written by the runner's thread, read by who wakes it */
 
 	/* The runner's thread writes, the host's reads. */
@@ -157,6 +167,7 @@ struct runner *runner_of_thread(void);
 /* runner.c */
 int64_t runner_now(struct runner *runner); /* the last clock read if it is fresh, else a new one */
 int64_t runner_read_clock(struct runner *runner);
+void runner_look_mail(struct runner *runner); /* any thread: a slot was marked as mailed */
 bool runner_due(const struct runner *runner); /* the loop wants a turn */
 void runner_wake(struct runner *runner); /* any thread: end its sleep, or keep it from one */
 
@@ -174,6 +185,7 @@ CONCD_YIELDS int slot_wait(struct slot *slot, int64_t timeout_ns);
 void slot_wake(struct slot *slot, int result); /* does nothing unless it waits */
 void slot_make_ready(struct slot *slot);
 bool slot_on_its_stack(const struct slot *slot); /* may it wait here? */
+int slot_may_wait(const struct slot *slot); /* now? 0; -EPERM; -ECANCELED */
 int host_sleep(struct concd_task *task, int64_t duration_ns);
 int host_wait_fd(struct concd_task *task, int fd, int events, int64_t timeout_ns);
 int host_yield(struct concd_task *task);
@@ -187,10 +199,17 @@ void resume_detach(struct slot *slot); /* its task ended */
 void resume_take_posted(struct runner *runner);
 bool resume_has_posted(const struct runner *runner);
 
+/* receive.c */
+int host_receive(struct concd_task *task, int64_t timeout_ns, const void **ret_data, size_t *ret_len);
+void receive_end(struct slot *slot); /* its task ended */
+
+/* offload.c */
+int host_offload(struct concd_task *task, void (*fn)(void *arg), void *arg);
+void offload_take_ended(struct runner *runner);
+bool offload_has_ended(const struct runner *runner);
+struct slot *offload_of_thread(void); /* whose function this helper thread runs; NULL: it is none, or idle */
+
 /* fault.c */
-/* Give the calling thread an alternate stack. 0 or -ENOMEM. */
-int fault_thread_open(void);
-void fault_thread_close(void);
 /* The canary of the slot's stack is gone: say so and end the process. */
 _Noreturn void fault_overrun(struct runner *runner, struct slot *slot);
 

@@ -149,23 +149,6 @@ static int host_cancelled(struct concd_task *task)
 	return task_cancelled((struct slot *)task);
 }
 
-static int host_receive(struct concd_task *task, int64_t timeout_ns, const void **ret_data, size_t *ret_len)
-{
-	(void)task; /* this host delivers no messages */
-	(void)timeout_ns;
-	(void)ret_data;
-	(void)ret_len;
-	return -ENOSYS;
-}
-
-static int host_offload(struct concd_task *task, void (*fn)(void *arg), void *arg)
-{
-	(void)task; /* this host has no helpers */
-	(void)fn;
-	(void)arg;
-	return -ENOSYS;
-}
-
 static void *host_event_base(struct concd_worker *worker)
 {
 	return ((struct runner *)worker)->base;

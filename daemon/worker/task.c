@@ -276,6 +276,7 @@ static void task_end(struct slot *slot, int returned)
 	limit_end(slot);
 	if (slot->waker)
 		resume_detach(slot);
+	receive_end(slot);
 	free_data(slot);
 	slot->chunk = NULL;
 	chunk->unfinished--;

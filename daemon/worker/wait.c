@@ -68,8 +68,7 @@ int slot_wait(struct slot *slot, int64_t timeout_ns)
 	return slot->wait_result;
 }
 
-/* May this task wait now? 0; -EPERM; -ECANCELED. */
-static int check_wait(const struct slot *slot)
+int slot_may_wait(const struct slot *slot)
 {
 	if (!slot_on_its_stack(slot))
 		return -EPERM;
@@ -79,7 +78,7 @@ static int check_wait(const struct slot *slot)
 int host_sleep(struct concd_task *task, int64_t duration_ns)
 {
 	struct slot *slot = (struct slot *)task;
-	int r = check_wait(slot);
+	int r = slot_may_wait(slot);
 
 	if (r < 0)
 		return r;
@@ -90,7 +89,7 @@ int host_sleep(struct concd_task *task, int64_t duration_ns)
 int host_yield(struct concd_task *task)
 {
 	struct slot *slot = (struct slot *)task;
-	int r = check_wait(slot);
+	int r = slot_may_wait(slot);
 
 	if (r < 0)
 		return r;
@@ -112,7 +111,7 @@ int host_wait_fd(struct concd_task *task, int fd, int events, int64_t timeout_ns
 {
 	struct slot *slot = (struct slot *)task;
 	short what = (short)((events & CONCD_READ ? EV_READ : 0) | (events & CONCD_WRITE ? EV_WRITE : 0));
-	int r = check_wait(slot);
+	int r = slot_may_wait(slot);
 
 	if (r < 0)
 		return r;

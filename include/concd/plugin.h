@@ -337,8 +337,8 @@ CONCD_YIELDS static inline int concd_yield(struct concd_task *task)
 	return task->host->yield(task);
 }
 
-/* Wait for the next message that `concctl send` addressed to this task. Its bytes are valid until the next call.
- * 0; -ETIMEDOUT; -ENOSYS from a host that cannot deliver messages. */
+/* Wait for the next message that `concctl send` addressed to this task; those sent since the task began are kept for it,
+ * up to 64 or 256 KiB. Its bytes, with a NUL behind them, are valid until the next call. 0; -ETIMEDOUT; -ENOSYS from a host that cannot deliver messages. */
 CONCD_YIELDS static inline int concd_receive(struct concd_task *task, int64_t timeout_ns, const void **ret_data,
 					     size_t *ret_len)
 {
@@ -346,8 +346,11 @@ CONCD_YIELDS static inline int concd_receive(struct concd_task *task, int64_t ti
 }
 
 /* Run fn(arg) on a helper thread and wait until it has ended, for a blocking call or a long computation inside an event
- * loop. Returns only then, also when cancelled: fn may use the task's memory, but none of its services except
- * concd_cancelled(). 0; -EAGAIN: no helper could be started; -ENOSYS from a host without helpers. */
+ * loop. fn may use the task's memory, but of the services only concd_cancelled(), concd_progress(), concd_log() and
+ * concd_resume(). Returns only when fn has ended, also when cancelled meanwhile. A process has at most 64 helpers; while
+ * all are busy, fn waits for one. Its processor time counts as the task's, and the loop is not blocked by it.
+ * 0; -ECANCELED: fn has ended, or never began; -EAGAIN: no helper could be started; -ENOSYS from a host without
+ * helpers. */
 CONCD_YIELDS static inline int concd_offload(struct concd_task *task, void (*fn)(void *arg), void *arg)
 {
 	return task->host->offload(task, fn, arg);

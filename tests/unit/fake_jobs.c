@@ -414,6 +414,20 @@ int job_cancel(struct job *job, struct error *err)
 	return 0;
 }
 
+int job_send(struct job *job, uint64_t task, const void *data, size_t len, job_sent_fn on_sent, void *arg,
+	     struct error *err)
+{
+	struct jobs *jobs = job->jobs;
+
+	if (task >= job->view.total)
+		return error_set(err, -ENOENT, "no-such-task", "there is no such task");
+	jobs->sent_task = task;
+	(void)snprintf(jobs->sent, sizeof(jobs->sent), "%.*s", (int)len, (const char *)data);
+	jobs->on_sent = on_sent;
+	jobs->sent_arg = arg;
+	return 0;
+}
+
 /* ---- Neighbours ---- */
 
 static struct plugin_param params[] = {

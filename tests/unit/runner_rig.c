@@ -30,10 +30,13 @@ void open_rig_of(struct rig *rig, const struct concd_plugin *plugin, uint32_t co
 	rig->ring = fake_ring_new();
 	assert_int_equal(jobtable_open(&rig->jobs), 0);
 	assert_int_equal(params_default(&rig->plugin, &rig->params, NULL), 0);
+	assert_int_equal(helpers_open(2, NS_PER_MS, &rig->helpers), 0);
+	assert_int_equal(mail_open(&rig->mail), 0);
 	add_job(rig, JOB, 0, 0);
 	options = (struct runner_options){
 		.ring = rig->ring, .number = 1, .coroutines = coroutines, .max_result_bytes = MAX_RESULT,
 		.plugin = &rig->plugin, .params = rig->params, .jobs = rig->jobs, .gate = &rig->gate,
+		.helpers = rig->helpers, .mail = rig->mail,
 	};
 	assert_int_equal(runner_new(&options, &rig->runner, &err), 0);
 	fake_ring_set_event_fd(rig->ring, 1, runner_event_fd(rig->runner));
@@ -51,6 +54,8 @@ void close_rig(struct rig *rig)
 {
 	runner_stop(rig->runner);
 	runner_free(rig->runner);
+	helpers_close(rig->helpers);
+	mail_close(rig->mail);
 	assert_int_equal(rig->ring->n_unexpected, 0);
 	assert_int_equal(rig->ring->n_published, rig->ring->n_recorded);
 	jobtable_close(rig->jobs);

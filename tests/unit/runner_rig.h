@@ -7,8 +7,10 @@
 #include "base/clock.h"
 #include "concd/plugin.h"
 #include "fake_ring.h"
+#include "worker/helpers.h"
 #include "worker/jobtable.h"
 #include "worker/log_gate.h"
+#include "worker/mail.h"
 #include "worker/params.h"
 #include "worker/runner.h"
 
@@ -21,6 +23,8 @@ struct rig {
 	struct jobtable *jobs;
 	struct params *params;
 	struct log_gate gate;
+	struct helpers *helpers; /* two at most */
+	struct mail *mail;
 	struct runner *runner;
 };
 

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/loop.h"
+#include "ctl/protocol.h"
 #include "control_rig.h"
 
 static void requests_about_the_daemon_are_answered(void **state)
@@ -281,6 +282,47 @@ static void cancelling_answers_when_it_is_done(void **state)
 	rig_expect(rig, "POST", "/v1/jobs/1/cancel", NULL, 409, "\"wrong-state\"");
 }
 
+static void a_message_is_answered_when_it_is_there(void **state)
+{
+	static const struct {
+		int status;
+		const char *words;
+	} cases[] = { { 0, "{\"schema\":1,\"job\":\"1\",\"task\":1,\"bytes\":5}" },
+		      { -EBUSY, "\"busy\"" },
+		      { -ESRCH, "\"wrong-state\"" } };
+	struct rig *rig = *state;
+	char *large = calloc(1, PROTOCOL_MAX_MESSAGE_BYTES + 2);
+	int fd = rig_connect(rig);
+	struct reply reply;
+
+	fake_job_add(rig->jobs, 2);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		rig_send_text(rig, fd, "POST /v1/jobs/1/send?task=1 HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello");
+		rig_turn(rig);
+		assert_int_equal(rig->jobs->sent_task, 1);
+		assert_string_equal(rig->jobs->sent, "hello");
+		rig->jobs->on_sent(rig->jobs->sent_arg, cases[i].status);
+		rig_receive(rig, fd, &reply);
+		assert_non_null(strstr((char *)reply.body.data, cases[i].words));
+		reply_fini(&reply);
+	}
+	/* a client that does not wait */
+	rig_send_text(rig, fd, "POST /v1/jobs/1/send?task=0 HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi");
+	rig_turn(rig);
+	assert_string_equal(rig->jobs->sent, "hi");
+	(void)close(fd);
+	rig_turn(rig);
+	rig->jobs->on_sent(rig->jobs->sent_arg, 0);
+
+	rig_expect(rig, "POST", "/v1/jobs/1/send", "x", 400, "\"bad-selector\"");
+	rig_expect(rig, "POST", "/v1/jobs/1/send?task=2", "x", 404, "\"no-such-task\"");
+	rig_expect(rig, "POST", "/v1/jobs/1/send?task=-1", "x", 400, "\"bad-request\"");
+	memset(large, 'x', PROTOCOL_MAX_MESSAGE_BYTES + 1);
+	rig_expect(rig, "POST", "/v1/jobs/1/send?task=0", large, 413, "\"too-large\"");
+	free(large);
+	assert_int_equal(rig->jobs->live_refs, 0);
+}
+
 static void followers_hear_states_and_the_end(void **state)
 {
 	struct rig *rig = *state;
@@ -329,7 +371,8 @@ static void what_belongs_to_others_is_denied(void **state)
 	static const struct {
 		const char *target;
 		int status;
-	} cases[] = { { "POST /v1/jobs/1/cancel", 403 }, { "POST /v1/jobs/1/inputs?from=2", 403 },
+	} cases[] = { { "POST /v1/jobs/1/cancel", 403 }, { "POST /v1/jobs/1/send?task=0", 403 },
+		      { "POST /v1/jobs/1/inputs?from=2", 403 },
 		      { "GET /v1/jobs/1/results?cancel_on_close=1", 403 }, { "POST /v1/shutdown", 403 },
 		      { "GET /v1/jobs/1", 200 }, { "GET /v1/jobs/1/results?follow=0", 200 } };
 	struct rig *rig = *state;
@@ -477,6 +520,7 @@ int main(void)
 		RIG_TEST(a_job_is_shown_without_its_secrets),
 		RIG_TEST(waiting_ends_with_the_job_or_its_time),
 		RIG_TEST(cancelling_answers_when_it_is_done),
+		RIG_TEST(a_message_is_answered_when_it_is_there),
 		RIG_TEST(followers_hear_states_and_the_end),
 		RIG_TEST(before_jobs_are_attached_the_daemon_is_busy),
 		RIG_TEST(shutdown_is_answered_and_told),

@@ -360,6 +360,79 @@ static void a_fault_names_its_task(void **state)
 	}
 }
 
+static void a_fault_on_a_helper_names_its_task(void **state)
+{
+	static const char *const inputs[] = { "= first", "crash" };
+
+	(void)state;
+	for (uint32_t coroutines = 1; coroutines <= 3; coroutines += 2) {
+		struct ring_running on;
+		struct rig rig;
+
+		start_process(&rig);
+		hello(&rig, "offload", 1, coroutines, 10 * NS_PER_S, NULL, NULL);
+		expect_ready(&rig, 1);
+		send_job(&rig, 0, 0, NULL, NULL);
+		submit(&rig, 2, inputs);
+		assert_int_not_equal(wait_end(&rig), 0);
+		assert_non_null(strstr(rig.err_text, "task 1 of job 5 on a helper of runner 0: SIGSEGV\n"));
+		ring_running(rig.ring, 0, &on);
+		assert_true(on.faulted && on.running);
+		assert_int_equal(on.signal, SIGSEGV);
+		assert_int_equal(on.index, 1);
+		assert_true(ring_collect_dead(rig.ring, 0, on_record, &rig) >= 0);
+		assert_int_equal(rig.n_records, 1);
+		close_rig(&rig);
+	}
+}
+
+static void send_message(struct rig *rig, uint64_t number, uint64_t task, const char *text)
+{
+	struct buffer b = BUFFER_INIT;
+
+	buffer_add_varint(&b, WIRE_SEND);
+	buffer_add_varint(&b, number);
+	buffer_add_varint(&b, JOB);
+	buffer_add_varint(&b, task);
+	buffer_add_text(&b, text);
+	send_buffer(rig, &b);
+}
+
+static void expect_sent(struct rig *rig, uint64_t number, uint64_t status)
+{
+	struct reader reader;
+
+	assert_int_equal(next_message(rig, &reader), WIRE_SENT);
+	assert_int_equal(reader_varint(&reader), number);
+	assert_int_equal(reader_varint(&reader), status);
+}
+
+static void messages_reach_their_task_and_are_answered(void **state)
+{
+	static const char *const inputs[] = { "2", "deaf" };
+	struct rig rig;
+
+	(void)state;
+	start_process(&rig);
+	hello(&rig, "listen", 2, 1, 10 * NS_PER_S, NULL, NULL);
+	expect_ready(&rig, 2);
+	send_job(&rig, 0, 0, NULL, NULL);
+	submit(&rig, 2, inputs);
+	send_message(&rig, 1, 0, "hello");
+	send_message(&rig, 2, 0, "world");
+	expect_sent(&rig, 1, WIRE_SENT_OK);
+	expect_sent(&rig, 2, WIRE_SENT_OK);
+	wait_records(&rig, 1);
+	assert_string_equal(rig.records[0].data, "hello|world");
+	for (uint64_t i = 0; i < 64; i++) {
+		send_message(&rig, 3 + i, 1, "");
+		expect_sent(&rig, 3 + i, WIRE_SENT_OK);
+	}
+	send_message(&rig, 99, 1, "one too many");
+	expect_sent(&rig, 99, WIRE_SENT_BUSY);
+	close_rig(&rig);
+}
+
 static void a_task_that_ignores_its_time_limit_is_reported_overdue(void **state)
 {
 	static const char *const inputs[] = { "hang" };
@@ -422,6 +495,8 @@ int main(void)
 		cmocka_unit_test(the_end_of_the_daemon_ends_the_worker_at_once),
 		cmocka_unit_test(a_plugin_that_cannot_be_used_is_said),
 		cmocka_unit_test(a_fault_names_its_task),
+		cmocka_unit_test(a_fault_on_a_helper_names_its_task),
+		cmocka_unit_test(messages_reach_their_task_and_are_answered),
 		cmocka_unit_test(a_task_that_ignores_its_time_limit_is_reported_overdue),
 		cmocka_unit_test(a_message_that_no_daemon_sends_ends_the_worker),
 		cmocka_unit_test(dropped_log_lines_are_counted),

@@ -253,9 +253,14 @@ static void the_task_on_a_processor_is_named(void **state)
 	ring_off_task(f.worker, 1);
 	ring_running(f.ring, 1, &running);
 	assert_true(!running.running && running.faulted);
+	ring_on_task(f.worker, 1, 5, 63);
+	ring_fault_of_task(f.worker, 1, 7, 4, 2);
+	ring_running(f.ring, 1, &running);
+	assert_true(running.running && running.faulted && running.signal == 7 && running.chunk == 4);
+	assert_int_equal(running.index, 2);
 	assert_int_equal(ring_reap(f.ring, 1, on_left, &f), 0);
 	ring_running(f.ring, 1, &running);
-	assert_false(running.faulted);
+	assert_false(running.faulted || running.running);
 	fixture_close(&f);
 }
 

@@ -143,8 +143,6 @@ static int run_params(struct concd_task *task)
 	assert_int_equal(concd_worker_param_int(task->worker, "room", &integer), 0);
 	assert_int_equal(concd_index(task), 40);
 	assert_int_equal(concd_workers(task), 3);
-	assert_int_equal(concd_offload(task, NULL, NULL), -ENOSYS);
-	assert_int_equal(concd_receive(task, 0, NULL, NULL), -ENOSYS);
 	assert_int_equal(concd_part_add(task, NULL, 0), -ENOSYS);
 	concd_progress(task, 0.25);
 	concd_log(task->worker, CONCD_LOG_INFO, "line %d", 1);
