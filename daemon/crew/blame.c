@@ -20,6 +20,7 @@
 struct left {
 	struct crew_seat *seat;
 	uint64_t first, lost, overdue;
+	int64_t overdue_begin_ns;
 	uint32_t chunk, unbegun_first, unbegun_end;
 	uint32_t runner;
 };
@@ -68,6 +69,7 @@ static void on_left(void *arg, const struct ring_left *left)
 		.first = f->first,
 		.lost = left->begun_lost,
 		.overdue = f->overdue,
+		.overdue_begin_ns = f->overdue_begin_ns,
 		.chunk = left->chunk,
 		.unbegun_first = left->unbegun_first,
 		.unbegun_end = left->unbegun_end,
@@ -163,6 +165,7 @@ static void tell(struct crew *crew, const struct lefts *l, const struct death *d
 
 			loss.task = left->first + index;
 			loss.verdict = judge(l, d, left, index);
+			loss.begin_ns = left->overdue >> index & 1 ? left->overdue_begin_ns : 0;
 			left->seat->out--;
 			crew->out--;
 			crews->ops->on_lost(crews->ctx, &loss);

@@ -47,7 +47,9 @@ struct flight {
 	struct crew_seat *seat;
 	struct flight *next, **prev; /* the seat's flights; next: also of the free list */
 	uint64_t first;
-	uint64_t overdue; /* bit i: the worker says that task i did not come back in time */
+	uint64_t late; /* bit i: the worker says that task i did not come back soon after its time limit */
+	uint64_t overdue; /* bit i: nor within its grace */
+	int64_t overdue_begin_ns; /* when the last of these began; 0: unknown */
 	int64_t submitted_ns;
 	int64_t cost_ns; /* of runner time, as estimated when it was submitted */
 	uint32_t count, chunk;
@@ -80,7 +82,9 @@ struct crew_seat {
 
 	enum cancel_state cancel;
 	uint32_t cancel_reason;
-	struct event *cancel_timer; /* the kill at the end of grace */
+	struct event *cancel_timer; /* the hold soon after the cancel, then the kill at the end of grace */
+	int64_t cancel_ns; /* when its begun tasks were told */
+	bool cancel_held;
 	bool recall; /* asked for, done in the next turn */
 	bool left; /* given up inside a callback: freed by crew_exit() */
 
@@ -103,6 +107,7 @@ struct proc {
 	int64_t started_ns;
 	uint32_t ready_runners;
 	bool draining; /* was told to claim nothing more */
+	bool held; /* draining while a task of it is about to be killed: hold.c */
 	bool stopping; /* was told to end */
 	enum proc_order killed; /* ORDER_NONE: not by us */
 	uint64_t ended_before; /* crew->ended when it was started */
@@ -154,6 +159,8 @@ struct crew {
 	bool asleep; /* the ring was told: a worker that completes a chunk writes to its eventfd */
 	bool collect_again; /* records wait: the turn goes on with them */
 	bool blocked; /* the ring had no place: feed when something has come back */
+	struct event *hold_timer; /* looks after processes that are held */
+	bool hold_armed;
 	struct event *tick;
 	bool tick_armed;
 	struct event *check; /* for garbage in shared words, while chunks are out */
@@ -184,11 +191,16 @@ void crews_process_ended(struct crews *crews); /* one fewer: the end of a stop, 
 bool crew_may_feed(const struct crew *crew);
 
 /* seat.c */
+uint64_t seat_begun_bits(const struct ring_chunk_state *state); /* of a chunk: begun, and no record yet */
 void seat_free(struct crew_seat *seat);
 void seats_act(struct crew *crew); /* cancels and recalls that were asked for */
 void seats_settle(struct crew *crew); /* cancels whose last task has come back */
 void seats_take_back(struct crew *crew); /* everything unbegun, for a stop */
 void seat_note_served(struct crew_seat *seat);
+
+/* hold.c */
+bool proc_hold(struct proc *proc); /* false: it already takes no new task */
+void on_crew_hold(int fd, short what, void *arg);
 
 /* feed.c */
 void crew_feed(struct crew *crew); /* pull and submit while there is room; start processes */
@@ -222,6 +234,8 @@ void proc_free(struct proc *proc);
 void proc_kill(struct proc *proc, enum proc_order why); /* its unbegun tasks are returned first */
 void proc_stop(struct proc *proc); /* finish what is begun, then end */
 void proc_drain(struct proc *proc);
+void proc_resume(struct proc *proc); /* undo it */
+void proc_take_back(struct proc *proc); /* return what it has claimed and not begun */
 void proc_end_now(struct proc *proc); /* kill and reap, blocking, without telling anybody */
 bool proc_is_ready(const struct proc *proc);
 void crew_start_needed(struct crew *crew);

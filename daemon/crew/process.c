@@ -364,8 +364,7 @@ void proc_end_now(struct proc *proc)
 	proc_free(proc);
 }
 
-/* Return what the process has claimed and not begun. */
-static void take_back_of(struct proc *proc)
+void proc_take_back(struct proc *proc)
 {
 	struct crew *crew = proc->crew;
 	uint32_t first = crew_first_runner(proc);
@@ -394,6 +393,14 @@ void proc_drain(struct proc *proc)
 	proc_send_simple(proc, WIRE_DRAIN, 0, 0, 0);
 }
 
+void proc_resume(struct proc *proc)
+{
+	if (!proc->draining || proc->stopping)
+		return;
+	proc->draining = false;
+	proc_send_simple(proc, WIRE_RESUME, 0, 0, 0);
+}
+
 void proc_kill(struct proc *proc, enum proc_order why)
 {
 	struct crew *crew = proc->crew;
@@ -402,7 +409,7 @@ void proc_kill(struct proc *proc, enum proc_order why)
 		return;
 	crew_enter(crew);
 	if (why != ORDER_GARBAGE && why != ORDER_INIT && !crew->broken)
-		take_back_of(proc);
+		proc_take_back(proc);
 	proc->killed = why;
 	(void)spawn_kill(proc->pidfd, SIGKILL); /* -ESRCH: has ended by itself, the pidfd says so */
 	crew_exit(crew);

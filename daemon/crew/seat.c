@@ -40,7 +40,7 @@ int crew_join(struct crew *crew, const struct crew_job *job, void *user, struct 
 	seat->job = job->id;
 	seat->workers = job->workers;
 	seat->task_timeout_ns = job->task_timeout_ns;
-	seat->grace_ns = job->grace_ns;
+	seat->grace_ns = job->grace_ns > 0 ? job->grace_ns : 0;
 	seat->idempotent = job->idempotent;
 	seat->cancel_timer = evtimer_new(crew->crews->base, on_cancel_timer, seat);
 	if (seat->cancel_timer)
@@ -106,8 +106,7 @@ uint64_t crew_seat_holds(const struct crew_seat *seat)
 	return seat->crew->shape.coroutines > 1 ? seat->out : seat->n_flights; /* a runner has one chunk at a time */
 }
 
-/* The tasks of a chunk that are begun and have no record yet. */
-static uint64_t begun_bits(const struct ring_chunk_state *state)
+uint64_t seat_begun_bits(const struct ring_chunk_state *state)
 {
 	uint64_t begun = state->begun >= 64 ? UINT64_MAX : (UINT64_C(1) << state->begun) - 1;
 
@@ -122,7 +121,7 @@ uint64_t crew_seat_running(const struct crew_seat *seat)
 		struct ring_chunk_state state;
 
 		if (ring_chunk_state(seat->crew->ring, f->chunk, &state) == 0)
-			n += (uint64_t)__builtin_popcountll(begun_bits(&state));
+			n += (uint64_t)__builtin_popcountll(seat_begun_bits(&state));
 	}
 	return n;
 }
@@ -137,7 +136,7 @@ int crew_seat_walk(const struct crew_seat *seat, int (*fn)(void *arg, const stru
 
 		if (ring_chunk_state(crew->ring, f->chunk, &state) < 0 || state.runner < 0)
 			continue;
-		for (uint64_t bits = begun_bits(&state); bits && r == 0; bits &= bits - 1) {
+		for (uint64_t bits = seat_begun_bits(&state); bits && r == 0; bits &= bits - 1) {
 			uint32_t index = (uint32_t)__builtin_ctzll(bits);
 			const struct runner_of *who = &crew->runners[state.runner];
 
@@ -236,8 +235,8 @@ void crew_cancel(struct crew_seat *seat, uint32_t reason)
 	crew_turn_soon(seat->crew);
 }
 
-/* Kill the processes that still hold a begun task of the seat. */
-static void kill_holders(struct crew_seat *seat)
+/* Hold, or kill, the processes that still have a begun task of the seat. */
+static void stop_holders(struct crew_seat *seat, bool kill)
 {
 	struct crew *crew = seat->crew;
 	struct flight *f, *next;
@@ -247,11 +246,16 @@ static void kill_holders(struct crew_seat *seat)
 		struct proc *proc;
 
 		next = f->next;
-		if (ring_chunk_state(crew->ring, f->chunk, &state) < 0 || state.runner < 0 || !begun_bits(&state))
+		if (ring_chunk_state(crew->ring, f->chunk, &state) < 0 || state.runner < 0 || !seat_begun_bits(&state))
 			continue;
 		proc = crew->runners[state.runner].proc;
 		if (!proc || proc->killed)
 			continue;
+		if (!kill) {
+			if (!proc->held && proc_hold(proc))
+				next = seat->flights; /* others of the list may have been taken back */
+			continue;
+		}
 		log_warning(
 			"crew: a task of '%s' did not come back within grace after its cancel: worker process %d is "
 			"killed",
@@ -259,6 +263,23 @@ static void kill_holders(struct crew_seat *seat)
 		proc_kill(proc, ORDER_CANCEL);
 		next = seat->flights; /* others of the list may have been taken back */
 	}
+}
+
+static void arm_cancel(struct crew_seat *seat, int64_t after_ns)
+{
+	const struct timeval tv = { .tv_sec = (time_t)(after_ns / NS_PER_S),
+				    .tv_usec = (suseconds_t)(after_ns % NS_PER_S / NS_PER_US) };
+
+	(void)event_add(seat->cancel_timer, &tv); /* fails only without memory for the first timer of all */
+}
+
+/* The rest of the grace. */
+static void arm_kill(struct crew_seat *seat)
+{
+	int64_t left_ns = seat->cancel_ns + seat->grace_ns - clock_mono_ns();
+
+	seat->cancel_held = true;
+	arm_cancel(seat, left_ns > 0 ? left_ns : 0);
 }
 
 static void on_cancel_timer(evutil_socket_t fd, short what, void *arg)
@@ -271,20 +292,22 @@ static void on_cancel_timer(evutil_socket_t fd, short what, void *arg)
 	crew_enter(crew);
 	if (crew->ring && !crew->broken)
 		crew_collect(crew); /* what has just ended is not killed for it */
-	if (seat->cancel == CANCEL_TOLD && seat->out > 0)
-		kill_holders(seat);
+	if (seat->cancel == CANCEL_TOLD && seat->out > 0) {
+		stop_holders(seat, seat->cancel_held);
+		if (!seat->cancel_held)
+			arm_kill(seat);
+	}
 	crew_settle(crew);
 	crew_exit(crew);
 }
 
 static void act_cancel(struct crew_seat *seat)
 {
-	const int64_t grace_ns = seat->grace_ns > 0 ? seat->grace_ns : 0;
-	const struct timeval grace = { .tv_sec = (time_t)(grace_ns / NS_PER_S),
-				       .tv_usec = (suseconds_t)(grace_ns % NS_PER_S / NS_PER_US) };
 	struct crew *crew = seat->crew;
 
 	seat->cancel = CANCEL_TOLD;
+	seat->cancel_ns = clock_mono_ns();
+	seat->cancel_held = seat->grace_ns == 0; /* nothing to hold for */
 	take_back(seat);
 	if (seat->out == 0)
 		return;
@@ -292,7 +315,7 @@ static void act_cancel(struct crew_seat *seat)
 		if (crew->procs[i])
 			proc_send_simple(crew->procs[i], WIRE_CANCEL, seat->job, 2, seat->cancel_reason);
 	}
-	(void)event_add(seat->cancel_timer, &grace); /* fails only without memory for the first timer of all */
+	arm_cancel(seat, wire_late_ns(seat->grace_ns));
 }
 
 void seats_act(struct crew *crew)

@@ -290,18 +290,20 @@ static bool take_init_failed(struct proc *proc, struct reader *r)
 	return true;
 }
 
-/* A task's own time limit and its grace have passed. Late news of a chunk that was filled again since is not believed:
+/* A task's own time limit and some or all of its grace have passed. Late news of a chunk that was filled again since is not believed:
  * its tasks have not been out long enough. */
-static bool take_overdue(struct proc *proc, struct reader *r)
+static bool take_overdue(struct proc *proc, bool late, struct reader *r)
 {
 	struct crew *crew = proc->crew;
 	uint64_t runner = reader_varint(r), chunk = reader_varint(r), index;
 	struct ring_chunk_state state;
 	struct flight *flight;
+	int64_t begin_ns;
 	int e;
 
 	(void)reader_varint(r); /* generation: known to the ring alone; the checks below stand in for it */
 	index = reader_varint(r);
+	begin_ns = (int64_t)(reader_varint(r) & INT64_MAX);
 	if (r->failed || runner < crew_first_runner(proc) || runner >= crew_first_runner(proc) + crew->shape.threads ||
 	    chunk > UINT32_MAX || index >= RING_CHUNK_TASKS)
 		return false;
@@ -316,7 +318,14 @@ static bool take_overdue(struct proc *proc, struct reader *r)
 	if (flight->seat->task_timeout_ns <= 0 ||
 	    clock_mono_ns() - flight->submitted_ns < flight->seat->task_timeout_ns)
 		return true;
+	if (late) {
+		flight->late |= UINT64_C(1) << index;
+		(void)proc_hold(proc); /* false: it takes no new task already */
+		return true;
+	}
 	flight->overdue |= UINT64_C(1) << index;
+	if (begin_ns >= flight->submitted_ns && begin_ns <= clock_mono_ns())
+		flight->overdue_begin_ns = begin_ns;
 	log_warning(
 		"crew: a task of '%s' did not come back within its time limit and grace: worker process %d is killed",
 		crew->workload->name, (int)proc->pid);
@@ -336,8 +345,9 @@ static bool take_message(struct proc *proc, const uint8_t *data, size_t len, str
 		return take_ready(proc, &r, in);
 	case WIRE_INIT_FAILED:
 		return take_init_failed(proc, &r);
+	case WIRE_LATE:
 	case WIRE_OVERDUE:
-		return take_overdue(proc, &r);
+		return take_overdue(proc, type == WIRE_LATE, &r);
 	case WIRE_SENT: {
 		uint64_t number = reader_varint(&r), status = reader_varint(&r);
 

@@ -8,17 +8,21 @@
  *	      <─────────────────────────────────── READY with one eventfd per runner (SCM_RIGHTS), or INIT_FAILED
  *	JOB (before its first chunk is submitted) ─────────> parameters, limits
  *	CANCEL ────────────────────────────────────────────> begun tasks of the job are told
+ *	      <──────────────────────────────────── LATE: a task did not come back soon after its time limit
+ *	DRAIN ─────────────────────────────────────────────> claim and begin nothing more ...
+ *	RESUME ────────────────────────────────────────────> ... go on
  *	      <──────────────────────────────────── OVERDUE: a task did not come back within its grace
  *	SEND ──────────────────────────────────────────────> into the inbox of a begun task
  *	      <──────────────────────────────────── SENT: it is there, or the inbox is full
- *	DRAIN ─────────────────────────────────────────────> claim nothing more
  *	STOP ──────────────────────────────────────────────> finish begun tasks, worker_exit, exit 0
  *	end of file = the other side died
  */
 #ifndef CONCD_CREW_WIRE_H
 #define CONCD_CREW_WIRE_H
 
-#define WIRE_VERSION 1
+#include <stdint.h>
+
+#define WIRE_VERSION 2
 #define WIRE_MAX_BYTES (128 * 1024) /* the socket buffers are raised to hold a few of these */
 #define WIRE_FDS_PER_MESSAGE 250 /* SCM_RIGHTS allows 253; a process with more threads sends several READYs */
 
@@ -44,20 +48,32 @@ enum wire_type {
 	WIRE_STOP,
 	/* SEND: number of the message; job; task (in its job); bytes. Answered by SENT, in order. */
 	WIRE_SEND,
+	WIRE_RESUME, /* undoes DRAIN, unless STOP came */
 
 	/* From the worker.
 	 * READY: first runner of this message; n; with n eventfds. */
 	WIRE_READY,
 	/* INIT_FAILED: text message. The process ends by itself. */
 	WIRE_INIT_FAILED,
-	/* OVERDUE: runner; chunk; generation; index. Its grace has passed after its own time limit: the daemon
+	/* OVERDUE: runner; chunk; generation; index; begin ns (CLOCK_MONOTONIC). Its grace has passed after its own time limit: the daemon
 	 * kills. */
 	WIRE_OVERDUE,
 	/* DROPPED: lines. That many log lines were dropped since the last message. */
 	WIRE_DROPPED,
 	/* SENT: number of the message; WIRE_SENT_*. */
 	WIRE_SENT,
+	/* LATE: as OVERDUE. It was told that its time is up and is still begun: an OVERDUE may
+	 * follow, so the daemon lets the process take no new task until it has come back. */
+	WIRE_LATE,
 };
+
+/* How much of its grace a task has before its process takes no new task: most tasks that are told come back at once,
+ * and their neighbours should not pay for those. */
+#define WIRE_LATE_MAX_NS INT64_C(50000000)
+static inline int64_t wire_late_ns(int64_t grace_ns)
+{
+	return grace_ns / 8 < WIRE_LATE_MAX_NS ? grace_ns / 8 : WIRE_LATE_MAX_NS;
+}
 
 #define WIRE_JOB_NOT_IDEMPOTENT 1u
 

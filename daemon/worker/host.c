@@ -52,7 +52,7 @@ struct host {
 	size_t stack_bytes, max_result_bytes;
 	int64_t start_deadline_ns; /* INT64_MAX: worker_init has no time limit */
 
-	bool greeted, ready, draining, stopping;
+	bool greeted, ready, stopping;
 	int64_t watch_ns; /* when to look at time limits again */
 	int64_t dropped_ns; /* when to report dropped lines again */
 	int status; /* of the process, once `done` */
@@ -309,6 +309,9 @@ static bool take_message(struct host *host, size_t len)
 	case WIRE_DRAIN:
 		tell_runners(host, runner_drain);
 		return true;
+	case WIRE_RESUME:
+		tell_runners(host, runner_resume);
+		return true;
 	case WIRE_STOP:
 		host->stopping = true;
 		tell_runners(host, runner_stop);
@@ -370,9 +373,10 @@ static void on_overdue(void *arg, const struct runner_overdue *overdue)
 {
 	_cleanup_buffer_ struct buffer b = BUFFER_INIT;
 
-	if (buffer_add_varint(&b, WIRE_OVERDUE) == 0 && buffer_add_varint(&b, overdue->runner) == 0 &&
+	if (buffer_add_varint(&b, overdue->late ? WIRE_LATE : WIRE_OVERDUE) == 0 && buffer_add_varint(&b, overdue->runner) == 0 &&
 	    buffer_add_varint(&b, overdue->chunk) == 0 && buffer_add_varint(&b, overdue->generation) == 0 &&
-	    buffer_add_varint(&b, overdue->index) == 0)
+	    buffer_add_varint(&b, overdue->index) == 0 &&
+	    buffer_add_varint(&b, (uint64_t)overdue->begin_ns) == 0)
 		send_message(arg, &b, NULL, 0);
 }
 

@@ -72,7 +72,15 @@ static void ask(struct runner *runner, uint32_t what)
 
 void runner_drain(struct runner *runner)
 {
+	/* relaxed: only the host thread sets it, and ask() orders */
+	(void)atomic_fetch_and_explicit(&runner->attention, ~LOOK_RESUME, memory_order_relaxed);
 	ask(runner, LOOK_DRAIN);
+}
+
+void runner_resume(struct runner *runner)
+{
+	(void)atomic_fetch_and_explicit(&runner->attention, ~LOOK_DRAIN, memory_order_relaxed); /* likewise */
+	ask(runner, LOOK_RESUME);
 }
 
 void runner_stop(struct runner *runner)
@@ -100,8 +108,10 @@ static void pay_attention(struct runner *runner)
 	what = atomic_exchange_explicit(&runner->attention, 0, memory_order_acquire);
 	if (what & LOOK_DRAIN)
 		runner->draining = true;
+	if (what & LOOK_RESUME)
+		runner->draining = runner->stopping;
 	if (what & LOOK_STOP)
-		runner->stopping = true;
+		runner->draining = runner->stopping = true;
 	if (!(what & (LOOK_CANCELS | LOOK_MAIL)))
 		return;
 	used = atomic_load_explicit(&runner->n_used_slots, memory_order_relaxed); /* our own */
@@ -518,52 +528,4 @@ int runner_event_fd(const struct runner *runner)
 bool runner_stacks_unguarded(const struct runner *runner)
 {
 	return !stack_has_guard_madvise() && runner->options.coroutines > stack_mprotect_budget();
-}
-
-/* When to look at this slot again. *ret_told: its task has been told that its time is up. */
-static int64_t watch_slot(struct runner *runner, struct slot *slot, int64_t now_ns, bool *ret_told,
-			  void (*on_overdue)(void *arg, const struct runner_overdue *overdue), void *arg)
-{
-	/* acquire, all of them: see limit_begin(); the last load then finds limit_ns changed if anything else was */
-	int64_t limit_ns = atomic_load_explicit(&slot->limit_ns, memory_order_acquire);
-	uint64_t chunk = atomic_load_explicit(&slot->chunk_generation, memory_order_acquire);
-	uint32_t index = atomic_load_explicit(&slot->chunk_index, memory_order_acquire);
-	int64_t overdue_ns = atomic_load_explicit(&slot->overdue_ns, memory_order_acquire);
-	struct runner_overdue overdue = { .runner = runner->options.number, .chunk = (uint32_t)(chunk >> 32),
-					  .generation = (uint32_t)chunk, .index = index };
-
-	if (limit_ns == 0 || slot->reported_limit_ns == limit_ns)
-		return INT64_MAX;
-	if (atomic_load_explicit(&slot->limit_ns, memory_order_relaxed) != limit_ns)
-		return now_ns; /* the slot just changed hands */
-	if (now_ns < limit_ns)
-		return limit_ns;
-	if (atomic_load_explicit(&slot->told_limit_ns, memory_order_relaxed) != limit_ns) { /* only we write it */
-		atomic_store_explicit(&slot->told_limit_ns, limit_ns, memory_order_relaxed); /* see struct slot */
-		*ret_told = true;
-	}
-	if (now_ns < overdue_ns)
-		return overdue_ns;
-	slot->reported_limit_ns = limit_ns;
-	on_overdue(arg, &overdue);
-	return INT64_MAX;
-}
-
-int64_t runner_watch(struct runner *runner, int64_t now_ns,
-		     void (*on_overdue)(void *arg, const struct runner_overdue *overdue), void *arg)
-{
-	/* acquire: slots below it are prepared */
-	uint32_t used = atomic_load_explicit(&runner->n_used_slots, memory_order_acquire);
-	int64_t next_ns = INT64_MAX;
-	bool told = false;
-
-	for (uint32_t i = 0; i < used; i++) {
-		int64_t at_ns = watch_slot(runner, &runner->slots[i], now_ns, &told, on_overdue, arg);
-
-		if (at_ns < next_ns)
-			next_ns = at_ns;
-	}
-	if (told)
-		runner_look(runner);
-	return next_ns;
 }

@@ -57,18 +57,22 @@ int runner_event_fd(const struct runner *runner); /* the daemon wakes the runner
 bool runner_stacks_unguarded(const struct runner *runner);
 
 void runner_drain(struct runner *runner); /* claim and begin nothing more */
+void runner_resume(struct runner *runner); /* go on after a drain */
 void runner_stop(struct runner *runner); /* the same, and end once no task is begun */
 void runner_look(struct runner *runner); /* a job was cancelled: make the waits of its tasks return */
 
-/* A begun task whose time limit and grace have passed. */
+/* A begun task whose time limit and grace have passed; or, `late`, the limit and the first part of the grace
+ * (wire_late_ns()). */
 struct runner_overdue {
+	bool late;
+	int64_t begin_ns;
 	uint32_t runner;
 	uint32_t chunk;
 	uint32_t generation;
 	uint32_t index;
 };
-/* Tell tasks whose time limit has passed by now_ns (their waits return -ECANCELED), and report those whose grace has
- * passed as well, each once. Returns when to look again for the tasks begun so far; INT64_MAX: never. */
+/* Tell tasks whose time limit has passed by now_ns (their waits return -ECANCELED), and report those that are late
+ * and those whose grace has passed as well, each once. Returns when to look again for the tasks begun so far; INT64_MAX: never. */
 int64_t runner_watch(struct runner *runner, int64_t now_ns,
 		     void (*on_overdue)(void *arg, const struct runner_overdue *overdue), void *arg);
 

@@ -93,12 +93,13 @@ struct slot {
 	 * are: it is 0 while they change (a sequence lock), and no two tasks of a slot have the same. */
 	_Atomic int64_t limit_ns; /* 0: no limit */
 	_Atomic int64_t overdue_ns;
+	_Atomic int64_t begin_ns;
 	_Atomic uint64_t chunk_generation; /* chunk << 32 | generation */
 	_Atomic uint32_t chunk_index;
 	/* Written by the host thread: the limit_ns of the task that is to know of it. Relaxed: like a job's cancel. */
 	_Atomic int64_t told_limit_ns;
-	/* The host thread's own: the limit_ns of the task last reported overdue. */
-	int64_t reported_limit_ns;
+	/* The host thread's own: the limit_ns of the task last reported late, and overdue. */
+	int64_t late_limit_ns, reported_limit_ns;
 
 	uint8_t input_inline[SLOT_INLINE_BYTES];
 	uint8_t result_inline[SLOT_INLINE_BYTES];
@@ -109,6 +110,7 @@ struct slot {
 #define LOOK_DRAIN 2u
 #define LOOK_STOP 4u
 #define LOOK_MAIL 8u
+#define LOOK_RESUME 16u
 
 enum asleep { AWAKE, ASLEEP_IN_BASE, ASLEEP_ON_FUTEX };
 

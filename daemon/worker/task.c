@@ -138,10 +138,11 @@ static void limit_begin(struct slot *slot)
 			      (uint64_t)slot->chunk->claim.chunk << 32 | slot->chunk->claim.generation,
 			      memory_order_release);
 	atomic_store_explicit(&slot->chunk_index, slot->index, memory_order_release);
+	atomic_store_explicit(&slot->begin_ns, slot->time.begin_ns, memory_order_release);
 	atomic_store_explicit(&slot->overdue_ns,
 			      job->grace_ns > INT64_MAX - limit_ns ? INT64_MAX : limit_ns + job->grace_ns,
 			      memory_order_release);
-	/* release: who reads it (acquire) sees the three above */
+	/* release: who reads it (acquire) sees the four above */
 	atomic_store_explicit(&slot->limit_ns, limit_ns, memory_order_release);
 }
 

@@ -8,6 +8,9 @@
  *
  * The lock belongs to the open file, so it ends with the process, however that dies. One job per directory.
  *
+ * On input "hang" it never ends, deaf to its cancel, and leaves the processor to others; "late" ends 300 ms after its
+ * cancel.
+ *
  * exec_log_once is the same without the promise that a task may run twice (EXEC_LOG_ONCE).
  */
 #include <concd/plugin.h>
@@ -56,11 +59,23 @@ static int work(struct concd_task *task, int64_t us, int64_t sleeps)
 	return 0;
 }
 
+/* Deaf to its cancel. */
+static int hang(struct concd_task *task, int64_t late_ns)
+{
+	while (!concd_cancelled(task))
+		(void)concd_sleep(task, 1000000); /* others go on meanwhile */
+	for (int64_t end_ns = now_ns() + late_ns; late_ns < 0 || now_ns() < end_ns;)
+		(void)usleep(1000);
+	return -ECANCELED;
+}
+
 static int run_locked(struct concd_task *task, int dir, int locks)
 {
 	uint64_t index = concd_index(task);
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)index, .l_len = 1};
 	int64_t us, sleeps;
+	const char *input;
+	size_t len;
 	int r;
 
 	r = concd_param_int(task, "us", &us);
@@ -76,6 +91,11 @@ static int run_locked(struct concd_task *task, int dir, int locks)
 	r = log_line(dir, "begin", index);
 	if (r < 0)
 		return r;
+	input = concd_input(task, &len);
+	if (strcmp(input, "hang") == 0)
+		return hang(task, -1);
+	if (strcmp(input, "late") == 0)
+		return hang(task, 300000000);
 	r = work(task, us, sleeps);
 	if (r < 0)
 		return r;

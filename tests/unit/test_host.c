@@ -438,6 +438,7 @@ static void a_task_that_ignores_its_time_limit_is_reported_overdue(void **state)
 	static const char *const inputs[] = { "hang" };
 	struct reader reader;
 	struct rig rig;
+	uint64_t type;
 	uint32_t chunk;
 
 	(void)state;
@@ -446,11 +447,15 @@ static void a_task_that_ignores_its_time_limit_is_reported_overdue(void **state)
 	expect_ready(&rig, 2);
 	send_job(&rig, 20 * NS_PER_MS, 20 * NS_PER_MS, NULL, NULL);
 	chunk = submit(&rig, 1, inputs);
-	assert_int_equal(next_message(&rig, &reader), WIRE_OVERDUE);
+	type = next_message(&rig, &reader);
+	if (type == WIRE_LATE) /* unless this machine was busy for all of its grace */
+		type = next_message(&rig, &reader);
+	assert_int_equal(type, WIRE_OVERDUE);
 	assert_true(reader_varint(&reader) < 2);
 	assert_int_equal(reader_varint(&reader), chunk);
 	(void)reader_varint(&reader); /* the generation is the ring's own */
 	assert_int_equal(reader_varint(&reader), 0);
+	assert_in_range(reader_varint(&reader), 1, (uintmax_t)clock_mono_ns());
 	assert_false(reader.failed);
 	close_rig(&rig);
 }
