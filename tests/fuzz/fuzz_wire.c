@@ -42,6 +42,14 @@ bool proc_is_ready(const struct proc *proc)
 	return proc->ready_runners == proc->crew->shape.threads;
 }
 
+bool proc_hold(struct proc *proc)
+{
+	if (proc->held)
+		return false;
+	proc->held = true;
+	return true;
+}
+
 void crew_break(struct crew *crew, const char *why)
 {
 	FUZZ_CHECK(!why); /* nothing here writes into the segment */

@@ -15,7 +15,7 @@ cd "$build"
 	CFLAGS='-g -O1 -fsanitize=fuzzer-no-link'
 names=${*:-$(cd "$top/tests/fuzz" && ls fuzz_*.c | sed 's/^fuzz_//; s/\.c$//')}
 # shellcheck disable=SC2046 # one word each
-make -s FUZZ_ENGINE=-fsanitize=fuzzer $(for name in $names; do echo "tests/fuzz/fuzz_$name"; done)
+make -s FUZZ_ENGINE= LDFLAGS=-fsanitize=fuzzer $(for name in $names; do echo "tests/fuzz/fuzz_$name"; done)
 
 # shellcheck disable=SC2016 # for the inner shell
 echo "$names" | tr ' ' '\n' | LSAN_OPTIONS="suppressions=$top/tests/lsan.supp" xargs -P 2 -I NAME sh -c '
