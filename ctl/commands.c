@@ -44,6 +44,9 @@ static const struct option run_options[] = {
 	{ "detach", 'd', NULL, "print the job's id and leave it running" },
 	{ "task-timeout", 0, "DURATION", "time limit of each task, such as 10s; 0: none" },
 	{ "timeout", 0, "DURATION", "time limit of the job: what is unfinished then fails" },
+	{ "retries", 0, "N", "tries again, where the workload says that one may help" },
+	{ "backoff", 0, "DURATION", "before the first of them; each time doubled" },
+	{ "halt", 0, "WHEN,fail=N[%]", "give up after N failed tasks, or N % of those ended; WHEN: soon or now" },
 	{ "label", 'l', "LABEL", "a name to find the job by" },
 	{ "dry-run", 0, NULL, "check, show what would be chosen, run nothing" },
 	{ NULL, 0, NULL, NULL },
@@ -52,6 +55,7 @@ static const struct option run_options[] = {
 static const struct option list_options[] = {
 	{ "state", 0, "STATE", "only jobs in this state" },
 	{ "workload", 'w', "WORKLOAD", "only jobs of this workload" },
+	{ "label", 'l', "LABEL", "only jobs with this label" },
 	{ "limit", 'n', "N", "at most so many, the newest (50)" },
 	{ NULL, 0, NULL, NULL },
 };
@@ -106,6 +110,15 @@ static const struct command commands[] = {
 	{ "cancel", "JOB...", 1, MANY_WORDS, "cancel jobs",
 	  "Running tasks are asked to end, and killed when their grace time is over.\n", no_wait_options,
 	  command_cancel },
+	{ "kill", "JOB...", 1, MANY_WORDS, "cancel jobs without grace",
+	  "Running tasks are killed at once with their worker processes; tasks of other jobs\n"
+	  "that ran in these run again.\n", no_wait_options, command_kill },
+	{ "pause", "JOB...", 1, MANY_WORDS, "begin no more tasks of jobs, until resume",
+	  "What runs ends by itself. The jobs' time limits stand still. Survives the daemon.\n", NULL,
+	  command_pause },
+	{ "resume", "JOB...", 1, MANY_WORDS, "let paused jobs go on", NULL, NULL, command_resume },
+	{ "set", "JOB... KEY=VALUE...", 2, MANY_WORDS, "change jobs that have not ended",
+	  "  workers=N    how many of its tasks run at once, within the size of its crew\n", NULL, command_set },
 	{ "workloads", "", 0, 0, "list the workloads the daemon has", NULL, NULL, command_workloads },
 	{ "models", "", 0, 0, "list the concurrency models", NULL, NULL, command_models },
 	{ "params", "WORKLOAD", 1, 1, "list the parameters of a workload", NULL, NULL, command_params },

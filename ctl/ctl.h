@@ -67,7 +67,11 @@ int command_list(struct ctl *ctl, struct error *err); /* look.c */
 int command_show(struct ctl *ctl, struct error *err);
 int command_follow(struct ctl *ctl, struct error *err); /* follow.c */
 int command_wait(struct ctl *ctl, struct error *err); /* wait.c */
-int command_cancel(struct ctl *ctl, struct error *err);
+int command_cancel(struct ctl *ctl, struct error *err); /* act.c */
+int command_kill(struct ctl *ctl, struct error *err);
+int command_pause(struct ctl *ctl, struct error *err);
+int command_resume(struct ctl *ctl, struct error *err);
+int command_set(struct ctl *ctl, struct error *err);
 int command_send(struct ctl *ctl, struct error *err); /* send.c */
 int command_status(struct ctl *ctl, struct error *err); /* daemon.c */
 int command_ping(struct ctl *ctl, struct error *err);

@@ -15,6 +15,7 @@
 #define LIST_LIMIT 50 /* unless -n says otherwise */
 #define LIST_PAGE 1000 /* in one answer */
 #define LIST_MAX 1000000
+#define TASKS_SHOWN 10 /* of those that wait to be tried again, and of the failed ones */
 
 static const char *duration_text(const json_t *json, const char *key, char text[TEXT_DURATION_BYTES])
 {
@@ -73,6 +74,7 @@ static int print_list(const json_t *jobs, bool color)
 static int add_page(struct ctl *ctl, json_t *jobs, uint64_t limit, uint64_t below, struct error *err)
 {
 	const char *state = args_text(&ctl->args, "state"), *workload = args_text(&ctl->args, "workload");
+	const char *label = args_text(&ctl->args, "label");
 	_cleanup_document_ struct document doc = DOCUMENT_INIT;
 	_cleanup_buffer_ struct buffer url = BUFFER_INIT;
 	int r = buffer_printf(&url, "/v1/jobs?limit=%" PRIu64, limit);
@@ -83,6 +85,8 @@ static int add_page(struct ctl *ctl, json_t *jobs, uint64_t limit, uint64_t belo
 		r = buffer_printf(&url, "&state=") < 0 ? -ENOMEM : url_add(&url, state);
 	if (r == 0 && workload)
 		r = buffer_printf(&url, "&workload=") < 0 ? -ENOMEM : url_add(&url, workload);
+	if (r == 0 && label)
+		r = buffer_printf(&url, "&label=") < 0 ? -ENOMEM : url_add(&url, label);
 	if (r == 0)
 		r = buffer_add(&url, "", 1);
 	if (r == 0)
@@ -195,10 +199,26 @@ static void show_times(const json_t *job)
 	line_duration("grace", job, "grace_s");
 }
 
+/* ", attempt 3, before: connection refused", or nothing. */
+static const char *attempts_text(const json_t *task, const char *cause, char *text, size_t size)
+{
+	uint64_t attempts = member_count(task, "attempts");
+	bool waits = json_object_get(task, "retry_in_s") != NULL;
+
+	if (size == 0)
+		return "";
+	*text = '\0';
+	if (attempts > 1 || waits)
+		(void)snprintf(text, size, ", %s%" PRIu64 "%s%s", waits ? "attempts so far: " : "attempt ", attempts,
+			       *cause ? ", before: " : "", cause);
+	return text;
+}
+
 static void show_tasks(const json_t *job)
 {
 	const json_t *tasks = json_object_get(job, "tasks"), *running = json_object_get(job, "running_tasks"), *task;
 	const json_t *total = json_object_get(tasks, "total");
+	char text[ERROR_TEXT_BYTES], percent[TEXT_DURATION_BYTES] = "";
 	size_t i;
 
 	print_field("tasks", "%s%" PRIu64 " queued, %" PRIu64 " running, %" PRIu64 " done, %" PRIu64 " failed, %" PRIu64
@@ -209,13 +229,74 @@ static void show_tasks(const json_t *job)
 		print_field("", "%" PRIu64 " in all", member_count(tasks, "total"));
 	json_array_foreach(running, i, task) {
 		double progress = member_number(task, "progress", -1);
-		char percent[32] = "";
+		*percent = '\0';
 
 		if (progress >= 0)
 			(void)snprintf(percent, sizeof(percent), ", %.0f %%", progress * 100);
 		print_field(i == 0 ? "running" : "", "task %" PRIu64 " on worker %s%s%s", member_count(task, "index"),
 		     member_text(task, "worker", "?"), percent,
-		     member_count(task, "attempts") > 1 ? ", not its first attempt" : "");
+		     attempts_text(task, member_text(task, "cause", ""), text, sizeof(text)));
+	}
+	json_array_foreach(json_object_get(job, "retrying_tasks"), i, task) {
+		if (i == TASKS_SHOWN)
+			break;
+		(void)text_format_duration((int64_t)(member_number(task, "retry_in_s", 0) * 1e9), percent);
+		print_field(i == 0 ? "retrying" : "", "task %" PRIu64 " in %s%s", member_count(task, "index"), percent,
+		     attempts_text(task, member_text(task, "cause", ""), text, sizeof(text)));
+	}
+	if (member_count(job, "retrying") > i)
+		print_field("", "and %" PRIu64 " more", member_count(job, "retrying") - i);
+}
+
+/* The first failed tasks, each a line of JSON; the stream is left when there are enough. */
+static int get_failed(struct ctl *ctl, uint64_t id, json_t *failed, struct error *err)
+{
+	_cleanup_buffer_ struct buffer lines = BUFFER_INIT;
+	struct http *http = NULL;
+	struct http_reply reply;
+	const uint8_t *data;
+	size_t used = 0;
+	char url[112];
+	ssize_t n = 0;
+	int r = talk_connect(ctl, &http, err);
+
+	(void)snprintf(url, sizeof(url), "/v1/jobs/%" PRIu64 "/results?format=json&failed=1&order=done&follow=0", id);
+	if (r == 0)
+		r = http_send(http, "GET", url, NULL, 0);
+	if (r == 0)
+		r = http_head(http, &reply);
+	while (r == 0 && json_array_size(failed) < TASKS_SHOWN && (n = http_read(http, &data)) > 0) {
+		const char *end;
+
+		r = buffer_add(&lines, data, (size_t)n);
+		while (r == 0 && json_array_size(failed) < TASKS_SHOWN &&
+		       (end = memchr(lines.data + used, '\n', lines.len - used))) {
+			size_t len = (size_t)(end - (const char *)lines.data) - used;
+			json_t *line = json_loadb((const char *)lines.data + used, len, TALK_JSON_FLAGS, NULL);
+
+			used += len + 1;
+			if (strcmp(member_text(line, "type", ""), "task") == 0)
+				r = json_array_append(failed, line) < 0 ? -ENOMEM : 0;
+			json_decref(line);
+		}
+	}
+	http_close(http);
+	return r < 0 || n >= 0 ? r : talk_failed((int)n, err);
+}
+
+static void show_failed(const json_t *failed)
+{
+	const json_t *task;
+	size_t i;
+
+	json_array_foreach(failed, i, task) {
+		const json_t *error = json_object_get(task, "error");
+		char text[ERROR_TEXT_BYTES];
+
+		(void)snprintf(text, sizeof(text), "%s: %s", member_text(error, "code", "?"),
+			       member_text(error, "message", ""));
+		print_field(i == 0 ? "failed" : "", "task %" PRIu64 ": %s%s", member_count(task, "index"), text,
+		     attempts_text(task, "", text + strlen(text) + 1, sizeof(text) - strlen(text) - 1));
 	}
 }
 
@@ -232,9 +313,39 @@ static void show_params(const json_t *params)
 	}
 }
 
+static void show_retries(const json_t *job)
+{
+	const json_t *halt = json_object_get(job, "halt");
+	char backoff[TEXT_DURATION_BYTES];
+	uint64_t fail = member_count(halt, "fail"), percent = member_count(halt, "percent");
+
+	if (member_count(job, "retries") > 0)
+		print_field("retries", "%" PRIu64 ", the first after %s", member_count(job, "retries"),
+			    duration_text(job, "backoff_s", backoff));
+	if (fail > 0)
+		print_field("halt", "%s, after %" PRIu64 " failed tasks", member_text(halt, "when", "?"), fail);
+	else if (percent > 0)
+		print_field("halt", "%s, at %" PRIu64 " %% failed tasks", member_text(halt, "when", "?"), percent);
+}
+
+/* As it came, and the first failed tasks where there are any. */
+static int print_job_json(json_t *job, json_t *failed)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (json_object_set(job, "failed_tasks", failed) < 0)
+		return -ENOMEM;
+	text = json_dumps(job, JSON_COMPACT | JSON_REAL_PRECISION(15));
+	if (!text)
+		return -ENOMEM;
+	(void)puts(text); /* looked at when the command ends */
+	return EXIT_OK;
+}
+
 int command_show(struct ctl *ctl, struct error *err)
 {
 	_cleanup_document_ struct document doc = DOCUMENT_INIT;
+	_cleanup_json_ json_t *failed = json_array();
 	const json_t *error;
 	char url[64];
 	uint64_t id;
@@ -246,8 +357,13 @@ int command_show(struct ctl *ctl, struct error *err)
 	r = talk_get(ctl, url, &doc, err);
 	if (r < 0)
 		return r;
+	if (member_count(json_object_get(doc.json, "tasks"), "failed") > 0) {
+		r = get_failed(ctl, id, failed, err);
+		if (r < 0)
+			return r;
+	}
 	if (ctl->json)
-		return document_print(&doc, err);
+		return print_job_json(doc.json, failed);
 	print_field("job", "%s", member_text(doc.json, "job", "?"));
 	print_field("state", "%s", member_text(doc.json, "state", "?"));
 	line_member("why waiting", doc.json, "waiting");
@@ -258,6 +374,8 @@ int command_show(struct ctl *ctl, struct error *err)
 	line_member("label", doc.json, "label");
 	show_how(doc.json);
 	show_tasks(doc.json);
+	show_failed(failed);
+	show_retries(doc.json);
 	show_times(doc.json);
 	show_params(json_object_get(doc.json, "params"));
 	print_field("user", "%" PRIu64, member_count(doc.json, "user"));

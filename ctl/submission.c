@@ -17,6 +17,8 @@
 
 #define SUBMISSION_BYTES 16
 #define MAX_WORKERS UINT32_MAX
+#define MAX_RETRIES 1000
+#define MAX_HALT INT32_MAX
 
 /* json_object_set_new() with a value that cannot be made is an error we look at once, in the end. */
 static void set(json_t *json, bool *failed, const char *key, json_t *value)
@@ -93,6 +95,43 @@ static int add_workers(json_t *json, bool *failed, const struct args *args, stru
 	return 0;
 }
 
+/* "soon,fail=3", "now,fail=10%" */
+static int add_halt(json_t *json, bool *failed, const struct args *args, struct error *err)
+{
+	const char *text = args_text(args, "halt"), *number;
+	uint64_t value = 0;
+	char digits[24];
+	bool soon, percent;
+	size_t len;
+
+	if (!text)
+		return 0;
+	soon = strncmp(text, "soon,fail=", 10) == 0;
+	number = soon ? text + 10 : strncmp(text, "now,fail=", 9) == 0 ? text + 9 : "";
+	len = strspn(number, "0123456789");
+	percent = strcmp(number + len, "%") == 0;
+	(void)snprintf(digits, sizeof(digits), "%.*s", (int)(len < sizeof(digits) ? len : 0), number);
+	if ((number[len] && !percent) || text_parse_u64(digits, &value) < 0 || value == 0 ||
+	    value > (percent ? 100 : MAX_HALT))
+		return error_set(err, -EINVAL, "usage",
+				 "option '--halt': '%s' is neither soon,fail=N nor now,fail=N, where N may be a "
+				 "percentage; for example --halt soon,fail=3 or --halt now,fail=10%%", text);
+	set(json, failed, "halt", json_pack("{s:s, s:I}", "when", soon ? "soon" : "now", percent ? "percent" : "fail",
+					    (json_int_t)value));
+	return 0;
+}
+
+static int add_count(json_t *json, bool *failed, const struct args *args, const char *option, uint64_t max,
+		     struct error *err)
+{
+	uint64_t value = UINT64_MAX;
+	int r = args_count(args, option, 0, max, &value, err);
+
+	if (r == 0 && value != UINT64_MAX)
+		set(json, failed, option, json_integer((json_int_t)value));
+	return r;
+}
+
 static int add_time(json_t *json, bool *failed, const struct args *args, const char *option, const char *key,
 		    struct error *err)
 {
@@ -147,6 +186,12 @@ int submission_make(const struct args *args, json_t **ret_json, struct error *er
 		r = add_time(json, &failed, args, "timeout", "timeout_s", err);
 	if (r == 0)
 		r = add_time(json, &failed, args, "task-timeout", "task_timeout_s", err);
+	if (r == 0)
+		r = add_count(json, &failed, args, "retries", MAX_RETRIES, err);
+	if (r == 0)
+		r = add_time(json, &failed, args, "backoff", "backoff_s", err);
+	if (r == 0)
+		r = add_halt(json, &failed, args, err);
 	if (args_flag(args, "dedicated"))
 		set(json, &failed, "dedicated", json_true());
 	if (args_flag(args, "no-durable"))

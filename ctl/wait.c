@@ -1,4 +1,4 @@
-/* wait and cancel. */
+/* wait. */
 #include "ctl.h"
 
 #include <errno.h>
@@ -16,23 +16,6 @@
 #include "talk.h"
 
 #define MAX_ANY 64 /* each job waited for with --any is a connection */
-
-/* The job ids among the words. The caller frees. */
-static int parse_jobs(const struct args *args, uint64_t **ret_ids, struct error *err)
-{
-	_cleanup_free_ uint64_t *ids = calloc(args->n_words, sizeof(*ids));
-
-	if (!ids)
-		return -ENOMEM;
-	for (size_t i = 0; i < args->n_words; i++) {
-		int r = parse_job(args->words[i], &ids[i], err);
-
-		if (r < 0)
-			return r;
-	}
-	*ret_ids = take_ptr(ids);
-	return 0;
-}
 
 /* Say how a job has ended. 0 or 1 for the exit status. */
 static int tell_ended(const struct ctl *ctl, const struct document *doc, struct error *err)
@@ -156,7 +139,7 @@ int command_wait(struct ctl *ctl, struct error *err)
 {
 	_cleanup_free_ uint64_t *ids = NULL;
 	int64_t timeout_ns = -1;
-	int r = parse_jobs(&ctl->args, &ids, err);
+	int r = parse_jobs(&ctl->args, ctl->args.n_words, &ids, err);
 
 	if (r == 0)
 		r = args_duration(&ctl->args, "timeout", &timeout_ns, err);
@@ -171,31 +154,4 @@ int command_wait(struct ctl *ctl, struct error *err)
 	if (args_flag(&ctl->args, "any"))
 		return wait_any(ctl, ids, ctl->args.n_words, timeout_ns, err);
 	return wait_all(ctl, ids, ctl->args.n_words, timeout_ns, err);
-}
-
-int command_cancel(struct ctl *ctl, struct error *err)
-{
-	bool wait = !args_flag(&ctl->args, "no-wait");
-	_cleanup_free_ uint64_t *ids = NULL;
-	int r = parse_jobs(&ctl->args, &ids, err);
-
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < ctl->args.n_words; i++) {
-		_cleanup_document_ struct document doc = DOCUMENT_INIT;
-		char url[64];
-
-		(void)snprintf(url, sizeof(url), "/v1/jobs/%" PRIu64 "/cancel%s", ids[i], wait ? "" : "?wait=0");
-		r = talk_document(ctl, "POST", url, NULL, 0, TALK_NO_TIMEOUT, &doc, err);
-		if (r < 0)
-			return r;
-		if (ctl->json)
-			r = document_print(&doc, err);
-		else if (!ctl->quiet)
-			(void)printf("job %" PRIu64 ": %s\n", ids[i],
-				     wait ? member_text(doc.json, "state", "cancelled") : "is being cancelled");
-		if (r < 0)
-			return r;
-	}
-	return EXIT_OK;
 }

@@ -109,13 +109,22 @@ static json_t *params_object(const struct job_view *view)
 	return object;
 }
 
+/* As it is submitted. */
+static json_t *halt_or_null(const struct job_halt *halt)
+{
+	if (halt->when == JOB_HALT_NEVER)
+		return json_null();
+	return json_pack("{s:s, s:I}", "when", halt->when == JOB_HALT_NOW ? "now" : "soon",
+			 halt->fail > 0 ? "fail" : "percent", (json_int_t)(halt->fail > 0 ? halt->fail : halt->percent));
+}
+
 json_t *document_job(const struct job_view *view)
 {
 	char shape[SHAPE_TEXT_BYTES];
 
 	shape_format(&view->shape, shape);
 	return json_pack("{s:i, s:o, s:s, s:s, s:o, s:o, s:I, s:s, s:b, s:s, s:s, s:I, s:b, s:b, s:o, s:o, s:o, s:o, s:o,"
-			 " s:o, s:o, s:o, s:f, s:f, s:f, s:f, s:o, s:o, s:o, s:o}",
+			 " s:I, s:o, s:o, s:I, s:o, s:o, s:o, s:f, s:f, s:f, s:f, s:o, s:o, s:o, s:o}",
 			 "schema", PROTOCOL_SCHEMA, "job", id_text(view->id), "state", job_state_name(view->state),
 			 "workload", view->workload, "label",
 			 document_text(view->label && *view->label ? view->label : NULL), "submission",
@@ -124,7 +133,9 @@ json_t *document_job(const struct job_view *view)
 			 "workers", (json_int_t)view->workers, "dedicated", view->dedicated, "durable", view->durable,
 			 "tasks", document_tasks(view), "params", params_object(view), "timeout_s",
 			 document_seconds(view->timeout_ns), "task_timeout_s", document_seconds(view->task_timeout_ns),
-			 "grace_s", json_real((double)view->grace_ns / 1e9), "created",
+			 "grace_s", json_real((double)view->grace_ns / 1e9), "retries", (json_int_t)view->retries, "backoff_s",
+			 json_real((double)view->backoff_ns / 1e9), "halt", halt_or_null(&view->halt), "retrying",
+			 (json_int_t)view->retrying, "created",
 			 time_or_null(view->created_unix_us), "started", time_or_null(view->started_unix_us), "ended",
 			 time_or_null(view->ended_unix_us), "wall_s", view->wall_s, "cpu_s", view->cpu_s, "wait_s",
 			 view->wait_s, "runq_s", view->runq_s, "speedup", speedup(view), "peak_rss_bytes",

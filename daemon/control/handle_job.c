@@ -1,4 +1,4 @@
-/* Looking at jobs, waiting for them, cancelling them. */
+/* Looking at jobs, and waiting for them. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 #include "ctl/protocol.h"
 #include "jobs/jobs.h"
 
-#define RUNNING_SHOWN 1000 /* running tasks in one `show` */
+#define TASKS_SHOWN 1000 /* running ones, and ones that wait to be tried again, in one `show` */
 #define MAX_WAIT_S 1e8
 
 /* ---- Finding the job ---- */
@@ -70,28 +70,44 @@ void with_job(const struct call *call, void (*then)(const struct call *call, str
 
 /* ---- show, results ---- */
 
+static json_t *worker_text(const struct task_view *view)
+{
+	return json_sprintf("%u.%u", view->worker_pid, (unsigned int)view->worker_thread);
+}
+
 static int add_running(void *arg, const struct task_view *view)
 {
 	return json_array_append_new(
-		arg, json_pack("{s:I, s:o, s:i, s:o}", "index", (json_int_t)view->index, "worker",
-			       json_sprintf("%u.%u", view->worker_pid, (unsigned int)view->worker_thread), "attempts",
-			       (int)view->attempts, "progress",
-			       view->progress < 0 ? json_null() : json_real((double)view->progress)));
+		arg, json_pack("{s:I, s:o, s:i, s:o, s:o}", "index", (json_int_t)view->index, "worker",
+			       worker_text(view), "attempts", (int)view->attempts, "progress",
+			       view->progress < 0 ? json_null() : json_real((double)view->progress), "cause",
+			       document_text(*view->cause ? view->cause : NULL)));
+}
+
+static int add_retrying(void *arg, const struct task_view *view)
+{
+	return json_array_append_new(
+		arg, json_pack("{s:I, s:i, s:f, s:o}", "index", (json_int_t)view->index, "attempts",
+			       (int)view->attempts, "retry_in_s", (double)view->retry_in_ns / 1e9, "cause",
+			       document_text(*view->cause ? view->cause : NULL)));
 }
 
 static void show_job(const struct call *call, struct job *job)
 {
 	struct job_view view;
-	json_t *document, *running = json_array();
+	json_t *document, *running = json_array(), *retrying = json_array();
 
 	job_view(job, &view);
 	document = document_job(&view);
-	if (!document || !running || job_walk_running(job, RUNNING_SHOWN, add_running, running) < 0 ||
-	    json_object_set(document, "running_tasks", running) < 0) {
+	if (!document || !running || !retrying || job_walk_running(job, TASKS_SHOWN, add_running, running) < 0 ||
+	    job_walk_retrying(job, TASKS_SHOWN, add_retrying, retrying) < 0 ||
+	    json_object_set(document, "running_tasks", running) < 0 ||
+	    json_object_set(document, "retrying_tasks", retrying) < 0) {
 		json_decref(document);
 		document = NULL;
 	}
 	json_decref(running);
+	json_decref(retrying);
 	reply_json(call->req, 200, document);
 	job_unref(job);
 }
@@ -120,7 +136,7 @@ void handle_results(const struct call *call)
 	with_job(call, results_of_job);
 }
 
-/* ---- wait, cancel: answers that come when the job has ended ---- */
+/* ---- wait: answers that come when the job has ended ---- */
 
 struct waiter {
 	struct call call;
@@ -175,8 +191,7 @@ static void on_waiter_event(evutil_socket_t fd, short what, void *arg)
 	waiter_free(waiter);
 }
 
-/* Answer once the job has ended, or after timeout_s (negative: no limit). Takes over the reference. */
-static void wait_for_end(const struct call *call, struct job *job, double timeout_s)
+void wait_for_end(const struct call *call, struct job *job, double timeout_s)
 {
 	struct timeval tv = { .tv_sec = (time_t)timeout_s };
 	struct waiter *waiter;
@@ -227,34 +242,4 @@ static void wait_for_job(const struct call *call, struct job *job)
 void handle_wait(const struct call *call)
 {
 	with_job(call, wait_for_job);
-}
-
-static void cancel_job(const struct call *call, struct job *job)
-{
-	struct error err = ERROR_INIT;
-	struct job_view view;
-	bool wait = true;
-	int r = query_get_bool(&call->query, "wait", &wait, &err);
-
-	job_view(job, &view);
-	if (r == 0 && !call_may(call, view.uid))
-		r = error_set(&err, -EPERM, "denied", "job %llu belongs to user %u", (unsigned long long)view.id, view.uid);
-	if (r == 0)
-		r = job_cancel(job, &err);
-	if (r == 0 && wait) {
-		wait_for_end(call, job, -1);
-		return;
-	}
-	if (r < 0) {
-		reply_error(call->req, r, &err);
-	} else {
-		job_view(job, &view);
-		reply_json(call->req, 200, document_job(&view));
-	}
-	job_unref(job);
-}
-
-void handle_cancel(const struct call *call)
-{
-	with_job(call, cancel_job);
 }

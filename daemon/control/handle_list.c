@@ -24,7 +24,7 @@ struct entry {
 
 struct listing {
 	struct call call; /* call.req NULL: the client has left */
-	const char *state, *workload; /* of the query; NULL: any */
+	const char *state, *workload, *label; /* of the query; NULL: any */
 	uint64_t below; /* ids below this one; 0: all */
 	uint32_t limit;
 
@@ -55,6 +55,8 @@ static bool wanted(const struct listing *listing, const struct job_view *view)
 	if (listing->below > 0 && view->id >= listing->below)
 		return false;
 	if (listing->state && strcmp(listing->state, job_state_name(view->state)) != 0)
+		return false;
+	if (listing->label && strcmp(listing->label, view->label ? view->label : "") != 0)
 		return false;
 	return !listing->workload || strcmp(listing->workload, view->workload) == 0;
 }
@@ -203,6 +205,7 @@ static int listing_begin(struct listing *listing, const struct call *call, struc
 	listing->call = *call;
 	listing->state = query_get(&call->query, "state");
 	listing->workload = query_get(&call->query, "workload");
+	listing->label = query_get(&call->query, "label");
 	r = check_state(listing->state, err);
 	if (r == 0)
 		r = query_get_u64(&call->query, "limit", &limit, err);

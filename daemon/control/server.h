@@ -80,6 +80,10 @@ void handle_results(const struct call *call);
 void handle_follow(const struct call *call);
 void handle_wait(const struct call *call);
 void handle_cancel(const struct call *call);
+void handle_kill(const struct call *call);
+void handle_pause(const struct call *call);
+void handle_resume(const struct call *call);
+void handle_set(const struct call *call);
 void handle_send(const struct call *call);
 
 /* ---- Answers (reply.c): the request is gone afterwards ---- */
@@ -100,6 +104,8 @@ int protocol_http_status(const char *code); /* 500 for a code that the protocol 
 /* Find the job call->id and go on with `then`, which takes over the reference to the job; answers itself where there is none or
  * the client leaves. */
 void with_job(const struct call *call, void (*then)(const struct call *call, struct job *job));
+/* Answer once the job has ended, or after timeout_s (negative: no limit). Takes over the reference. */
+void wait_for_end(const struct call *call, struct job *job, double timeout_s);
 /* May the client act on what belongs to this user? root, the daemon's own user and the owner may. */
 bool call_may(const struct call *call, uint32_t owner_uid);
 

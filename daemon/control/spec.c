@@ -121,7 +121,8 @@ int inputs_pack(enum input_format format, const uint8_t *data, size_t len, struc
 
 enum spec_key {
 	KEY_WORKLOAD, KEY_SUBMISSION, KEY_INPUTS, KEY_INPUTS_B64, KEY_INPUTS_FORMAT, KEY_OPEN, KEY_MODEL, KEY_SHAPE,
-	KEY_DEDICATED, KEY_WORKERS, KEY_PARAMS, KEY_TIMEOUT_S, KEY_TASK_TIMEOUT_S, KEY_DURABLE, KEY_LABEL, KEY_DRY_RUN,
+	KEY_DEDICATED, KEY_WORKERS, KEY_PARAMS, KEY_TIMEOUT_S, KEY_TASK_TIMEOUT_S, KEY_RETRIES, KEY_BACKOFF_S, KEY_HALT,
+	KEY_DURABLE, KEY_LABEL, KEY_DRY_RUN,
 	KEY_COUNT,
 };
 
@@ -142,6 +143,9 @@ static const struct {
 	[KEY_PARAMS] = { "params", "an object of strings" },
 	[KEY_TIMEOUT_S] = { "timeout_s", "a number of seconds from 0 (none) to 1e9" },
 	[KEY_TASK_TIMEOUT_S] = { "task_timeout_s", "a number of seconds from 0 (none) to 1e9" },
+	[KEY_RETRIES] = { "retries", "an integer from 0 to 1000" },
+	[KEY_BACKOFF_S] = { "backoff_s", "a number of seconds from 0 to 1e9" },
+	[KEY_HALT] = { "halt", "an object with `when` (now or soon) and either `fail` (from 1 on) or `percent` (1 to 100)" },
 	[KEY_DURABLE] = { "durable", "true or false" },
 	[KEY_LABEL] = { "label", "a string of at most 128 bytes" },
 	[KEY_DRY_RUN] = { "dry_run", "true or false" },
@@ -210,6 +214,32 @@ static int take_params(struct submission *submission, json_t *value, struct erro
 	}
 	submission->spec.params = submission->params;
 	submission->spec.n_params = n;
+	return 0;
+}
+
+static int take_retries(const json_t *value, int64_t *ret_retries, struct error *err)
+{
+	if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > JOB_MAX_RETRIES)
+		return wrong_type(KEY_RETRIES, err);
+	*ret_retries = json_integer_value(value);
+	return 0;
+}
+
+/* {"when":"now","fail":3} or {"when":"soon","percent":10} */
+static int take_halt(json_t *value, struct job_halt *ret_halt, struct error *err)
+{
+	const char *when = NULL;
+	json_int_t fail = 0, percent = 0;
+
+	if (json_unpack(value, "{s:s, s?I, s?I !}", "when", &when, "fail", &fail, "percent", &percent) < 0 ||
+	    (strcmp(when, "now") != 0 && strcmp(when, "soon") != 0) || json_object_size(value) != 2 ||
+	    !(fail >= 1 || (percent >= 1 && percent <= 100)))
+		return wrong_type(KEY_HALT, err);
+	*ret_halt = (struct job_halt){
+		.when = strcmp(when, "now") == 0 ? JOB_HALT_NOW : JOB_HALT_SOON,
+		.fail = (uint64_t)fail,
+		.percent = (uint32_t)percent,
+	};
 	return 0;
 }
 
@@ -288,6 +318,12 @@ static int take_key(struct submission *submission, enum spec_key key, json_t *va
 		return take_seconds(key, value, &spec->timeout_ns, err);
 	case KEY_TASK_TIMEOUT_S:
 		return take_seconds(key, value, &spec->task_timeout_ns, err);
+	case KEY_RETRIES:
+		return take_retries(value, &spec->retries, err);
+	case KEY_BACKOFF_S:
+		return take_seconds(key, value, &spec->backoff_ns, err);
+	case KEY_HALT:
+		return take_halt(value, &spec->halt, err);
 	case KEY_DURABLE:
 		return take_bool(key, value, &spec->durable, err);
 	case KEY_LABEL:
@@ -350,7 +386,8 @@ int submission_parse(const uint8_t *body, size_t len, struct submission *ret_sub
 	json_error_t where;
 	int r;
 
-	*ret_submission = (struct submission){ .spec = { .durable = true, .task_timeout_ns = -1 },
+	*ret_submission = (struct submission){ .spec = { .durable = true, .task_timeout_ns = -1, .retries = -1,
+							 .backoff_ns = -1 },
 					       .inputs = BUFFER_INIT };
 	if (len == 0)
 		return error_set(err, -EINVAL, "bad-request", "the body is empty: it is to begin with a JSON object");

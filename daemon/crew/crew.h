@@ -12,7 +12,7 @@
  * A crew is found or made by crews_get(), starts processes as tasks need them, replaces the dead, and ends idle_timeout
  * after its last seat left (a dedicated crew at once). A task handed out by next() comes back exactly once: ended,
  * returned or lost. Everything here belongs to the control thread, callbacks included; a callback may call
- * crew_kick(), crew_join() and crew_cancel(), which act after it returned, but must not leave seats of the crew that
+ * crew_kick(), crew_join(), crew_recall(), crew_cancel() and crew_kill(), which act after it returned, but must not leave seats of the crew that
  * calls.
  */
 #ifndef CONCD_CREW_CREW_H
@@ -167,6 +167,9 @@ void crew_set_workers(struct crew_seat *seat, uint32_t workers);
 /* Cancel the job's tasks: unbegun ones are returned at once, begun ones told (reason WIRE_CANCEL_*); what has not come
  * back after grace is killed with its process, whose other tasks are lost as innocent. on_cancelled follows. */
 void crew_cancel(struct crew_seat *seat, uint32_t reason);
+/* The same without grace: the processes that hold begun ones are killed in the crew's next turn. Also while a crew_cancel()
+ * is under way. */
+void crew_kill(struct crew_seat *seat, uint32_t reason);
 /* Take back what is unbegun, without telling the begun ones (pause). */
 void crew_recall(struct crew_seat *seat);
 

@@ -86,6 +86,7 @@ struct crew_seat {
 	int64_t cancel_ns; /* when its begun tasks were told */
 	bool cancel_held;
 	bool recall; /* asked for, done in the next turn */
+	bool kill; /* as well */
 	bool left; /* given up inside a callback: freed by crew_exit() */
 
 	bool served, sole; /* sole: the crew's processes grew for this job only */

@@ -235,8 +235,15 @@ void crew_cancel(struct crew_seat *seat, uint32_t reason)
 	crew_turn_soon(seat->crew);
 }
 
-/* Hold, or kill, the processes that still have a begun task of the seat. */
-static void stop_holders(struct crew_seat *seat, bool kill)
+void crew_kill(struct crew_seat *seat, uint32_t reason)
+{
+	seat->kill = true;
+	crew_cancel(seat, reason);
+	crew_turn_soon(seat->crew);
+}
+
+/* Hold, or kill, the processes that still have a begun task of the seat. killed_for: what is said of that; NULL: hold. */
+static void stop_holders(struct crew_seat *seat, const char *killed_for)
 {
 	struct crew *crew = seat->crew;
 	struct flight *f, *next;
@@ -251,15 +258,13 @@ static void stop_holders(struct crew_seat *seat, bool kill)
 		proc = crew->runners[state.runner].proc;
 		if (!proc || proc->killed)
 			continue;
-		if (!kill) {
+		if (!killed_for) {
 			if (!proc->held && proc_hold(proc))
 				next = seat->flights; /* others of the list may have been taken back */
 			continue;
 		}
-		log_warning(
-			"crew: a task of '%s' did not come back within grace after its cancel: worker process %d is "
-			"killed",
-			crew->workload->name, (int)proc->pid);
+		log_warning("crew: a task of '%s' %s: worker process %d is killed", crew->workload->name, killed_for,
+			    (int)proc->pid);
 		proc_kill(proc, ORDER_CANCEL);
 		next = seat->flights; /* others of the list may have been taken back */
 	}
@@ -293,7 +298,7 @@ static void on_cancel_timer(evutil_socket_t fd, short what, void *arg)
 	if (crew->ring && !crew->broken)
 		crew_collect(crew); /* what has just ended is not killed for it */
 	if (seat->cancel == CANCEL_TOLD && seat->out > 0) {
-		stop_holders(seat, seat->cancel_held);
+		stop_holders(seat, seat->cancel_held ? "did not come back within grace after its cancel" : NULL);
 		if (!seat->cancel_held)
 			arm_kill(seat);
 	}
@@ -327,6 +332,9 @@ void seats_act(struct crew *crew)
 		}
 		if (seat->cancel == CANCEL_PENDING)
 			act_cancel(seat);
+		if (seat->kill && seat->cancel == CANCEL_TOLD && seat->out > 0)
+			stop_holders(seat, "is to be killed");
+		seat->kill = false;
 	}
 }
 

@@ -17,6 +17,8 @@ struct state_op {
 	struct store_op op;
 	struct job *job;
 	enum job_state state;
+	void (*on_written)(void *arg, int status); /* NULL: nobody asks */
+	void *arg;
 };
 
 static enum job_state final_state(const struct job *job)
@@ -106,6 +108,7 @@ static void record_sums(struct job *job)
 		(void)event_del(job->timeout_event); /* fails only for an event that is none */
 	if (job->open_event)
 		(void)event_del(job->open_event);
+	retry_forget(job);
 	if (job->main.seat && !job->solo.seat)
 		job->peak_rss_bytes = crew_seat_peak_rss_bytes(job->main.seat);
 }
@@ -153,6 +156,7 @@ static const struct {
 	{ JOB_ENDING_CANCELLED, "cancelled" },
 	{ JOB_ENDING_TIMEOUT, "timeout" },
 	{ JOB_ENDING_FAILED, "worker-init" },
+	{ JOB_ENDING_HALTED, "halted" },
 };
 
 static void on_course_written(struct store_op *op, int status)
@@ -163,6 +167,8 @@ static void on_course_written(struct store_op *op, int status)
 	if (status < 0)
 		log_warning("jobs: job %" PRIu64 ": its course is not on disk, a restart would not know it: %s",
 			    write->job->id, strerror(-status));
+	if (write->on_written)
+		write->on_written(write->arg, status);
 	job_unref(write->job);
 	free(write);
 	jobs_op_done(jobs);
@@ -170,17 +176,28 @@ static void on_course_written(struct store_op *op, int status)
 
 void job_record_course(struct job *job)
 {
+	/* Out of memory: the job's end is not in doubt, only what a kill before it makes of it. */
+	job_record_course_then(job, NULL, NULL);
+}
+
+void job_record_course_then(struct job *job, void (*on_written)(void *arg, int status), void *arg)
+{
 	struct state_op *write = job->durable ? calloc(1, sizeof(*write)) : NULL;
 
-	if (!write)
-		return; /* or out of memory: the job's end is not in doubt, only what a kill before it makes of it */
+	if (!write) {
+		if (on_written)
+			on_written(arg, job->durable ? -ENOMEM : 0);
+		return;
+	}
+	write->on_written = on_written;
+	write->arg = arg;
 	write->job = job_ref(job);
 	write->op = (struct store_op){
 		.type = STORE_JOB_STATE,
 		.job = job->id,
 		.on_done = on_course_written,
 		.u.state = {
-			.state = JOB_QUEUED,
+			.state = job->paused ? JOB_PAUSED : JOB_QUEUED,
 			.open = job->open,
 			.started_unix_us = job->started_unix_us,
 			.wall_s = job->wall_s,

@@ -76,8 +76,10 @@ static void job_free(struct job *job)
 	}
 	HASH_ITER(hh, job->history, history, next) {
 		HASH_DEL(job->history, history);
+		free(history->cause);
 		free(history);
 	}
+	retry_forget(job);
 	for (size_t i = 0; i < job->n_params; i++) {
 		free(job->params[i].name);
 		free(job->params[i].value);
@@ -239,7 +241,7 @@ void job_view(const struct job *job, struct job_view *ret_view)
 		.workload = job->workload_name,
 		.label = job->label,
 		.uid = job->uid,
-		.state = job->open && !job_state_ended(job->state) ? JOB_OPEN : job->state,
+		.state = job->open && !job->paused && !job_state_ended(job->state) ? JOB_OPEN : job->state,
 		.open = job->open,
 		.durable = job->durable,
 		.total = job->total,
@@ -260,6 +262,10 @@ void job_view(const struct job *job, struct job_view *ret_view)
 		.timeout_ns = job->timeout_ns,
 		.task_timeout_ns = job->task_timeout_ns,
 		.grace_ns = job->grace_ns,
+		.backoff_ns = job->backoff_ns,
+		.retries = job->retries,
+		.halt = job->halt,
+		.retrying = job->waiting.n,
 		.created_unix_us = job->created_unix_us,
 		.started_unix_us = job->started_unix_us,
 		.ended_unix_us = job->ended_unix_us,
@@ -307,14 +313,17 @@ static int on_running_task(void *arg, const struct crew_task_view *view)
 		.worker_thread = view->worker_thread,
 		.attempts = 1,
 		.progress = view->progress,
+		.cause = "",
 	};
 
 	if (walk->left == 0)
 		return -E2BIG;
 	walk->left--;
 	HASH_FIND(hh, walk->job->history, &view->task, sizeof(view->task), history);
-	if (history)
+	if (history) {
 		task.attempts = (uint16_t)(task.attempts + history->attempts);
+		task.cause = history->cause ? history->cause : "";
+	}
 	return walk->fn(walk->arg, &task);
 }
 

@@ -14,6 +14,7 @@
 #include "jobs/jobs.h"
 #include "jobs/ranges.h"
 #include "jobs/results.h"
+#include "jobs/retries.h"
 
 struct crew;
 struct crew_seat;
@@ -48,11 +49,26 @@ struct task_history {
 	uint64_t task;
 	uint16_t attempts; /* begun so far */
 	uint16_t crashes; /* that count against it */
+	uint16_t retries; /* tries that its plugin asked for */
 	int64_t ready_ns;
+	char *cause; /* why its last attempt did not do; owned; NULL: not told */
 	UT_hash_handle hh;
 };
 
-enum job_ending { JOB_ENDING_NO, JOB_ENDING_CANCELLED, JOB_ENDING_TIMEOUT, JOB_ENDING_FAILED };
+enum job_ending {
+	JOB_ENDING_NO,
+	JOB_ENDING_CANCELLED,
+	JOB_ENDING_TIMEOUT,
+	JOB_ENDING_FAILED, /* its workers cannot be prepared */
+	JOB_ENDING_HALTED, /* as many tasks failed as it was told to bear */
+};
+
+/* What an end that comes early does to tasks that have begun. */
+enum job_urgency {
+	JOB_LET_END, /* nothing */
+	JOB_ASK, /* they are asked to end, and killed at the end of grace */
+	JOB_KILL, /* they are killed at once, with their processes */
+};
 
 struct job {
 	struct jobs *jobs;
@@ -76,13 +92,17 @@ struct job {
 	struct config_pair *params;
 	uint32_t *param_flags;
 	size_t n_params;
-	int64_t timeout_ns, task_timeout_ns, grace_ns;
+	int64_t timeout_ns, task_timeout_ns, grace_ns, backoff_ns;
 	uint32_t max_crashes;
+	uint32_t retries;
+	struct job_halt halt;
 	int64_t created_unix_us;
 
 	/* Its life. */
 	enum job_state state;
 	enum job_ending ending; /* on the way to an end before all tasks are done */
+	enum job_urgency urgency; /* then */
+	bool paused; /* nothing is handed out */
 	bool open; /* more inputs may come */
 	bool adding; /* a piece is on its way to the disk */
 	bool cut_short; /* ended early while it was open: not all of it is here */
@@ -98,6 +118,7 @@ struct job {
 	uint64_t peak_rss_bytes;
 	char *error_code, *error_text;
 	struct event *timeout_event; /* the job's time limit */
+	int64_t timeout_left_ns; /* of a paused job's time limit; 0: it had none running */
 	struct event *open_event; /* an open job waits this long for its next piece */
 
 	/* Its tasks. */
@@ -108,6 +129,8 @@ struct job {
 	uint32_t input_failures; /* reads of its inputs that failed, in a row */
 	uint64_t marking; /* tasks whose started marks are on their way to the disk */
 	struct task_history *history;
+	struct retries waiting; /* tasks to be tried again */
+	struct event *retry_event; /* when the first of them is due */
 	bool touched; /* in jobs->touched: to be looked at when the burst of news is over */
 	TAILQ_ENTRY(job) touched_link;
 
@@ -196,15 +219,29 @@ void outcome_cancelled(void *ctx, void *user);
 void outcome_put(struct job *job, uint64_t task, struct task_record *record, const void *data, size_t len);
 /* Give every task that was not begun this end; in slices, the rest from the loop. */
 void outcome_end_ready(struct job *job);
-void job_end_early(struct job *job, enum job_ending ending);
+/* End it before all its tasks have ended; or, where that is under way, more urgently. */
+void job_end_early(struct job *job, enum job_ending ending, enum job_urgency urgency);
+void outcome_check_halt(struct job *job); /* have as many tasks failed as it bears? */
+/* Never begun, or to be run again: ready. */
+void outcome_ready_again(struct job_seat *seat, uint64_t first, uint64_t count);
 struct task_history *history_of(struct job *job, uint64_t task); /* made where missing; NULL: out of memory */
 void outcome_interrupted(struct job *job, uint64_t task);
 void outcome_failed(struct job *job, uint64_t task, const char *text); /* it was never begun */
+
+/* retry.c */
+/* Its plugin asks for another try. true: it waits for that; false: there is none left, or the job is ending. */
+bool retry_later(struct job *job, const struct crew_ended *ended);
+void retry_forget(struct job *job); /* the heap and its timer */
+
+/* act.c */
+void job_timeout_arm(struct job *job); /* once; a paused job's goes on when it is resumed */
 
 /* finish.c */
 void job_check_end(struct job *job); /* starts the end of a job whose tasks have all ended */
 /* Tell the disk what a restart must know of a living job: that it takes no more inputs, that it is being ended early. */
 void job_record_course(struct job *job);
+/* The same, and call on_written (may be NULL) when it is there; status 0 or -errno. At once where the job is not durable. */
+void job_record_course_then(struct job *job, void (*on_written)(void *arg, int status), void *arg);
 /* What job_record_course() wrote, read back. */
 void job_resume_course(struct job *job, const char *error_code, const char *error_text);
 

@@ -35,38 +35,17 @@ static int64_t unix_offset_us(void)
 	return clock_unix_us() - clock_mono_ns() / NS_PER_US;
 }
 
-static void on_job_timeout(evutil_socket_t fd, short what, void *arg)
-{
-	struct job *job = arg;
-
-	(void)fd; /* a timer */
-	(void)what;
-	if (job->ending != JOB_ENDING_NO || job->finishing || job_state_ended(job->state))
-		return;
-	job_fail_self(job, "timeout", "the job's time limit passed");
-	job_end_early(job, JOB_ENDING_TIMEOUT);
-}
-
-static void arm_job_timeout(struct job *job)
-{
-	struct timeval tv = { .tv_sec = job->timeout_ns / NS_PER_S, .tv_usec = job->timeout_ns % NS_PER_S / NS_PER_US };
-
-	if (job->timeout_ns == 0 || job->timeout_event)
-		return;
-	job->timeout_event = event_new(loop_base(job->jobs->loop), -1, 0, on_job_timeout, job);
-	if (!job->timeout_event || event_add(job->timeout_event, &tv) < 0)
-		log_error("jobs: job %" PRIu64 ": no timer for its time limit: out of memory", job->id);
-}
-
 static void settle_job(struct job *job)
 {
 	if (job_state_ended(job->state))
 		return;
 	if (job->started_ns > 0) {
-		arm_job_timeout(job);
+		job_timeout_arm(job);
 		if (job->state == JOB_QUEUED && !job->open) /* an open one stays `open` whatever it runs */
 			job_set_state(job, JOB_RUNNING);
 	}
+	if (job->halt.when != JOB_HALT_NEVER)
+		outcome_check_halt(job); /* what was recovered counts too */
 	if (job->ending != JOB_ENDING_NO) {
 		if (job->open && !job->adding)
 			job_close(job, false);

@@ -52,6 +52,15 @@ extern const struct crew_ops jobs_crew_ops; /* ctx: the struct jobs */
 
 /* ---- Submitting ---- */
 
+/* When a job gives up: after so many failed tasks, or that many of a hundred that have ended. */
+struct job_halt {
+	enum { JOB_HALT_NEVER, JOB_HALT_SOON, JOB_HALT_NOW } when; /* soon: what runs ends by itself */
+	uint64_t fail; /* 0: by percent */
+	uint32_t percent; /* 1..100 */
+};
+#define JOB_HALT_PERCENT_TASKS 10 /* ended tasks before a percentage means anything */
+#define JOB_MAX_RETRIES 1000
+
 struct job_spec {
 	const char *submission; /* the client's own id; NULL: one is made */
 	const char *workload;
@@ -60,6 +69,9 @@ struct job_spec {
 	size_t n_params;
 	int64_t timeout_ns; /* 0: none */
 	int64_t task_timeout_ns; /* -1: the stanza's; 0: none */
+	int64_t retries; /* -1: the stanza's */
+	int64_t backoff_ns; /* -1: the stanza's */
+	struct job_halt halt;
 	bool durable;
 	bool open; /* more pieces follow */
 	const char *label; /* "" or NULL: none */
@@ -112,7 +124,10 @@ struct job_view {
 	const struct config_pair *params;
 	const uint32_t *param_flags; /* CONCD_PARAM_SECRET: do not show */
 	size_t n_params;
-	int64_t timeout_ns, task_timeout_ns, grace_ns;
+	int64_t timeout_ns, task_timeout_ns, grace_ns, backoff_ns;
+	uint32_t retries;
+	struct job_halt halt;
+	uint64_t retrying; /* of the queued tasks: those that wait to be tried again */
 	int64_t created_unix_us, started_unix_us, ended_unix_us; /* 0: not yet */
 	double wall_s, cpu_s, wait_s, runq_s; /* wall so far */
 	uint64_t peak_rss_bytes; /* 0: unknown */
@@ -142,10 +157,14 @@ struct task_view {
 	uint64_t index;
 	uint32_t worker_pid;
 	uint16_t worker_thread;
-	uint16_t attempts;
+	uint16_t attempts; /* a running task's: with this one */
 	float progress; /* negative: none */
+	const char *cause; /* why its last attempt did not do; "" where it is the first, or nothing is known */
+	int64_t retry_in_ns; /* of one that waits */
 };
 int job_walk_running(struct job *job, uint32_t limit, int (*fn)(void *arg, const struct task_view *view), void *arg);
+/* The same for tasks that wait to be tried again, in no order. */
+int job_walk_retrying(struct job *job, uint32_t limit, int (*fn)(void *arg, const struct task_view *view), void *arg);
 
 /* ---- Results ---- */
 
@@ -172,6 +191,18 @@ void job_unwatch(struct job_watch *watch); /* fine on one that is not watching (
 /* Cancel: queued tasks at once, running ones cooperatively, then by the kill at the end of grace. The job's state becomes
  * cancelled when none is left (on_state). 0; -EALREADY (code wrong-state): it has ended. */
 int job_cancel(struct job *job, struct error *err);
+/* The same without grace: begun tasks are killed at once with their worker processes, whose other tasks run again. Also of a
+ * job that is being cancelled. */
+int job_kill(struct job *job, struct error *err);
+
+/* Hand out nothing more until job_resume(); what has begun ends by itself, and the job's time limit stands still. Survives
+ * the daemon. 0: on_done follows, perhaps before this returns, with status 0 once it is on disk, or -errno; else -errno with
+ * words (wrong-state: ended, ending, or paused already; not paused). */
+int job_pause(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err);
+int job_resume(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err);
+
+/* How many of its tasks run at once from now on: 1 to the size of its crew (bad-workers). Until the daemon ends. */
+int job_set_workers(struct job *job, uint64_t workers, struct error *err);
 
 /* Put a message of at most 64 KiB into the inbox of a running task; the bytes are copied. 0: on_sent follows once, not
  * before the call returns, perhaps after the job is gone: status 0, -EBUSY (the inbox is full), -ESRCH (the task stopped

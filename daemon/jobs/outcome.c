@@ -59,6 +59,7 @@ void outcome_put(struct job *job, uint64_t task, struct task_record *record, con
 	}
 	if (history) {
 		HASH_DEL(job->history, history);
+		free(history->cause);
 		free(history);
 	}
 	job->done += record->state == TASK_DONE;
@@ -69,6 +70,8 @@ void outcome_put(struct job *job, uint64_t task, struct task_record *record, con
 	job->wait_s += (double)(record->wall_s - record->cpu_s - record->runq_s);
 	if (!job->touched)
 		job_touch(job);
+	if (record->state == TASK_FAILED && job->halt.when != JOB_HALT_NEVER)
+		outcome_check_halt(job);
 }
 
 static const struct {
@@ -98,14 +101,19 @@ static void ending_of_job(const struct job *job, struct task_record *record, con
 		record->error = TASK_ERROR_WORKER_INIT;
 		*ret_text = job->error_text ? job->error_text : "its workers could not be prepared";
 		return;
+	case JOB_ENDING_HALTED:
+		*ret_text = job->error_text ? job->error_text : "the job was halted";
+		break;
 	case JOB_ENDING_CANCELLED:
 	case JOB_ENDING_NO:
+		*ret_text = "cancelled";
 		break;
 	}
 	record->state = TASK_CANCELLED;
 	record->error = TASK_ERROR_CANCELLED;
-	*ret_text = "cancelled";
 }
+
+static void clear_marks(struct job *job, uint64_t first, uint64_t count);
 
 void outcome_ended(void *ctx, const struct crew_ended *ended)
 {
@@ -128,6 +136,11 @@ void outcome_ended(void *ctx, const struct crew_ended *ended)
 		.error = (uint8_t)endings[ended->status].error,
 	};
 
+	if (ended->status == RING_FAILED_RETRY && retry_later(job, ended)) {
+		if (job->durable && !job->workload->idempotent)
+			clear_marks(job, ended->task, 1); /* it has ended: what a kill now would find is a task unbegun */
+		return;
+	}
 	if (job->history) {
 		HASH_FIND(hh, job->history, &ended->task, sizeof(ended->task), history);
 		if (history)
@@ -149,8 +162,7 @@ void outcome_ended(void *ctx, const struct crew_ended *ended)
 
 /* ---- Tasks that come back ---- */
 
-/* Never begun, or to be run again: ready, unless the job is ending. */
-static void ready_again(struct job_seat *seat, uint64_t first, uint64_t count)
+void outcome_ready_again(struct job_seat *seat, uint64_t first, uint64_t count)
 {
 	struct job *job = seat->job;
 
@@ -207,7 +219,7 @@ void outcome_returned(void *ctx, void *user, uint64_t first, uint64_t count)
 	(void)ctx; /* the seat knows its job, the job its jobs */
 	if (job->durable && !job->workload->idempotent)
 		clear_marks(job, first, count);
-	ready_again(seat, first, count);
+	outcome_ready_again(seat, first, count);
 }
 
 /* ---- Tasks lost with their process ---- */
@@ -276,16 +288,18 @@ static void lost_overdue(struct job *job, const struct crew_loss *loss)
 		record.wall_s = (float)(clock_mono_ns() - loss->begin_ns) / 1e9f;
 	if (job->ending != JOB_ENDING_NO)
 		ending_of_job(job, &record, &text);
-	(void)snprintf(message, sizeof(message),
-		       "%s; it did not end within its grace time and was killed with its worker process %u", text,
+	(void)snprintf(message, sizeof(message), "%s; it %s killed with its worker process %u", text,
+		       job->urgency == JOB_KILL ? "was" : "did not end within its grace time and was",
 		       loss->worker_pid);
 	outcome_put(job, loss->task, &record, message, strlen(message));
 }
 
 /* Run again, alone where the crew would put others beside it, and where alone does not change the order of tasks. */
-static void run_again(struct job_seat *seat, uint64_t task, bool alone)
+static void run_again(struct job_seat *seat, const struct crew_loss *loss, bool alone)
 {
 	struct job *job = seat->job;
+	uint64_t task = loss->task;
+	char text[MESSAGE_BYTES];
 	const struct shape *shape = &job->choice.crew_shape;
 	struct task_history *history = history_of(job, task);
 
@@ -293,12 +307,15 @@ static void run_again(struct job_seat *seat, uint64_t task, bool alone)
 		if (history->attempts < UINT16_MAX) /* one may crash without limit */
 			history->attempts++;
 		history->ready_ns = clock_mono_ns();
+		describe_death(loss, loss->verdict == CREW_GUILTY ? "it crashed" : "interrupted", text, sizeof(text));
+		free(history->cause);
+		history->cause = strdup(text); /* only to be shown */
 	}
 	if (alone && !job->choice.in_order && shape->threads * shape->coroutines > 1) {
-		ready_again(&job->solo, task, 1);
+		outcome_ready_again(&job->solo, task, 1);
 		schedule_share(job); /* before the main crew takes the worker that is free now */
 	} else {
-		ready_again(seat, task, 1);
+		outcome_ready_again(seat, task, 1);
 	}
 }
 
@@ -313,7 +330,7 @@ static void lost_guilty(struct job_seat *seat, const struct crew_loss *loss)
 	if (!job->workload->idempotent) {
 		fail_lost(job, loss, TASK_ERROR_CRASHED, "it crashed and must not run twice");
 	} else if (history && (job->max_crashes == 0 || history->crashes < job->max_crashes)) {
-		run_again(seat, loss->task, true);
+		run_again(seat, loss, true);
 	} else {
 		(void)snprintf(what, sizeof(what), "crashed %u times", history ? history->crashes : 1u);
 		fail_lost(job, loss, TASK_ERROR_QUARANTINED, what);
@@ -339,28 +356,39 @@ void outcome_lost(void *ctx, const struct crew_loss *loss)
 	} else if (!job->workload->idempotent) {
 		fail_lost(job, loss, TASK_ERROR_INTERRUPTED, "it was interrupted and must not run twice");
 	} else {
-		run_again(seat, loss->task, loss->verdict == CREW_SUSPECT);
+		run_again(seat, loss, loss->verdict == CREW_SUSPECT);
 	}
 }
 
 /* ---- Ending a job before its tasks are done ---- */
+
+static void end_now(struct job *job, uint64_t task)
+{
+	struct task_record record = { .attempts = 0 };
+	const char *text = "";
+
+	ending_of_job(job, &record, &text);
+	outcome_put(job, task, &record, text, strlen(text));
+}
 
 static bool end_seat_ready(struct job *job, struct ranges *ready, uint64_t *left)
 {
 	uint64_t from, n;
 
 	while (*left > 0 && (n = ranges_first(ready, *left, &from)) > 0) {
-		for (uint64_t task = from; task < from + n; task++) {
-			struct task_record record = { .attempts = 0 };
-			const char *text;
-
-			ending_of_job(job, &record, &text);
-			outcome_put(job, task, &record, text, strlen(text));
-		}
+		for (uint64_t task = from; task < from + n; task++)
+			end_now(job, task);
 		ranges_drop_first(ready, n);
 		*left -= n;
 	}
 	return ready->count > 0;
+}
+
+static bool end_waiting(struct job *job, uint64_t *left)
+{
+	for (; *left > 0 && job->waiting.n > 0; --*left)
+		end_now(job, retries_pop(&job->waiting).task);
+	return job->waiting.n > 0;
 }
 
 void outcome_end_ready(struct job *job)
@@ -368,45 +396,11 @@ void outcome_end_ready(struct job *job)
 	uint64_t left = END_SLICE;
 	bool more = end_seat_ready(job, &job->main.ready, &left);
 
+	more = end_waiting(job, &left) || more;
 	more = end_seat_ready(job, &job->main.marked, &left) || more;
 	more = end_seat_ready(job, &job->solo.ready, &left) || more;
 	if (more)
 		job_touch(job); /* jobs_settle() goes on */
-}
-
-void job_end_early(struct job *job, enum job_ending ending)
-{
-	uint32_t reason = ending == JOB_ENDING_TIMEOUT ? WIRE_CANCEL_TIMEOUT : WIRE_CANCEL_USER;
-
-	if (job->ending != JOB_ENDING_NO || job_state_ended(job->state) || job->finishing)
-		return;
-	job->ending = ending;
-	schedule_forget(job);
-	job->cut_short = job->open;
-	if (job->open && !job->adding)
-		job_close(job, false);
-	else
-		job_record_course(job);
-	/* Of a job whose workers cannot be prepared too: what runs in its other crew has no end to wait for. */
-	if (job->main.seat)
-		crew_cancel(job->main.seat, reason);
-	if (job->solo.seat)
-		crew_cancel(job->solo.seat, reason);
-	outcome_end_ready(job);
-	job_touch(job);
-}
-
-int job_cancel(struct job *job, struct error *err)
-{
-	if (job->from_store || job_state_ended(job->state))
-		return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " has ended: it is %s", job->id,
-				 job_state_name(job->state));
-	if (job->finishing)
-		return error_set(err, -EALREADY, "wrong-state", "every task of job %" PRIu64 " has ended", job->id);
-	if (job->jobs->stopping)
-		return error_set(err, -ESHUTDOWN, "stopping", "the daemon is shutting down; cancel after its restart");
-	job_end_early(job, JOB_ENDING_CANCELLED);
-	return 0;
 }
 
 void outcome_init_failed(void *ctx, struct crew *crew, void *user, const char *message)
@@ -421,7 +415,7 @@ void outcome_init_failed(void *ctx, struct crew *crew, void *user, const char *m
 	log_error("jobs: job %" PRIu64 ": workers of '%s' cannot be prepared: %s", seat->job->id,
 		  seat->job->workload_name, message);
 	job_fail_self(seat->job, "worker-init", message);
-	job_end_early(seat->job, JOB_ENDING_FAILED);
+	job_end_early(seat->job, JOB_ENDING_FAILED, JOB_ASK);
 }
 
 void outcome_cancelled(void *ctx, void *user)

@@ -149,6 +149,9 @@ static int on_job(void *arg, const struct store_recovered_job *row)
 		return 0;
 	}
 	job_publish(job);
+	job->paused = row->state.state == JOB_PAUSED;
+	if (job->paused)
+		job_set_state(job, JOB_PAUSED);
 	job->ready_ns = clock_mono_ns();
 	r = recover_tasks(job);
 	if (r < 0) {

@@ -111,6 +111,9 @@ int job_resolve(struct job *job, const struct job_spec *spec, struct error *err)
 	job->task_timeout_ns = spec->task_timeout_ns >= 0 ? spec->task_timeout_ns : config->task_timeout_ns;
 	job->grace_ns = config->grace_ns;
 	job->max_crashes = config->max_crashes;
+	job->retries = spec->retries >= 0 ? (uint32_t)spec->retries : config->retries;
+	job->backoff_ns = spec->backoff_ns >= 0 ? spec->backoff_ns : config->backoff_ns;
+	job->halt = spec->halt;
 	job->workload_name = strdup(job->workload->name);
 	job->model_reason = strdup(job->choice.reason);
 	if (spec->label && *spec->label)
@@ -147,6 +150,13 @@ char *job_spec_format(const struct job *job)
 			 job->model_reason, "timeout_ns", (json_int_t)job->timeout_ns, "task_timeout_ns",
 			 (json_int_t)job->task_timeout_ns, "grace_ns", (json_int_t)job->grace_ns, "max_crashes",
 			 (json_int_t)job->max_crashes, "params", params);
+	if (spec && job->retries > 0) {
+		(void)json_object_set_new(spec, "retries", json_integer((json_int_t)job->retries)); /* as below */
+		(void)json_object_set_new(spec, "backoff_ns", json_integer((json_int_t)job->backoff_ns));
+	}
+	if (spec && job->halt.when != JOB_HALT_NEVER)
+		(void)json_object_set_new(spec, "halt", json_pack("[i, I, i]", (int)job->halt.when,
+								  (json_int_t)job->halt.fail, (int)job->halt.percent));
 	if (spec && job->label)
 		(void)json_object_set_new(spec, "label", json_string(job->label)); /* shows as a missing label */
 	text = spec && !failed ? json_dumps(spec, JSON_COMPACT) : NULL;
@@ -185,14 +195,16 @@ int job_spec_parse(struct job *job, const char *text, struct error *err)
 {
 	json_t *spec = json_loads(text, 0, NULL), *params = NULL;
 	const char *model, *shape, *reason, *label = NULL;
-	json_int_t workers, timeout_ns, task_timeout_ns, grace_ns, max_crashes;
+	json_int_t workers, timeout_ns, task_timeout_ns, grace_ns, max_crashes, retries = 0, backoff_ns = 0, fail = 0;
+	int when = JOB_HALT_NEVER, percent = 0;
 	int dedicated, by_auto, r = -EBADMSG;
 
-	if (!spec || json_unpack(spec, "{s:s, s:s, s:I, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:o, s?s}", "model",
-				 &model, "shape", &shape, "workers", &workers, "dedicated", &dedicated, "auto",
+	if (!spec || json_unpack(spec, "{s:s, s:s, s:I, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:o, s?s, s?I, s?I, s?[iIi]}",
+				 "model", &model, "shape", &shape, "workers", &workers, "dedicated", &dedicated, "auto",
 				 &by_auto, "reason", &reason, "timeout_ns", &timeout_ns, "task_timeout_ns",
 				 &task_timeout_ns, "grace_ns", &grace_ns, "max_crashes", &max_crashes, "params",
-				 &params, "label", &label) < 0)
+				 &params, "label", &label, "retries", &retries, "backoff_ns", &backoff_ns, "halt", &when,
+				 &fail, &percent) < 0)
 		goto out;
 	job->choice = (struct model_choice){
 		.model = model_find(model),
@@ -207,6 +219,11 @@ int job_spec_parse(struct job *job, const char *text, struct error *err)
 	job->task_timeout_ns = task_timeout_ns;
 	job->grace_ns = grace_ns;
 	job->max_crashes = (uint32_t)max_crashes;
+	job->retries = (uint32_t)retries;
+	job->backoff_ns = backoff_ns;
+	job->halt.when = when == JOB_HALT_SOON ? JOB_HALT_SOON : when == JOB_HALT_NOW ? JOB_HALT_NOW : JOB_HALT_NEVER;
+	job->halt.fail = (uint64_t)fail;
+	job->halt.percent = (uint32_t)percent;
 	job->model_reason = strdup(reason);
 	if (label)
 		job->label = strdup(label);

@@ -110,7 +110,7 @@ void schedule_start(struct job *job)
 		return; /* while stopping: the next daemon runs it */
 	log_error("jobs: job %llu: %s", (unsigned long long)job->id, err.text);
 	job_fail_self(job, "worker-init", err.text); /* better than to wait for ever */
-	job_end_early(job, JOB_ENDING_FAILED);
+	job_end_early(job, JOB_ENDING_FAILED, JOB_ASK);
 }
 
 /* Workers for tasks that must run alone: as many as the job may have, within the processors. */
@@ -175,7 +175,7 @@ void schedule_ready(struct job *job)
 {
 	struct error err = ERROR_INIT;
 
-	if (job->ending != JOB_ENDING_NO || job_state_ended(job->state))
+	if (job->paused || job->ending != JOB_ENDING_NO || job_state_ended(job->state))
 		return;
 	if (job->main.seat && has_work(&job->main))
 		seat_ready(&job->main);
@@ -349,6 +349,12 @@ static int seat_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batc
 	uint64_t from, n;
 	int r;
 
+	if (job->paused)
+		return -EAGAIN;
+	if (job->choice.in_order && job->waiting.n > 0)
+		return -EAGAIN; /* a task that is to be tried again holds its place */
+	if (job->choice.in_order && job->retries > 0 && room > 1)
+		room = 1; /* what would be behind it in its chunk could not be held */
 	if (needs_marks(job))
 		mark_more(seat);
 	if (room > max_tasks)
@@ -407,7 +413,8 @@ int schedule_next(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_
 		next = TAILQ_NEXT(job, turn);
 		if (!has_work(seat)) {
 			/* In order, the next job begins when this one has nothing out either. */
-			if (lane->in_order && (crew_seat_out(seat->seat) > 0 || job->marking > 0))
+			if (lane->in_order &&
+			    (crew_seat_out(seat->seat) > 0 || job->marking > 0 || job->waiting.n > 0))
 				return -EAGAIN;
 			schedule_forget(job);
 			continue;
@@ -433,6 +440,8 @@ const char *schedule_waiting(const struct job *job, char *scratch, size_t scratc
 		return "";
 	if (!job->workload)
 		return job->why_no_workload ? job->why_no_workload : "its workload is not loaded";
+	if (job->paused)
+		return "it is paused";
 	if (job->main.init_failed)
 		return "its workers could not be prepared";
 	if (!job->jobs->crews || !crews_ready(job->jobs->crews))
@@ -454,6 +463,11 @@ const char *schedule_waiting(const struct job *job, char *scratch, size_t scratc
 				       (unsigned long long)first->id);
 			return scratch;
 		}
+	}
+	if (job->waiting.n > 0 && (job->choice.in_order || !has_work(&job->main))) {
+		(void)snprintf(scratch, scratch_bytes, "%zu of its tasks wait to be tried again, the first for %.1f s",
+			       job->waiting.n, (double)(job->waiting.at[0].due_ns - clock_mono_ns()) / 1e9);
+		return scratch;
 	}
 	if (job->open && !has_work(&job->main))
 		return "more inputs are expected";

@@ -337,7 +337,8 @@ void jobs_view(struct jobs *jobs, struct jobs_view *ret_view)
 int job_walk_running(struct job *job, uint32_t limit, int (*fn)(void *arg, const struct task_view *view), void *arg)
 {
 	for (uint32_t i = 0; i < job->n_running && i < limit; i++) {
-		const struct task_view view = { .index = i, .worker_pid = 4711, .attempts = 1, .progress = i ? 0.5F : -1 };
+		const struct task_view view = { .index = i, .worker_pid = 4711, .attempts = 1, .progress = i ? 0.5F : -1,
+						.cause = "" };
 
 		if (fn(arg, &view) < 0)
 			return -ENOMEM;
@@ -425,6 +426,46 @@ int job_send(struct job *job, uint64_t task, const void *data, size_t len, job_s
 	(void)snprintf(jobs->sent, sizeof(jobs->sent), "%.*s", (int)len, (const char *)data);
 	jobs->on_sent = on_sent;
 	jobs->sent_arg = arg;
+	return 0;
+}
+
+int job_kill(struct job *job, struct error *err)
+{
+	return job_cancel(job, err);
+}
+
+int job_pause(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err)
+{
+	if (job->view.state == JOB_PAUSED)
+		return error_set(err, -EALREADY, "wrong-state", "it is paused already");
+	job->view.state = JOB_PAUSED;
+	on_done(arg, 0);
+	return 0;
+}
+
+int job_resume(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err)
+{
+	if (job->view.state != JOB_PAUSED)
+		return error_set(err, -EALREADY, "wrong-state", "it is not paused");
+	job->view.state = JOB_RUNNING;
+	on_done(arg, 0);
+	return 0;
+}
+
+int job_set_workers(struct job *job, uint64_t workers, struct error *err)
+{
+	if (workers == 0 || workers > shape_workers(&job->view.shape))
+		return error_set(err, -EINVAL, "bad-workers", "too many");
+	job->view.workers = (uint32_t)workers;
+	return 0;
+}
+
+int job_walk_retrying(struct job *job, uint32_t limit, int (*fn)(void *arg, const struct task_view *view), void *arg)
+{
+	(void)job;
+	(void)limit;
+	(void)fn;
+	(void)arg;
 	return 0;
 }
 

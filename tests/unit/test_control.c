@@ -228,7 +228,7 @@ static void a_job_is_shown_without_its_secrets(void **state)
 	assert_non_null(strstr((char *)reply.body.data, "\"label\":\"caf\xc3\xa9\""));
 	assert_non_null(strstr((char *)reply.body.data, "\"message\":\"bad \xef\xbf\xbd byte\""));
 	assert_non_null(strstr((char *)reply.body.data,
-			       "\"running_tasks\":[{\"index\":0,\"worker\":\"4711.0\",\"attempts\":1,\"progress\":null}"));
+			       "\"running_tasks\":[{\"index\":0,\"worker\":\"4711.0\",\"attempts\":1,\"progress\":null,\"cause\":null}"));
 	reply_fini(&reply);
 	job->view.open = true;
 	rig_expect(rig, "GET", "/v1/jobs/1", NULL, 200, "\"total\":null");

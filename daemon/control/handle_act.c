@@ -1,0 +1,177 @@
+/* Acting on jobs: cancel, kill, pause, resume, set. An answer comes when its effect is there. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "control/server.h"
+#include "ctl/protocol.h"
+#include "jobs/jobs.h"
+
+static int check_owner(const struct call *call, const struct job *job, struct error *err)
+{
+	struct job_view view;
+
+	job_view(job, &view);
+	if (call_may(call, view.uid))
+		return 0;
+	return error_set(err, -EPERM, "denied", "job %llu belongs to user %u", (unsigned long long)view.id, view.uid);
+}
+
+static void answer_job(struct http_request *req, const struct job *job)
+{
+	struct job_view view;
+
+	job_view(job, &view);
+	reply_json(req, 200, document_job(&view));
+}
+
+/* ---- cancel, kill ---- */
+
+static void end_job(const struct call *call, struct job *job, int (*end)(struct job *job, struct error *err))
+{
+	struct error err = ERROR_INIT;
+	bool wait = true;
+	int r = query_get_bool(&call->query, "wait", &wait, &err);
+
+	if (r == 0)
+		r = check_owner(call, job, &err);
+	if (r == 0)
+		r = end(job, &err);
+	if (r == 0 && wait) {
+		wait_for_end(call, job, -1);
+		return;
+	}
+	if (r < 0)
+		reply_error(call->req, r, &err);
+	else
+		answer_job(call->req, job);
+	job_unref(job);
+}
+
+static void cancel_job(const struct call *call, struct job *job)
+{
+	end_job(call, job, job_cancel);
+}
+
+void handle_cancel(const struct call *call)
+{
+	with_job(call, cancel_job);
+}
+
+static void kill_job(const struct call *call, struct job *job)
+{
+	end_job(call, job, job_kill);
+}
+
+void handle_kill(const struct call *call)
+{
+	with_job(call, kill_job);
+}
+
+/* ---- pause, resume: answered when the disk knows ---- */
+
+struct course {
+	struct http_request *req; /* NULL: the client has left */
+	struct job *job; /* a reference */
+};
+
+static void on_course_gone(struct http_request *req)
+{
+	((struct course *)req->user)->req = NULL;
+}
+
+static void on_course_done(void *arg, int status)
+{
+	struct course *course = arg;
+
+	if (course->req) {
+		course->req->user = NULL;
+		course->req->on_gone = NULL;
+		if (status < 0)
+			reply_code(course->req, "internal", "it is so, but not on disk: %s", strerror(-status));
+		else
+			answer_job(course->req, course->job);
+	}
+	job_unref(course->job);
+	free(course);
+}
+
+static void change_course(const struct call *call, struct job *job,
+			  int (*change)(struct job *job, void (*on_done)(void *arg, int status), void *arg,
+					struct error *err))
+{
+	struct error err = ERROR_INIT;
+	struct course *course;
+	int r = check_owner(call, job, &err);
+
+	course = r == 0 ? calloc(1, sizeof(*course)) : NULL;
+	if (r == 0 && !course)
+		r = -ENOMEM;
+	if (r == 0) {
+		*course = (struct course){ .req = call->req, .job = job };
+		call->req->user = course;
+		call->req->on_gone = on_course_gone;
+		r = change(job, on_course_done, course, &err);
+		if (r == 0)
+			return; /* course and the reference are on_course_done()'s */
+		call->req->user = NULL;
+		call->req->on_gone = NULL;
+	}
+	reply_error(call->req, r, &err);
+	job_unref(job);
+	free(course);
+}
+
+static void pause_job(const struct call *call, struct job *job)
+{
+	change_course(call, job, job_pause);
+}
+
+void handle_pause(const struct call *call)
+{
+	with_job(call, pause_job);
+}
+
+static void resume_job(const struct call *call, struct job *job)
+{
+	change_course(call, job, job_resume);
+}
+
+void handle_resume(const struct call *call)
+{
+	with_job(call, resume_job);
+}
+
+/* ---- set ---- */
+
+static int set_members(const struct call *call, struct job *job, struct error *err)
+{
+	uint64_t workers = 0;
+	int r = query_get_u64(&call->query, "workers", &workers, err);
+
+	if (r < 0)
+		return r;
+	if (!query_get(&call->query, "workers"))
+		return error_set(err, -EINVAL, "bad-request", "query: nothing to set: workers=N is what can be");
+	return job_set_workers(job, workers, err);
+}
+
+static void set_job(const struct call *call, struct job *job)
+{
+	struct error err = ERROR_INIT;
+	int r = check_owner(call, job, &err);
+
+	if (r == 0)
+		r = set_members(call, job, &err);
+	if (r < 0)
+		reply_error(call->req, r, &err);
+	else
+		answer_job(call->req, job);
+	job_unref(job);
+}
+
+void handle_set(const struct call *call)
+{
+	with_job(call, set_job);
+}

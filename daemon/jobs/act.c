@@ -1,0 +1,222 @@
+/* What is done to a job from outside: its end before its tasks have ended, its pause, other limits. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include <event2/event.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "config.h"
+#include "crew/wire.h"
+#include "jobs/job.h"
+
+/* ---- Ending ---- */
+
+static void end_seat(const struct job_seat *seat, enum job_urgency urgency, uint32_t reason)
+{
+	if (!seat->seat)
+		return;
+	switch (urgency) {
+	case JOB_LET_END:
+		crew_recall(seat->seat);
+		return;
+	case JOB_ASK:
+		crew_cancel(seat->seat, reason);
+		return;
+	case JOB_KILL:
+		crew_kill(seat->seat, reason);
+		return;
+	}
+}
+
+static void begin_end(struct job *job, enum job_ending ending)
+{
+	job->ending = ending;
+	schedule_forget(job);
+	job->cut_short = job->open;
+	if (job->open && !job->adding)
+		job_close(job, false);
+	else
+		job_record_course(job);
+}
+
+void job_end_early(struct job *job, enum job_ending ending, enum job_urgency urgency)
+{
+	uint32_t reason;
+
+	if (job_state_ended(job->state) || job->finishing)
+		return;
+	if (job->ending != JOB_ENDING_NO && urgency <= job->urgency)
+		return;
+	job->urgency = urgency;
+	if (job->ending == JOB_ENDING_NO)
+		begin_end(job, ending);
+	reason = job->ending == JOB_ENDING_TIMEOUT ? WIRE_CANCEL_TIMEOUT : WIRE_CANCEL_USER;
+	/* Of a job whose workers cannot be prepared too: what runs in its other crew has no end to wait for. */
+	end_seat(&job->main, urgency, reason);
+	end_seat(&job->solo, urgency, reason);
+	outcome_end_ready(job);
+	job_touch(job);
+}
+
+static int may_act(const struct job *job, struct error *err)
+{
+	if (job->from_store || job_state_ended(job->state))
+		return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " has ended: it is %s", job->id,
+				 job_state_name(job->state));
+	if (job->finishing)
+		return error_set(err, -EALREADY, "wrong-state", "every task of job %" PRIu64 " has ended", job->id);
+	if (job->jobs->stopping)
+		return error_set(err, -ESHUTDOWN, "stopping", "the daemon is shutting down; try again after its restart");
+	return 0;
+}
+
+int job_cancel(struct job *job, struct error *err)
+{
+	int r = may_act(job, err);
+
+	if (r == 0)
+		job_end_early(job, JOB_ENDING_CANCELLED, JOB_ASK);
+	return r;
+}
+
+int job_kill(struct job *job, struct error *err)
+{
+	int r = may_act(job, err);
+
+	if (r == 0)
+		job_end_early(job, JOB_ENDING_CANCELLED, JOB_KILL);
+	return r;
+}
+
+void outcome_check_halt(struct job *job)
+{
+	const struct job_halt *halt = &job->halt;
+	uint64_t ended = job->done + job->failed;
+	char text[128];
+
+	if (job->ending != JOB_ENDING_NO || job->failed == 0 || job->finishing)
+		return;
+	if (halt->fail > 0 ? job->failed < halt->fail :
+			     ended < JOB_HALT_PERCENT_TASKS || job->failed * 100 < halt->percent * ended)
+		return;
+	(void)snprintf(text, sizeof(text), "halted: %" PRIu64 " of %" PRIu64 " tasks failed", job->failed, ended);
+	log_info("jobs: job %" PRIu64 ": %s", job->id, text);
+	job_fail_self(job, "halted", text);
+	job_end_early(job, JOB_ENDING_HALTED, halt->when == JOB_HALT_NOW ? JOB_ASK : JOB_LET_END);
+}
+
+/* ---- The time limit ---- */
+
+static void on_job_timeout(evutil_socket_t fd, short what, void *arg)
+{
+	struct job *job = arg;
+
+	(void)fd; /* a timer */
+	(void)what;
+	if (job->finishing || job_state_ended(job->state))
+		return;
+	if (job->ending == JOB_ENDING_NO)
+		job_fail_self(job, "timeout", "the job's time limit passed");
+	job_end_early(job, JOB_ENDING_TIMEOUT, JOB_ASK); /* one that was halted lets its tasks end no longer */
+}
+
+static void start_timeout(struct job *job, int64_t ns)
+{
+	struct timeval tv = { .tv_sec = ns / NS_PER_S, .tv_usec = ns % NS_PER_S / NS_PER_US };
+
+	if (!job->timeout_event)
+		job->timeout_event = event_new(loop_base(job->jobs->loop), -1, 0, on_job_timeout, job);
+	if (!job->timeout_event || event_add(job->timeout_event, &tv) < 0)
+		log_error("jobs: job %" PRIu64 ": no timer for its time limit: out of memory", job->id);
+}
+
+void job_timeout_arm(struct job *job)
+{
+	if (job->timeout_ns > 0 && !job->timeout_event)
+		start_timeout(job, job->timeout_ns);
+}
+
+static void stop_timeout(struct job *job)
+{
+	struct timeval due, now;
+	int64_t left_us;
+
+	if (!job->timeout_event || !event_pending(job->timeout_event, EV_TIMEOUT, &due))
+		return;
+	(void)evutil_gettimeofday(&now, NULL); /* as event_pending() tells it; cannot fail */
+	left_us = (int64_t)(due.tv_sec - now.tv_sec) * 1000000 + (due.tv_usec - now.tv_usec);
+	job->timeout_left_ns = left_us > 0 ? left_us * NS_PER_US : 1;
+	(void)event_del(job->timeout_event); /* fails only for an event that is none */
+}
+
+static void continue_timeout(struct job *job)
+{
+	if (job->timeout_left_ns > 0)
+		start_timeout(job, job->timeout_left_ns);
+	job->timeout_left_ns = 0;
+}
+
+/* ---- Pausing ---- */
+
+int job_pause(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err)
+{
+	int r = may_act(job, err);
+
+	if (r < 0)
+		return r;
+	if (job->ending != JOB_ENDING_NO)
+		return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " is being ended", job->id);
+	if (job->paused)
+		return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " is paused already", job->id);
+	job->paused = true;
+	schedule_forget(job);
+	stop_timeout(job);
+	if (job->main.seat)
+		crew_recall(job->main.seat);
+	if (job->solo.seat)
+		crew_recall(job->solo.seat);
+	job_set_state(job, JOB_PAUSED);
+	job_record_course_then(job, on_done, arg);
+	return 0;
+}
+
+int job_resume(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err)
+{
+	int r = may_act(job, err);
+
+	if (r < 0)
+		return r;
+	if (!job->paused || job->ending != JOB_ENDING_NO)
+		return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " is not paused", job->id);
+	job->paused = false;
+	job_set_state(job, JOB_QUEUED); /* `running` again, where it has begun, when the burst is over */
+	continue_timeout(job);
+	job_record_course_then(job, on_done, arg);
+	job_touch(job);
+	return 0;
+}
+
+/* ---- Other limits ---- */
+
+int job_set_workers(struct job *job, uint64_t workers, struct error *err)
+{
+	uint64_t most = shape_workers(&job->choice.crew_shape);
+	bool fewer = workers < job->choice.workers;
+	int r = may_act(job, err);
+
+	if (r < 0)
+		return r;
+	if (workers == 0 || workers > most)
+		return error_set(err, -EINVAL, "bad-workers",
+				 "job %" PRIu64 " runs in a crew with room for %" PRIu64 " tasks at once: workers is to be "
+				 "1 to %" PRIu64 "; `run -j` makes larger crews", job->id, most, most);
+	job->choice.workers = (uint32_t)workers;
+	schedule_share(job);
+	if (job->main.seat && fewer)
+		crew_recall(job->main.seat); /* what waits in the crew beyond that is handed out again as fits */
+	job_touch(job);
+	return 0;
+}
