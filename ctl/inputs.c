@@ -116,7 +116,7 @@ static int next_in_file(struct inputs *in, bool may_pause, const uint8_t **ret_d
 {
 	for (;;) {
 		size_t have = in->raw.len - in->at;
-		uint8_t *data = in->raw.data + in->at;
+		uint8_t *data = in->raw.data ? in->raw.data + in->at : NULL;
 		uint8_t *end = have > in->scanned ? memchr(data + in->scanned, in->end, have - in->scanned) : NULL;
 		size_t len = end ? (size_t)(end - data) : have;
 		int r;

@@ -61,7 +61,7 @@ int talk_refused(const json_t *json, int status, struct error *err)
 	const char *code = member_text(error, "code", NULL);
 	const char *message = member_text(error, "message", "");
 
-	if (!code)
+	if (!code || !*code)
 		return error_set(err, -EPROTO, "internal", "concd answered with HTTP status %d and no reason", status);
 	return error_set(err, -EREMOTEIO, error_code_known(code), "%s", *message ? message : code);
 }

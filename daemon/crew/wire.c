@@ -382,6 +382,10 @@ static bool receive_one(struct proc *proc)
 		return true;
 	if (n < 0 && errno == EAGAIN)
 		return false;
+	if (n == 0) { /* an empty packet looks like the end, and may still bring descriptors */
+		take_fds(&head, &in);
+		received_fini(&in);
+	}
 	if (n <= 0) { /* the other side is gone: make its death certain, its pidfd tells it */
 		(void)event_del(proc->sock_event); /* fails only for an event that is none */
 		(void)spawn_kill(proc->pidfd, SIGKILL); /* -ESRCH: has ended */

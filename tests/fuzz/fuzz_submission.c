@@ -8,7 +8,7 @@
 
 static void check_packed(const struct buffer *packed, uint64_t count)
 {
-	const uint8_t *at = packed->data, *end = at + packed->len, *input;
+	const uint8_t *at = packed->data, *end = packed->len > 0 ? at + packed->len : at, *input;
 	size_t len;
 
 	while (at != end) {
