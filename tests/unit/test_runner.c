@@ -321,7 +321,8 @@ static void stopping_finishes_what_is_begun_and_begins_nothing(void **state)
 	runner_stop(rig.runner);
 	fake_ring_wait(rig.ring, 2);
 	runner_free(rig.runner);
-	rig.runner = NULL;
+	helpers_close(rig.helpers);
+	mail_close(rig.mail);
 	assert_int_equal(rig.ring->n_recorded, 2);
 	assert_int_equal(rig.ring->chunks[0].begun, 2);
 	jobtable_close(rig.jobs);
