@@ -71,6 +71,19 @@ void offload_take_ended(struct runner *runner)
 	}
 }
 
+/* The helper may have begun before the task left its thread: of two processors at once, one counts, so that cpu and runq
+ * never exceed wall. */
+static void add_time(struct task_time *time, const struct task_time *helper)
+{
+	int64_t room = time->in_ns - time->begin_ns - time->cpu_ns - time->runq_ns;
+	int64_t cpu = helper->cpu_ns < room ? helper->cpu_ns : room, runq;
+
+	cpu = cpu > 0 ? cpu : 0;
+	runq = helper->runq_ns < room - cpu ? helper->runq_ns : room - cpu;
+	time->cpu_ns += cpu;
+	time->runq_ns += runq > 0 ? runq : 0;
+}
+
 int host_offload(struct concd_task *task, void (*fn)(void *arg), void *arg)
 {
 	struct slot *slot = (struct slot *)task;
@@ -92,7 +105,6 @@ int host_offload(struct concd_task *task, void (*fn)(void *arg), void *arg)
 		if (!offload.ended && task_cancelled(slot) && helpers_withdraw(helpers, &offload.work))
 			return -ECANCELED;
 	}
-	slot->time.cpu_ns += offload.work.time.cpu_ns;
-	slot->time.runq_ns += offload.work.time.runq_ns;
+	add_time(&slot->time, &offload.work.time);
 	return task_cancelled(slot) ? -ECANCELED : 0;
 }

@@ -5,7 +5,7 @@
 #include <semaphore.h>
 #include <time.h>
 
-static _Atomic int running, peak, ended;
+static _Atomic int begun, running, peak, ended;
 static sem_t go;
 
 static void wait_go(void)
@@ -16,7 +16,7 @@ static void wait_go(void)
 
 static void reset(void)
 {
-	running = peak = ended = 0;
+	begun = running = peak = ended = 0;
 	sem_init(&go, 0, 0);
 }
 
@@ -45,7 +45,10 @@ static void meet(void *arg)
 static int run_meet(struct concd_task *task)
 {
 	struct meeting meeting = { .task = task };
-	int r = concd_offload(task, meet, &meeting);
+	int r;
+
+	begun++;
+	r = concd_offload(task, meet, &meeting);
 
 	if (r == 0 && pthread_equal(meeting.thread, pthread_self()))
 		return -EDEADLK;
@@ -96,7 +99,7 @@ static void a_cancelled_task_waits_for_its_function(void **state)
 	reset();
 	open_rig(&rig, run_meet, 4);
 	fake_ring_submit_many(rig.ring, JOB, 4, "");
-	while (running < 2)
+	while (begun < 4 || running < 2)
 		sched_yield();
 	jobtable_cancel(rig.jobs, JOB, 1);
 	runner_look(rig.runner);
@@ -112,13 +115,20 @@ static void a_cancelled_task_waits_for_its_function(void **state)
 	close_rig(&rig);
 }
 
-static void burn(void *arg)
+static int64_t cpu_ns(void)
 {
 	struct timespec ts;
 
-	do
-		(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	while (ts.tv_sec == 0 && ts.tv_nsec < 30 * NS_PER_MS);
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+static void burn(void *arg)
+{
+	int64_t end_ns = cpu_ns() + 30 * NS_PER_MS;
+
+	while (cpu_ns() < end_ns)
+		;
 	*(int *)arg = 1;
 }
 
