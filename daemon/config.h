@@ -34,6 +34,10 @@ struct workload_config {
 	uint32_t max_crashes; /* 0: no limit */
 	uint64_t max_result_bytes;
 	uint64_t stack_bytes; /* 0: by the number of coroutines */
+	uint64_t memory_max_bytes; /* of a worker process; 0: no limit */
+	uint64_t max_tasks; /* begun by a worker process before it is replaced; 0: no limit */
+	uint32_t nice; /* 0..19 */
+	char *affinity; /* processors, "0-1,3"; NULL: any */
 	struct config_pair *params;
 	char **params_where; /* file:line of each of params */
 	size_t n_params;
@@ -49,7 +53,7 @@ struct config {
 	char *worker_path; /* concd-worker */
 	enum log_level log_level;
 	enum log_target log_target;
-	struct workload_config defaults; /* name, plugin, shape and params NULL */
+	struct workload_config defaults; /* model and affinity are the only texts */
 	struct workload_config *workloads; /* in the order of the files */
 	size_t n_workloads;
 

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/cpu_list.h"
 #include "base/error.h"
 #include "base/text.h"
 
@@ -178,10 +179,12 @@ static int read_text(const config_setting_t *s, const struct option *o, void *fi
 		[OPTION_PATH] = "an absolute path such as \"/var/lib/concd\"",
 		[OPTION_WORD] = "one word",
 		[OPTION_SHAPE] = "PROCESSESxTHREADSxCOROUTINES, each at least 1, such as \"2x1x500\"",
+		[OPTION_CPUS] = "processors by number, such as \"0-1,3\"",
 		[OPTION_PLUGIN] = "the name of a plugin in plugin_dir (letters, digits, - and _), or the absolute path "
 				  "of its .so file",
 	};
 	const char *text = need_text(s, o->choices ? o->choices : right[o->type], err);
+	cpu_set_t cpus;
 	bool ok = true;
 
 	if (!text)
@@ -192,6 +195,8 @@ static int read_text(const config_setting_t *s, const struct option *o, void *fi
 		ok = word_ok(text, o->choices);
 	else if (o->type == OPTION_SHAPE)
 		ok = shape_ok(text);
+	else if (o->type == OPTION_CPUS)
+		ok = cpu_list_parse(text, &cpus) == 0;
 	else if (o->type == OPTION_PLUGIN)
 		ok = *text == '/' || config_name_ok(text);
 	if (!ok)
@@ -347,7 +352,7 @@ static int (*const readers[])(const config_setting_t *s, const struct option *o,
 	[OPTION_U32] = read_u32,	   [OPTION_U64] = read_u64,	    [OPTION_WORKERS] = read_u32,
 	[OPTION_DURATION] = read_duration, [OPTION_SIZE] = read_size,	    [OPTION_MODE] = read_mode,
 	[OPTION_LEVEL] = read_log_word,	   [OPTION_TARGET] = read_log_word, [OPTION_SERVICE] = read_bool,
-	[OPTION_OTHER] = read_nothing,
+	[OPTION_OTHER] = read_nothing,	   [OPTION_CPUS] = read_text,
 };
 
 /* ---- Reading a group ---- */

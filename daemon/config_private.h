@@ -31,6 +31,7 @@ enum option_type {
 	OPTION_PATH, /* char *, absolute */
 	OPTION_WORD, /* char *, one of `choices` */
 	OPTION_SHAPE, /* char * */
+	OPTION_CPUS, /* char * */
 	OPTION_PLUGIN, /* char * */
 	OPTION_BOOL, /* bool */
 	OPTION_U32, /* uint32_t */

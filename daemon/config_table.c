@@ -85,6 +85,19 @@ const struct option config_limits_options[] = {
 		  .offset = FIELD(max_result_bytes), \
 		  .min = "1", \
 		  .max = "1G" }, \
+		{ .name = "memory_max", \
+		  .type = OPTION_SIZE, \
+		  .offset = FIELD(memory_max_bytes), \
+		  .min = "8M", \
+		  .max = "1024G", \
+		  .zero = true }, \
+		{ .name = "nice", .type = OPTION_U32, .offset = FIELD(nice), .min = "0", .max = "19" }, \
+		{ .name = "affinity", .type = OPTION_CPUS, .offset = FIELD(affinity) }, \
+		{ .name = "max_tasks", \
+		  .type = OPTION_U64, \
+		  .offset = FIELD(max_tasks), \
+		  .min = "0", \
+		  .max = "1000000000" }, \
 	{ \
 		.name = "stack_size", .type = OPTION_SIZE, .offset = FIELD(stack_bytes), .min = "16K", .max = "64M", \
 		.zero = true \

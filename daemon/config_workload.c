@@ -31,6 +31,7 @@ void config_workload_fini(struct workload_config *w)
 	free(w->where);
 	free(w->model);
 	free(w->shape);
+	free(w->affinity);
 }
 
 /* A parameter as text, the way the command line gives it. */
@@ -88,15 +89,16 @@ static int read_params(const config_setting_t *group, struct workload_config *w,
 	return 0;
 }
 
-static int fill_workload(const config_setting_t *stanza, struct workload_config *w, const char *model,
-			 struct config_places *places, struct error *err)
+static int fill_workload(const config_setting_t *stanza, struct workload_config *w,
+			 const struct workload_config *defaults, struct config_places *places, struct error *err)
 {
 	const config_setting_t *params;
 	int r;
 
-	w->model = strdup(model);
+	w->model = strdup(defaults->model);
+	w->affinity = defaults->affinity ? strdup(defaults->affinity) : NULL;
 	w->name = strdup(config_setting_name(stanza));
-	if (!w->model || !w->name || setting_where(stanza, &w->where) < 0)
+	if (!w->model || !w->name || (defaults->affinity && !w->affinity) || setting_where(stanza, &w->where) < 0)
 		return config_out_of_memory(err);
 	r = options_read(stanza, config_workload_options, w, places, err);
 	if (r < 0)
@@ -131,8 +133,8 @@ int config_add_workload(struct config *config, const config_setting_t *stanza, s
 	config->workloads = all;
 	w = &all[config->n_workloads++];
 	*w = config->defaults;
-	w->model = NULL; /* the one text in `defaults`: copied by fill_workload() */
-	return fill_workload(stanza, w, config->defaults.model, places, err);
+	w->model = w->affinity = NULL; /* the texts in `defaults`: copied by fill_workload() */
+	return fill_workload(stanza, w, &config->defaults, places, err);
 }
 
 const struct workload_config *config_find_workload(const struct config *config, const char *name)

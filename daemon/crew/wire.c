@@ -62,7 +62,8 @@ int wire_hello(const struct proc *proc, struct buffer *message)
 	const uint64_t numbers[] = {
 		crew_first_runner(proc),    crew->shape.threads,      crew->shape.coroutines,
 		config->stack_bytes,	    config->max_result_bytes, positive(config->start_timeout_ns),
-		positive(config->stall_ns), w->info->n_params,
+		positive(config->stall_ns), config->memory_max_bytes, config->nice,
+		config->max_tasks,
 	};
 	int r = add_numbers(message, head, ARRAY_SIZE(head));
 
@@ -72,6 +73,10 @@ int wire_hello(const struct proc *proc, struct buffer *message)
 		r = buffer_add_text(message, w->plugin_path);
 	if (r == 0)
 		r = add_numbers(message, numbers, ARRAY_SIZE(numbers));
+	if (r == 0)
+		r = buffer_add_text(message, config->affinity ? config->affinity : "");
+	if (r == 0)
+		r = buffer_add_varint(message, w->info->n_params);
 	for (size_t i = 0; i < w->info->n_params && r == 0; i++) {
 		r = buffer_add_text(message, w->info->params[i].name);
 		if (r == 0)
@@ -353,6 +358,12 @@ static bool take_message(struct proc *proc, const uint8_t *data, size_t len, str
 
 		return !r.failed && proc_sent(proc, number, status);
 	}
+	case WIRE_USED_UP:
+		if (!proc->stopping) {
+			proc_take_back(proc);
+			proc_stop(proc); /* replaced when it has ended */
+		}
+		return true;
 	case WIRE_DROPPED:
 		lines = reader_varint(&r);
 		if (!r.failed)

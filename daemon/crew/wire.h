@@ -12,6 +12,7 @@
  *	DRAIN ─────────────────────────────────────────────> claim and begin nothing more ...
  *	RESUME ────────────────────────────────────────────> ... go on
  *	      <──────────────────────────────────── OVERDUE: a task did not come back within its grace
+ *	      <──────────────────────────────────── USED_UP: max_tasks were begun; STOP follows
  *	SEND ──────────────────────────────────────────────> into the inbox of a begun task
  *	      <──────────────────────────────────── SENT: it is there, or the inbox is full
  *	STOP ──────────────────────────────────────────────> finish begun tasks, worker_exit, exit 0
@@ -35,7 +36,8 @@
 enum wire_type {
 	/* To the worker. Every message begins with its type as a varint.
 	 * HELLO: version; text workload; text plugin path; first runner; threads; coroutines; stack bytes (0: by C);
-	 *        max_result bytes; start_timeout ns; stall ns; n params, then n x (text name, text value). */
+	 *        max_result bytes; start_timeout ns; stall ns; memory_max bytes (0: none); nice; max_tasks (0: none);
+	 *        text affinity ("": any); n params, then n x (text name, text value). */
 	WIRE_HELLO = 1,
 	/* JOB: job; workers; task_timeout ns (0: none); grace ns; flags (WIRE_JOB_*); n params, n x (text, text): all
 	 * parameters of the job, resolved. Sent to every process of the crew, also again to one that joins later. */
@@ -65,6 +67,8 @@ enum wire_type {
 	/* LATE: as OVERDUE. It was told that its time is up and is still begun: an OVERDUE may
 	 * follow, so the daemon lets the process take no new task until it has come back. */
 	WIRE_LATE,
+	/* USED_UP: max_tasks tasks were begun: it begins no more. */
+	WIRE_USED_UP,
 };
 
 /* How much of its grace a task has before its process takes no new task: most tasks that are told come back at once,

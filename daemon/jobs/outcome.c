@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "config.h"
 #include "crew/wire.h"
 #include "crew/workload.h"
@@ -224,16 +225,21 @@ void outcome_returned(void *ctx, void *user, uint64_t first, uint64_t count)
 
 /* ---- Tasks lost with their process ---- */
 
-static void describe_death(const struct crew_loss *loss, const char *what, char *text, size_t bytes)
+static void describe_death(const struct job *job, const struct crew_loss *loss, const char *what, char *text, size_t bytes)
 {
 	const char *name = sigabbrev_np(loss->signal);
-	char how[64];
+	uint64_t memory_max_bytes = job->workload ? job->workload->config->memory_max_bytes : 0;
+	char how[64], limit[64] = "", size[TEXT_DURATION_BYTES];
 
+	if (memory_max_bytes > 0) { /* whether it was the reason only the plugin knows */
+		text_format_size(memory_max_bytes, size);
+		(void)snprintf(limit, sizeof(limit), " (its memory_max is %s)", size);
+	}
 	if (loss->signal)
 		(void)snprintf(how, sizeof(how), "signal SIG%s", name ? name : "RT"); /* real-time ones have no name */
 	else
 		(void)snprintf(how, sizeof(how), "exit status %d", loss->exit_status);
-	(void)snprintf(text, bytes, "%s: its worker process %u ended with %s%s%s", what, loss->worker_pid, how,
+	(void)snprintf(text, bytes, "%s: its worker process %u ended with %s%s%s%s", what, loss->worker_pid, how, limit,
 		       *loss->last_log ? "; it last wrote: " : "", loss->last_log);
 }
 
@@ -250,7 +256,7 @@ static void fail_lost(struct job *job, const struct crew_loss *loss, enum task_e
 		.signal = (uint8_t)loss->signal,
 	};
 
-	describe_death(loss, what, text, sizeof(text));
+	describe_death(job, loss, what, text, sizeof(text));
 	outcome_put(job, loss->task, &record, text, strlen(text));
 }
 
@@ -307,7 +313,7 @@ static void run_again(struct job_seat *seat, const struct crew_loss *loss, bool 
 		if (history->attempts < UINT16_MAX) /* one may crash without limit */
 			history->attempts++;
 		history->ready_ns = clock_mono_ns();
-		describe_death(loss, loss->verdict == CREW_GUILTY ? "it crashed" : "interrupted", text, sizeof(text));
+		describe_death(job, loss, loss->verdict == CREW_GUILTY ? "it crashed" : "interrupted", text, sizeof(text));
 		free(history->cause);
 		history->cause = strdup(text); /* only to be shown */
 	}

@@ -23,6 +23,7 @@
 #include "worker/fault.h"
 #include "worker/helpers.h"
 #include "worker/jobtable.h"
+#include "worker/limits.h"
 #include "worker/loader.h"
 #include "worker/log_gate.h"
 #include "worker/mail.h"
@@ -50,6 +51,10 @@ struct host {
 	uint32_t first_runner, n_runners;
 	uint32_t coroutines;
 	size_t stack_bytes, max_result_bytes;
+	struct limits limits;
+	char *affinity; /* limits' */
+	_Atomic int64_t may_begin; /* tasks; while limited */
+	bool limited, used_up;
 	int64_t start_deadline_ns; /* INT64_MAX: worker_init has no time limit */
 
 	bool greeted, ready, stopping;
@@ -119,6 +124,8 @@ static int start_runners(struct host *host, struct error *err)
 		.gate = &host->gate,
 		.helpers = host->helpers,
 		.mail = host->mail,
+		.memory_max_bytes = host->limits.memory_max_bytes,
+		.may_begin = host->limited ? &host->may_begin : NULL,
 		.on_state = on_runner_state,
 		.arg = host,
 	};
@@ -154,10 +161,20 @@ static int read_numbers(struct host *host, struct reader *r, struct error *err)
 	uint64_t stack_bytes = reader_varint(r), max_result_bytes = reader_varint(r);
 	uint64_t start_timeout_ns = reader_varint(r);
 
+	uint64_t max_tasks;
+
 	(void)reader_varint(r); /* stall: a task that holds its runner long is named by a later version */
-	if (r->failed || threads == 0 || first + threads > RING_MAX_RUNNERS + UINT64_C(1) || coroutines == 0 ||
+	host->limits.memory_max_bytes = reader_varint(r);
+	host->limits.nice = reader_varint(r);
+	max_tasks = reader_varint(r);
+	host->affinity = reader_text(r);
+	if (r->failed || !host->affinity || host->limits.nice > 19 || max_tasks > INT64_MAX || threads == 0 || first + threads > RING_MAX_RUNNERS + UINT64_C(1) || coroutines == 0 ||
 	    coroutines > MAX_COROUTINES || stack_bytes > UINT32_MAX)
 		return error_set(err, -EBADMSG, "bad-message", "HELLO with values out of range");
+	host->limits.affinity = host->affinity;
+	host->limits.reserved_bytes = threads * runner_address_bytes((uint32_t)coroutines, (size_t)stack_bytes);
+	host->limited = max_tasks > 0;
+	atomic_init(&host->may_begin, (int64_t)max_tasks);
 	host->first_runner = (uint32_t)first;
 	host->n_runners = (uint32_t)threads;
 	host->coroutines = (uint32_t)coroutines;
@@ -187,6 +204,9 @@ static int greet(struct host *host, struct reader *r, struct error *err)
 	if (e < 0)
 		return error_set(err, e, "bad-message", "the segment cannot be mapped: %s", strerror(-e));
 	(void)close(host->fds->segment); /* mapped; an open descriptor could only be inherited by somebody */
+	e = limits_apply(&host->limits, err);
+	if (e < 0)
+		return e;
 	e = loader_open(path, &host->loaded, err);
 	if (e < 0)
 		return e;
@@ -344,6 +364,17 @@ static void take_messages(struct host *host)
 
 /* ---- News of the runners ---- */
 
+/* Have the runners begun all that this process may begin? */
+static void look_for_use(struct host *host)
+{
+	_cleanup_buffer_ struct buffer b = BUFFER_INIT;
+
+	for (uint32_t i = 0; i < host->n_runners; i++)
+		host->used_up = host->used_up || runner_is_used_up(host->runners[i]);
+	if (host->used_up && buffer_add_varint(&b, WIRE_USED_UP) == 0)
+		send_message(host, &b, NULL, 0);
+}
+
 static void look_at_runners(struct host *host)
 {
 	uint32_t starting = 0, ended = 0;
@@ -365,6 +396,8 @@ static void look_at_runners(struct host *host)
 	}
 	if (starting == 0 && !host->ready && !host->done)
 		tell_ready(host);
+	if (host->limited && !host->used_up)
+		look_for_use(host);
 	if (host->stopping && ended == host->n_runners)
 		host->done = true;
 }
@@ -485,6 +518,7 @@ int host_run(const struct host_fds *fds)
 	worker_ring_close(host.ring);
 	loader_close(&host.loaded);
 	(void)close(host.news_fd); /* an eventfd has nothing to lose */
+	free(host.affinity);
 	free(host.message);
 	return 0;
 }

@@ -419,6 +419,8 @@ static void *runner_main(void *arg)
 	return NULL;
 }
 
+#define RUNNER_OTHER_BYTES (1u << 20) /* the base, the alternate stack, guard pages */
+
 static void *map_zeros(size_t n, size_t size)
 {
 	void *p = mmap(NULL, n * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -445,6 +447,22 @@ static int open_base(struct runner *runner)
 	if (!runner->wake_event || !runner->tick_event || event_add(runner->wake_event, NULL) < 0)
 		return -ENOMEM;
 	return 0;
+}
+
+uint64_t runner_address_bytes(uint32_t coroutines, size_t stack_bytes)
+{
+	uint64_t c = coroutines, thread_bytes = 8 << 20;
+	pthread_attr_t attr;
+	size_t bytes;
+
+	if (pthread_attr_init(&attr) == 0) {
+		if (pthread_attr_getstacksize(&attr, &bytes) == 0)
+			thread_bytes = bytes;
+		(void)pthread_attr_destroy(&attr); /* never fails */
+	}
+	return stack_slab_address_bytes(coroutines, stack_bytes_for(coroutines, stack_bytes)) +
+	       c * (sizeof(struct slot) + sizeof(struct open_chunk) + 2 * sizeof(uint64_t)) + thread_bytes +
+	       RUNNER_OTHER_BYTES;
 }
 
 int runner_new(const struct runner_options *options, struct runner **ret_runner, struct error *err)
@@ -518,6 +536,11 @@ enum runner_state runner_state(const struct runner *runner)
 const char *runner_failure(const struct runner *runner)
 {
 	return runner->failure;
+}
+
+bool runner_is_used_up(const struct runner *runner)
+{
+	return atomic_load_explicit(&runner->used_up, memory_order_relaxed); /* see take_turn() */
 }
 
 int runner_event_fd(const struct runner *runner)

@@ -39,10 +39,15 @@ struct runner_options {
 	struct log_gate *gate;
 	struct helpers *helpers; /* for concd_offload() */
 	struct mail *mail; /* for concd_receive() */
+	uint64_t memory_max_bytes; /* of the process, for messages; 0: no limit */
+	/* How many tasks the process may still begin, shared by its runners; NULL: no limit. Relaxed: a count. */
+	_Atomic int64_t *may_begin;
 	void (*on_state)(void *arg); /* the state changed; on the runner's thread; may be NULL */
 	void *arg;
 };
 
+/* Address space that a runner takes: its stacks and tables, and its thread's stack. */
+uint64_t runner_address_bytes(uint32_t coroutines, size_t stack_bytes);
 int runner_new(const struct runner_options *options, struct runner **ret_runner, struct error *err); /* 0 or -errno */
 int runner_start(struct runner *runner); /* the thread; 0 or -errno */
 /* Waits for the thread, which must have been stopped, and frees. NULL is fine. Handles of concd_resumer() must not be
@@ -52,6 +57,7 @@ void runner_free(struct runner *runner);
 enum runner_state runner_state(const struct runner *runner); /* any thread */
 /* Why the state is FAILED. */
 const char *runner_failure(const struct runner *runner);
+bool runner_is_used_up(const struct runner *runner); /* it found that no task may begin any more */
 int runner_event_fd(const struct runner *runner); /* the daemon wakes the runner's base by it */
 /* Stacks of this runner that have no guard page, only a canary. */
 bool runner_stacks_unguarded(const struct runner *runner);

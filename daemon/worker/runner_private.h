@@ -146,6 +146,7 @@ struct runner {
 	int64_t served_ns;
 	int64_t unpublished_ns; /* since when records wait for ring_publish(); 0: none do */
 	bool draining, stopping, quitting;
+	_Atomic bool used_up; /* no task may begin any more: read by the host thread */
 	char last_line[FAILURE_BYTES]; /* the last line that worker_init logged */
 	char log_line[LOG_LINE_BYTES];
 

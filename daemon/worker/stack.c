@@ -94,6 +94,11 @@ size_t stack_bytes_for(uint32_t coroutines, size_t asked)
 	return (asked + page - 1) / page * page;
 }
 
+uint64_t stack_slab_address_bytes(uint32_t count, size_t stack_bytes)
+{
+	return (uint64_t)count * (stack_bytes + STACK_GUARD_BYTES + 1);
+}
+
 int stack_slab_open(uint32_t count, size_t stack_bytes, struct stack_slab **ret_slab)
 {
 	struct stack_slab *slab = calloc(1, sizeof(*slab));

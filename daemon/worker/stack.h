@@ -32,6 +32,7 @@ enum stack_guard { STACK_GUARD_MADVISE, STACK_GUARD_MPROTECT, STACK_GUARD_CANARY
 size_t stack_bytes_for(uint32_t coroutines, size_t asked);
 
 /* Reserve `count` stacks of stack_bytes. 0; -ENOMEM: no addresses left (a limit on memory, or no overcommit). */
+uint64_t stack_slab_address_bytes(uint32_t count, size_t stack_bytes); /* what such a slab maps */
 int stack_slab_open(uint32_t count, size_t stack_bytes, struct stack_slab **ret_slab);
 void stack_slab_close(struct stack_slab *slab); /* NULL is fine */
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/text.h"
 #include "crew/wire.h"
 #include "ring/ring.h"
 #include "worker/runner_private.h"
@@ -71,9 +72,33 @@ static bool chunk_claim(struct runner *runner)
 	return true;
 }
 
+/* One task less that this process may begin. */
+static bool take_turn(struct runner *runner)
+{
+	_Atomic int64_t *left = runner->options.may_begin;
+
+	if (!left || atomic_fetch_sub_explicit(left, 1, memory_order_relaxed) > 0)
+		return true;
+	(void)atomic_fetch_add_explicit(left, 1, memory_order_relaxed);
+	runner->draining = true; /* who takes nothing must not announce that it is idle */
+	if (!runner_is_used_up(runner)) {
+		/* relaxed: the host thread looks after on_state() told it to */
+		atomic_store_explicit(&runner->used_up, true, memory_order_relaxed);
+		if (runner->options.on_state)
+			runner->options.on_state(runner->options.arg);
+	}
+	return false;
+}
+
+static void give_turn_back(struct runner *runner)
+{
+	if (runner->options.may_begin)
+		(void)atomic_fetch_add_explicit(runner->options.may_begin, 1, memory_order_relaxed);
+}
+
 bool task_next(struct runner *runner, uint32_t *ret_index)
 {
-	if (runner->draining)
+	if (runner->draining || !take_turn(runner))
 		return false;
 	while (runner->filling || chunk_claim(runner)) {
 		struct open_chunk *chunk = runner->filling;
@@ -88,6 +113,7 @@ bool task_next(struct runner *runner, uint32_t *ret_index)
 		}
 		chunk_use_up(runner, chunk);
 	}
+	give_turn_back(runner);
 	return false;
 }
 
@@ -207,6 +233,14 @@ static uint8_t failed_status(const struct slot *slot)
 
 #define MESSAGE_BYTES 160
 
+static void describe_limit(const struct slot *slot, const char *name, char text[MESSAGE_BYTES])
+{
+	char size[TEXT_DURATION_BYTES];
+
+	text_format_size(slot->runner->options.memory_max_bytes, size);
+	(void)snprintf(text, MESSAGE_BYTES, "%s: memory_max of its worker process is %s", name, size);
+}
+
 /* How the task ended, from what run returned and what it told the host. text is room for a message. */
 static void describe_end(const struct slot *slot, int returned, char text[MESSAGE_BYTES], struct ring_result *result)
 {
@@ -233,7 +267,9 @@ static void describe_end(const struct slot *slot, int returned, char text[MESSAG
 		const char *name = returned < 0 ? strerrordesc_np(-returned) : NULL;
 
 		result->status = RING_FAILED;
-		if (name)
+		if (returned == -ENOMEM && slot->runner->options.memory_max_bytes > 0)
+			describe_limit(slot, name, text);
+		else if (name)
 			message = name;
 		else
 			(void)snprintf(text, MESSAGE_BYTES, "run returned %d, which is neither 0 nor -errno", returned);

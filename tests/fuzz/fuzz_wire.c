@@ -43,6 +43,16 @@ bool proc_is_ready(const struct proc *proc)
 	return proc->ready_runners == proc->crew->shape.threads;
 }
 
+void proc_take_back(struct proc *proc)
+{
+	(void)proc;
+}
+
+void proc_stop(struct proc *proc)
+{
+	proc->stopping = true;
+}
+
 bool proc_hold(struct proc *proc)
 {
 	if (proc->held)

@@ -32,6 +32,8 @@ struct rig {
 	size_t err_len;
 	struct record records[MAX_RECORDS];
 	uint32_t n_records;
+	uint64_t memory_max_bytes, max_tasks; /* of the next hello() */
+	const char *affinity;
 };
 
 static const char *build_file(const char *name, char path[512])
@@ -103,6 +105,10 @@ static void hello(struct rig *rig, const char *plugin, uint32_t threads, uint32_
 	buffer_add_varint(&b, 1 << 20);
 	buffer_add_varint(&b, (uint64_t)start_timeout_ns);
 	buffer_add_varint(&b, 50 * 1000000);
+	buffer_add_varint(&b, rig->memory_max_bytes);
+	buffer_add_varint(&b, 0);
+	buffer_add_varint(&b, rig->max_tasks);
+	buffer_add_text(&b, rig->affinity ? rig->affinity : "");
 	buffer_add_varint(&b, param ? 1 : 0);
 	if (param) {
 		buffer_add_text(&b, param);
@@ -460,6 +466,42 @@ static void a_task_that_ignores_its_time_limit_is_reported_overdue(void **state)
 	close_rig(&rig);
 }
 
+static void processors_that_are_not_there_fail_the_start(void **state)
+{
+	struct reader reader;
+	struct rig rig;
+
+	(void)state;
+	start_process(&rig);
+	rig.affinity = "1023";
+	hello(&rig, "noop", 1, 1, 10 * NS_PER_S, NULL, NULL);
+	assert_int_equal(next_message(&rig, &reader), WIRE_INIT_FAILED);
+	assert_int_equal(WEXITSTATUS(wait_end(&rig)), 1);
+	close_rig(&rig);
+}
+
+static void a_worker_begins_max_tasks_and_says_so(void **state)
+{
+	static const char *const inputs[] = { "1", "2", "3", "4" };
+	uint32_t begun, end, chunk;
+	struct reader reader;
+	bool is_free;
+	struct rig rig;
+
+	(void)state;
+	start_process(&rig);
+	rig.max_tasks = 3;
+	hello(&rig, "noop", 2, 2, 10 * NS_PER_S, NULL, NULL);
+	expect_ready(&rig, 2);
+	send_job(&rig, 0, 0, NULL, NULL);
+	chunk = submit(&rig, 4, inputs);
+	assert_int_equal(next_message(&rig, &reader), WIRE_USED_UP);
+	assert_int_equal(ring_take_back(rig.ring, chunk, &begun, &end, &is_free), 0);
+	assert_int_equal(begun, 3);
+	assert_int_equal(end, 4);
+	close_rig(&rig);
+}
+
 static void a_message_that_no_daemon_sends_ends_the_worker(void **state)
 {
 	static const uint64_t types[] = { WIRE_STOP, WIRE_READY, 99 };
@@ -503,6 +545,8 @@ int main(void)
 		cmocka_unit_test(a_fault_on_a_helper_names_its_task),
 		cmocka_unit_test(messages_reach_their_task_and_are_answered),
 		cmocka_unit_test(a_task_that_ignores_its_time_limit_is_reported_overdue),
+		cmocka_unit_test(processors_that_are_not_there_fail_the_start),
+		cmocka_unit_test(a_worker_begins_max_tasks_and_says_so),
 		cmocka_unit_test(a_message_that_no_daemon_sends_ends_the_worker),
 		cmocka_unit_test(dropped_log_lines_are_counted),
 	};
