@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What every model promises, run against every model and two hybrid shapes: order, completeness, cancel of queued and
-# running tasks, time limits, the kill of what does not end, crashes, draining at shutdown.
+# running tasks, time limits, the kill of what does not end, offloaded functions, messages, crashes, draining at
+# shutdown.
 . "$(dirname "$0")/lib.sh"
 MANY=${MANY:-100000}
 [ "${SANITIZER:-}" != thread ] || MANY=20000
@@ -11,6 +12,7 @@ many_workers=10000
 write_config "workloads = {
 	$(stanza noop) $(stanza identity) $(stanza crash)
 	$(stanza hang 'grace = "300ms";') $(stanza spin) $(stanza exec_log_once)
+	$(stanza offload) $(stanza listen)
 };"
 daemon_start
 seq 1 "$MANY" >"$dir/many"
@@ -61,6 +63,45 @@ contract() {
 	says "timeout"
 	exits 1 ctl run sleeper -q --timeout 100ms "$@" 20s 20s
 	says "timeout"
+
+	# Functions on helper threads: results, a cancel that waits for them, and a fault that names its task.
+	ctl run offload -q "$@" $(seq 1 30) >"$dir/got"
+	check "$name: offloaded functions give their results" cmp -s "$dir/got" <(seq 1 30)
+	id=$(ctl run offload -d "$@" wait wait wait)
+	check "$name: an offloaded function begins" wait_for 10 running "$id"
+	exits 0 ctl cancel "$id"
+	check "$name: it ends with its task's cancel" state_is "$id" cancelled
+	exits 1 ctl run offload -q "$@" 1 crash 2
+	equal "$name: a fault on a helper costs its task" "$(tr '\n' ' ' <"$dir/out")" "1 2 "
+	says "quarantined"
+	says "'crash'"
+
+	# Messages: to a task that waits for them, to one that does not listen yet, and to none.
+	id=$(ctl run listen -d "$@" 2)
+	check "$name: a listener begins" wait_for 10 running "$id"
+	exits 0 ctl send "$id" hello
+	exits 0 ctl send "$id" --task 0 "the world"
+	exits 0 ctl wait "$id" --timeout 20s
+	equal "$name: messages come in order" "$(ctl results "$id")" "hello|the world"
+	exits 3 ctl send "$id" more
+	says "has ended"
+	id=$(ctl run listen -d "$@" late)
+	check "$name: a late listener begins" wait_for 10 running "$id"
+	exits 0 ctl send "$id" one
+	exits 0 ctl send "$id" two
+	exits 0 ctl wait "$id" --timeout 20s
+	equal "$name: messages wait for their task" "$(ctl results "$id")" "one|two"
+	equal "$name: a time limit ends the wait for a message" "$(ctl run listen -q "$@" brief)" nothing
+	id=$(ctl run listen -d "$@" deaf)
+	check "$name: a deaf task begins" wait_for 10 running "$id"
+	for _ in $(seq 64); do ctl send -q "$id" x || fail "$name: 64 messages fit an inbox"; done
+	exits 75 ctl send "$id" "one too many"
+	says "full"
+	exits 0 ctl cancel "$id"
+	id=$(ctl run listen -d "$@" 1)
+	check "$name: a waiting listener begins" wait_for 10 running "$id"
+	exits 0 ctl cancel "$id"
+	check "$name: a cancel ends the wait for a message" state_is "$id" cancelled
 
 	exits 1 ctl run crash -q -p every=1000 "$@" $(seq 1 1000)
 	equal "$name: a crash costs one of 1,000 results" "$(wc -l <"$dir/out")" 999
