@@ -141,7 +141,7 @@ says() {
 # made to crash may be named there.
 finish() {
 	local reports
-	reports=$(grep -nE 'Sanitizer|runtime error' "$dir/log" 2>/dev/null | grep -vE '^[0-9]+:(crash|deep|scribble)\[')
+	reports=$(grep -nE 'Sanitizer|runtime error' "$dir/log" 2>/dev/null | grep -vE '^[0-9]+:(crash|deep|offload|scribble)\[')
 	if [ -n "$reports" ]; then
 		fail "a sanitizer complained: $reports"
 	fi
