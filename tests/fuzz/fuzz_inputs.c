@@ -12,7 +12,7 @@
 
 static void add_piece(const struct buffer *piece, int count, char end, struct buffer *joined)
 {
-	const uint8_t *at = piece->data, *behind = at + piece->len, *input;
+	const uint8_t *at = piece->data, *behind = at ? at + piece->len : at, *input;
 	size_t len;
 
 	for (; count > 0; count--) {

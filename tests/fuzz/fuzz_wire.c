@@ -1,6 +1,6 @@
 /* What a worker process sends over its socketpair, to a crew of one process whose runner 0 has begun two tasks. The
- * input is a script of packets: a byte with the number of descriptors that go along (and what they are), one with the
- * length, the bytes. */
+ * input is a script of packets: a byte that says how many descriptors go along, what they are and which type of message it
+ * is, one with the length of the rest, the rest. */
 #include "fuzz.h"
 
 #include <fcntl.h>
@@ -145,7 +145,6 @@ static void world_close(struct world *w)
 	(void)close(w->proc.sock); /* a socket: nothing to lose */
 	if (w->peer >= 0)
 		(void)close(w->peer); /* the same */
-	packets_free(&w->proc);
 	free(w->proc.init_message);
 	worker_ring_close(w->worker);
 	ring_close(w->ring);
@@ -153,6 +152,15 @@ static void world_close(struct world *w)
 }
 
 /* ---- The script ---- */
+
+static unsigned int open_descriptors(void)
+{
+	unsigned int n = 0;
+
+	for (int fd = 0; fd < 128; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
 
 static int make_fd(bool is_event)
 {
@@ -168,10 +176,13 @@ static void send_packet(struct world *w, const uint8_t **data, size_t *size)
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(sizeof(int) * MAX_FDS)];
 	} control = { .bytes = "" };
-	uint8_t kind = fuzz_byte(data, size), len = fuzz_byte(data, size);
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)*data, .iov_len = len < *size ? len : *size };
-	struct msghdr head = { .msg_iov = &iov, .msg_iovlen = 1 };
-	size_t n = (kind & 7) % (MAX_FDS + 1);
+	uint8_t kind = fuzz_byte(data, size), len = fuzz_byte(data, size), type = WIRE_READY + kind / 16 % 8;
+	bool raw = kind & 0x80; /* the type is in the rest */
+	size_t rest = len < *size ? len : *size;
+	struct iovec iov[2] = { { .iov_base = &type, .iov_len = 1 },
+				{ .iov_base = (void *)(uintptr_t)*data, .iov_len = rest } };
+	struct msghdr head = { .msg_iov = raw ? iov + 1 : iov, .msg_iovlen = raw ? 1 : 2 };
+	size_t n = (kind & 7u) % (MAX_FDS + 1u);
 	int fds[MAX_FDS];
 
 	for (size_t i = 0; i < n; i++)
@@ -185,26 +196,17 @@ static void send_packet(struct world *w, const uint8_t **data, size_t *size)
 				       .cmsg_type = SCM_RIGHTS };
 		memcpy(CMSG_DATA(c), fds, sizeof(int) * n);
 	}
-	FUZZ_CHECK(sendmsg(w->peer, &head, MSG_NOSIGNAL) == (ssize_t)iov.iov_len);
+	FUZZ_CHECK(sendmsg(w->peer, &head, MSG_NOSIGNAL) == (ssize_t)rest + !raw);
 	for (size_t i = 0; i < n; i++)
 		(void)close(fds[i]); /* sent */
-	*data += iov.iov_len;
-	*size -= iov.iov_len;
-}
-
-static int open_fds(void)
-{
-	int n = 0;
-
-	for (int fd = 0; fd < 64; fd++) /* more than any run has */
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
+	*data += rest;
+	*size -= rest;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct world w;
-	int before = open_fds();
+	unsigned int before = open_descriptors();
 
 	world_open(&w);
 	for (int i = 0; i < 16 && size > 0 && !w.proc.killed; i++) {
@@ -214,7 +216,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_CHECK(told.kills <= 1 && told.breaks == 0);
 		FUZZ_CHECK(w.proc.ready_runners <= THREADS);
 		FUZZ_CHECK(w.flight.overdue == 0 || w.proc.killed == ORDER_OVERDUE);
-		FUZZ_CHECK(w.flight.overdue <= 3); /* only what has begun */
+		FUZZ_CHECK(w.flight.overdue <= 3 && w.flight.late <= 3); /* only what has begun */
 		for (uint32_t k = 0; k < THREADS; k++)
 			FUZZ_CHECK((w.runner_fds[k] >= 0) == (k < w.proc.ready_runners));
 	}
@@ -222,6 +224,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	w.peer = -1;
 	proc_receive(&w.proc);
 	world_close(&w);
-	FUZZ_CHECK(open_fds() == before);
+	FUZZ_CHECK(open_descriptors() == before);
 	return 0;
 }
