@@ -18,6 +18,7 @@
 
 struct crew;
 struct crew_seat;
+struct store_crash;
 struct store_op;
 
 TAILQ_HEAD(job_list, job);
@@ -127,7 +128,7 @@ struct job {
 	struct job_seat main, solo;
 	uint64_t input_bytes; /* counted in jobs->queued_bytes until it has ended */
 	uint32_t input_failures; /* reads of its inputs that failed, in a row */
-	uint64_t marking; /* tasks whose started marks are on their way to the disk */
+	uint64_t marking; /* tasks whose started marks or crash counts are on their way to the disk */
 	struct task_history *history;
 	struct retries waiting; /* tasks to be tried again */
 	struct event *retry_event; /* when the first of them is due */
@@ -224,9 +225,16 @@ void job_end_early(struct job *job, enum job_ending ending, enum job_urgency urg
 void outcome_check_halt(struct job *job); /* have as many tasks failed as it bears? */
 /* Never begun, or to be run again: ready. */
 void outcome_ready_again(struct job_seat *seat, uint64_t first, uint64_t count);
+/* Run again, alone where the crew would put others beside it, and where alone does not change the order of tasks. */
+void outcome_run_again(struct job_seat *seat, uint64_t task, bool alone);
 struct task_history *history_of(struct job *job, uint64_t task); /* made where missing; NULL: out of memory */
 void outcome_interrupted(struct job *job, uint64_t task);
 void outcome_failed(struct job *job, uint64_t task, const char *text); /* it was never begun */
+
+/* crash.c */
+/* A death counts against this task: it runs again once the count is on disk (at once where none is kept there). */
+void crash_record_then_run(struct job_seat *seat, const struct task_history *history, bool alone);
+int crash_recovered(struct job *job, const struct store_crash *crash); /* 0 or -ENOMEM */
 
 /* retry.c */
 /* Its plugin asks for another try. true: it waits for that; false: there is none left, or the job is ending. */

@@ -300,23 +300,27 @@ static void lost_overdue(struct job *job, const struct crew_loss *loss)
 	outcome_put(job, loss->task, &record, message, strlen(message));
 }
 
-/* Run again, alone where the crew would put others beside it, and where alone does not change the order of tasks. */
-static void run_again(struct job_seat *seat, const struct crew_loss *loss, bool alone)
+/* What is remembered of a task that runs again; without memory nothing is. */
+static void note_loss(struct job *job, const struct crew_loss *loss)
+{
+	struct task_history *history = history_of(job, loss->task);
+	char text[MESSAGE_BYTES];
+
+	if (!history)
+		return;
+	if (history->attempts < UINT16_MAX) /* one may crash without limit */
+		history->attempts++;
+	history->ready_ns = clock_mono_ns();
+	describe_death(job, loss, loss->verdict == CREW_GUILTY ? "it crashed" : "interrupted", text, sizeof(text));
+	free(history->cause);
+	history->cause = strdup(text); /* only to be shown */
+}
+
+void outcome_run_again(struct job_seat *seat, uint64_t task, bool alone)
 {
 	struct job *job = seat->job;
-	uint64_t task = loss->task;
-	char text[MESSAGE_BYTES];
 	const struct shape *shape = &job->choice.crew_shape;
-	struct task_history *history = history_of(job, task);
 
-	if (history) {
-		if (history->attempts < UINT16_MAX) /* one may crash without limit */
-			history->attempts++;
-		history->ready_ns = clock_mono_ns();
-		describe_death(job, loss, loss->verdict == CREW_GUILTY ? "it crashed" : "interrupted", text, sizeof(text));
-		free(history->cause);
-		history->cause = strdup(text); /* only to be shown */
-	}
 	if (alone && !job->choice.in_order && shape->threads * shape->coroutines > 1) {
 		outcome_ready_again(&job->solo, task, 1);
 		schedule_share(job); /* before the main crew takes the worker that is free now */
@@ -336,7 +340,8 @@ static void lost_guilty(struct job_seat *seat, const struct crew_loss *loss)
 	if (!job->workload->idempotent) {
 		fail_lost(job, loss, TASK_ERROR_CRASHED, "it crashed and must not run twice");
 	} else if (history && (job->max_crashes == 0 || history->crashes < job->max_crashes)) {
-		run_again(seat, loss, true);
+		note_loss(job, loss);
+		crash_record_then_run(seat, history, true);
 	} else {
 		(void)snprintf(what, sizeof(what), "crashed %u times", history ? history->crashes : 1u);
 		fail_lost(job, loss, TASK_ERROR_QUARANTINED, what);
@@ -362,7 +367,8 @@ void outcome_lost(void *ctx, const struct crew_loss *loss)
 	} else if (!job->workload->idempotent) {
 		fail_lost(job, loss, TASK_ERROR_INTERRUPTED, "it was interrupted and must not run twice");
 	} else {
-		run_again(seat, loss, loss->verdict == CREW_SUSPECT);
+		note_loss(job, loss);
+		outcome_run_again(seat, loss->task, loss->verdict == CREW_SUSPECT);
 	}
 }
 

@@ -100,6 +100,11 @@ static int on_started(void *arg, uint64_t first, uint64_t count)
 	return ranges_add(&((struct recovery *)arg)->started, first, count);
 }
 
+static int on_crash(void *arg, const struct store_crash *crash)
+{
+	return crash_recovered(((struct recovery *)arg)->job, crash);
+}
+
 static int on_input(void *arg, uint64_t first, uint32_t count, size_t packed_bytes)
 {
 	struct job *job = ((struct recovery *)arg)->job;
@@ -116,6 +121,7 @@ static const struct store_recovery_ops recovery_ops = {
 	.on_segment = on_segment,
 	.on_task = on_task,
 	.on_started = on_started,
+	.on_crash = on_crash,
 };
 
 static int recover_tasks(struct job *job)

@@ -353,6 +353,8 @@ static int seat_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batc
 		return -EAGAIN;
 	if (job->choice.in_order && job->waiting.n > 0)
 		return -EAGAIN; /* a task that is to be tried again holds its place */
+	if (job->choice.in_order && job->marking > 0 && !needs_marks(job))
+		return -EAGAIN; /* so does one whose crash is being recorded */
 	if (job->choice.in_order && job->retries > 0 && room > 1)
 		room = 1; /* what would be behind it in its chunk could not be held */
 	if (needs_marks(job))

@@ -80,6 +80,19 @@ static int task_row(struct query *q, const struct store_recovery_ops *ops, void 
 	return ops->on_task(arg, query_column_u64(q, 0), blob, len);
 }
 
+/* Where an outcome was recorded the count is of no use any more; it goes with the segment's folding. */
+static int crash_row(struct query *q, const struct store_recovery_ops *ops, void *arg)
+{
+	struct store_crash crash = {
+		.task = query_column_u64(q, 0),
+		.crashes = (uint32_t)query_column_u64(q, 1),
+		.attempts = (uint32_t)query_column_u64(q, 2),
+		.cause = query_column_text(q, 3),
+	};
+
+	return crash.cause ? ops->on_crash(arg, &crash) : -ENOMEM;
+}
+
 /* Marks are rows of single tasks; neighbours are told as one run. */
 static int walk_started(struct store *store, uint64_t job, const struct store_recovery_ops *ops, void *arg)
 {
@@ -127,6 +140,10 @@ int store_recover_tasks(struct store *store, uint64_t job, const struct store_re
 	if (r == 0 && ops->on_task)
 		r = walk_rows(store, "SELECT task, sum, packed FROM task WHERE job = ? ORDER BY task", job, task_row,
 			      ops, arg);
+	if (r == 0 && ops->on_crash)
+		r = walk_rows(store, "SELECT task, crashes, attempts, cause FROM crash AS c WHERE job = ?1 AND NOT EXISTS"
+				     " (SELECT 1 FROM task WHERE job = ?1 AND task = c.task) ORDER BY task",
+			      job, crash_row, ops, arg);
 	if (r == 0 && ops->on_started)
 		r = walk_started(store, job, ops, arg);
 	return r;

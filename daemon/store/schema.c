@@ -6,6 +6,7 @@
  *	segment  outcomes of 4,096 tasks          worker   worker processes that live
  *	part     the rest of a huge segment       plugin   cached descriptions
  *	task     outcomes, segment still open     meta     next_id: no id below is ever given out again
+ *	crash    deaths that count against tasks
  *
  * Numbers are signed 64-bit, times microseconds since 1970 (0: not yet). `sum` is db_sum() of the bytes beside it.
  * Bytes are the last column: what stands behind them is only reached by reading through them. Every further index is
@@ -49,6 +50,9 @@ static const char *const migrations[] = {
 	"CREATE TABLE worker (pid INTEGER NOT NULL, start_time INTEGER NOT NULL, PRIMARY KEY (pid, start_time))"
 	" WITHOUT ROWID;"
 	"CREATE TABLE plugin (key TEXT NOT NULL UNIQUE, description TEXT NOT NULL);",
+
+	"CREATE TABLE crash (job INTEGER NOT NULL, task INTEGER NOT NULL, crashes INTEGER NOT NULL,"
+	" attempts INTEGER NOT NULL, cause TEXT NOT NULL, PRIMARY KEY (job, task)) WITHOUT ROWID;",
 };
 
 _Static_assert(ARRAY_SIZE(migrations) == SCHEMA_VERSION, "one row per version");
@@ -113,6 +117,8 @@ int schema_migrate(sqlite3 *db, const char *path, struct error *err)
 		if (!empty)
 			log_info("store: migrating '%s' from schema version %zu to %zu", path, v, v + 1);
 		r = run_migration(db, v);
+		if (!empty && r == 0)
+			log_info("store: '%s' has schema version %zu now", path, v + 1);
 	}
 	if (r < 0)
 		return error_set(err, r, "internal", "the store '%s': making its schema: %s", path, sqlite3_errmsg(db));

@@ -67,6 +67,7 @@ enum store_op_type {
 	STORE_TASKS, /* outcomes of single tasks of open segments */
 	STORE_STARTED_SET, /* started marks, for tasks that must not run twice */
 	STORE_STARTED_CLEAR, /* taken back unbegun */
+	STORE_CRASH, /* deaths that count against a task, before it is tried again; replaces what was there */
 	STORE_JOB_DELETE, /* the job and all that belongs to it, in slices; reported when all is gone: out of order */
 	STORE_WORKER_ADD, /* a worker process: pid and start time */
 	STORE_WORKER_DEL,
@@ -110,6 +111,14 @@ struct store_task {
 	size_t blob_bytes;
 };
 
+/* What a task without an outcome has behind it. */
+struct store_crash {
+	uint64_t task;
+	uint32_t crashes; /* deaths of its worker process that count against it */
+	uint32_t attempts; /* begun so far */
+	const char *cause; /* words on the last one */
+};
+
 struct store_range {
 	uint64_t first, count;
 };
@@ -142,6 +151,7 @@ struct store_op {
 			const struct store_range *ranges;
 			size_t n;
 		} started;
+		struct store_crash crash; /* STORE_CRASH */
 		struct { /* STORE_WORKER_ADD, STORE_WORKER_DEL */
 			int32_t pid;
 			uint64_t start_time; /* field 22 of /proc/PID/stat */
@@ -178,6 +188,7 @@ struct store_recovery_ops {
 	int (*on_task)(void *arg, uint64_t task, const void *blob, size_t len); /* of open segments */
 	int (*on_started)(void *arg, uint64_t first, uint64_t count); /* marked and without an outcome */
 	int (*on_input)(void *arg, uint64_t first, uint32_t count, size_t packed_bytes); /* a row of inputs */
+	int (*on_crash)(void *arg, const struct store_crash *crash); /* of a task without an outcome */
 };
 int store_recover_tasks(struct store *store, uint64_t job, const struct store_recovery_ops *ops, void *arg);
 /* Worker processes recorded and not removed: survivors of a daemon that was killed. */

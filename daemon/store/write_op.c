@@ -23,6 +23,8 @@ enum statement {
 	TASK_FOLD,
 	STARTED_INSERT,
 	STARTED_REMOVE,
+	CRASH_INSERT,
+	CRASH_REMOVE,
 	WORKER_INSERT,
 	WORKER_REMOVE,
 	PLUGIN_INSERT,
@@ -36,6 +38,7 @@ enum statement {
 	SLICE_SEGMENT,
 	SLICE_TASK,
 	SLICE_STARTED,
+	SLICE_CRASH,
 	SLICE_INPUT,
 	N_STATEMENTS,
 };
@@ -59,6 +62,8 @@ static const char *const sql[N_STATEMENTS] = {
 	[TASK_FOLD] = "DELETE FROM task WHERE job = ? AND task >= ? AND task < ?",
 	[STARTED_INSERT] = "INSERT OR IGNORE INTO started (job, task) VALUES (?, ?)",
 	[STARTED_REMOVE] = "DELETE FROM started WHERE job = ? AND task >= ? AND task < ?",
+	[CRASH_INSERT] = "INSERT OR REPLACE INTO crash (job, task, crashes, attempts, cause) VALUES (?, ?, ?, ?, ?)",
+	[CRASH_REMOVE] = "DELETE FROM crash WHERE job = ? AND task >= ? AND task < ?",
 	[WORKER_INSERT] = "INSERT OR IGNORE INTO worker (pid, start_time) VALUES (?, ?)",
 	[WORKER_REMOVE] = "DELETE FROM worker WHERE pid = ? AND start_time = ?",
 	[PLUGIN_INSERT] = "INSERT OR REPLACE INTO plugin (key, description) VALUES (?, ?)",
@@ -73,6 +78,7 @@ static const char *const sql[N_STATEMENTS] = {
 	[SLICE_TASK] = "DELETE FROM task WHERE job = ?1 AND task IN (SELECT task FROM task WHERE job = ?1 LIMIT 512)",
 	[SLICE_STARTED] =
 		"DELETE FROM started WHERE job = ?1 AND task IN (SELECT task FROM started WHERE job = ?1 LIMIT 4096)",
+	[SLICE_CRASH] = "DELETE FROM crash WHERE job = ?1 AND task IN (SELECT task FROM crash WHERE job = ?1 LIMIT 512)",
 	[SLICE_INPUT] =
 		"DELETE FROM input WHERE job = ?1 AND first IN (SELECT first FROM input WHERE job = ?1 LIMIT 4)",
 };
@@ -289,7 +295,7 @@ static int remove_range(struct query *q, uint64_t job, uint64_t first, uint64_t 
 	return query_run(q, NULL);
 }
 
-/* The outcomes of the tasks' own rows are in the segment: rows and marks go in the transaction that brings it. */
+/* The outcomes of the tasks' own rows are in the segment: rows, marks and counts go in the transaction that brings it. */
 static int op_segment(struct statements *st, struct store_op *op)
 {
 	const struct segment *segment = op->u.segment;
@@ -305,6 +311,8 @@ static int op_segment(struct statements *st, struct store_op *op)
 		r = remove_range(&st->queries[TASK_FOLD], op->job, segment->first, end);
 	if (r == 0)
 		r = remove_range(&st->queries[STARTED_REMOVE], op->job, segment->first, end);
+	if (r == 0)
+		r = remove_range(&st->queries[CRASH_REMOVE], op->job, segment->first, end);
 	if (st->blob.cap > BLOB_KEEP_BYTES)
 		buffer_fini(&st->blob);
 	return r;
@@ -375,6 +383,22 @@ static int op_started_clear(struct statements *st, struct store_op *op)
 	return r;
 }
 
+static int op_crash(struct statements *st, struct store_op *op)
+{
+	const struct store_crash *crash = &op->u.crash;
+	struct query *q = &st->queries[CRASH_INSERT];
+	int r = check_job(st, op->job);
+
+	if (r < 0)
+		return r;
+	query_u64(q, op->job);
+	query_u64(q, crash->task);
+	query_u64(q, crash->crashes);
+	query_u64(q, crash->attempts);
+	query_text(q, crash->cause);
+	return query_run(q, NULL);
+}
+
 static int raise_next_id(struct statements *st, uint64_t next_id)
 {
 	struct query *q = &st->queries[NEXT_ID_RAISE];
@@ -433,6 +457,7 @@ static int (*const op_functions[])(struct statements *st, struct store_op *op) =
 	[STORE_TASKS] = op_tasks,
 	[STORE_STARTED_SET] = op_started_set,
 	[STORE_STARTED_CLEAR] = op_started_clear,
+	[STORE_CRASH] = op_crash,
 	[STORE_JOB_DELETE] = op_job_delete,
 	[STORE_WORKER_ADD] = op_worker,
 	[STORE_WORKER_DEL] = op_worker,

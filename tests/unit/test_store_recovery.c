@@ -41,6 +41,14 @@ static int on_started(void *arg, uint64_t first, uint64_t count)
 	return 0;
 }
 
+static int on_crash(void *arg, const struct store_crash *crash)
+{
+	assert_string_equal(crash->cause, "it fell");
+	assert_int_equal(crash->attempts, crash->crashes + 1);
+	say(arg, "crashed", crash->task, crash->crashes);
+	return 0;
+}
+
 static int on_input(void *arg, uint64_t first, uint32_t count, size_t packed_bytes)
 {
 	assert_true(packed_bytes == count);
@@ -50,7 +58,7 @@ static int on_input(void *arg, uint64_t first, uint32_t count, size_t packed_byt
 
 static void assert_tasks(struct fixture *f, uint64_t job, const char *wanted)
 {
-	const struct store_recovery_ops ops = { on_segment, on_task, on_started, on_input };
+	const struct store_recovery_ops ops = { on_segment, on_task, on_started, on_input, on_crash };
 	_cleanup_buffer_ struct buffer said = BUFFER_INIT;
 
 	assert_int_equal(store_recover_tasks(f->store, job, &ops, &said), 0);
@@ -174,6 +182,38 @@ static void a_fold_leaves_the_segment_alone(void **state)
 	segment_unref(op.op.u.segment);
 	fixture_reopen(f);
 	assert_tasks(f, 1, "input 0+7;input 7+2;segment 0+4096;task 4096+4;");
+}
+
+static void count_crash(struct fixture *f, uint64_t job, uint64_t task, uint32_t crashes)
+{
+	struct test_op op = op_of(STORE_CRASH, job);
+
+	op.op.u.crash = (struct store_crash){ task, crashes, crashes + 1, "it fell" };
+	assert_int_equal(run_op(f, &op), 0);
+}
+
+static void crashes_are_remembered_until_their_task_has_an_outcome(void **state)
+{
+	struct fixture *f = *state;
+	struct test_op segment = op_of(STORE_SEGMENT, 1), delete = op_of(STORE_JOB_DELETE, 1),
+		       nobody = op_of(STORE_CRASH, 99);
+
+	add_job(f, 1, "a", SEGMENT_TASKS);
+	count_crash(f, 1, 5, 1);
+	count_crash(f, 1, 5, 2); /* in its place */
+	count_crash(f, 1, 7, 1);
+	count_crash(f, 1, SEGMENT_TASKS, 1);
+	write_tasks(f, 1, 7, 1);
+	nobody.op.u.crash = (struct store_crash){ .cause = "" };
+	assert_int_equal(run_op(f, &nobody), -ENOENT);
+	fixture_reopen(f);
+	assert_tasks(f, 1, "input 0+4096;input 4096+2;task 7+4;crashed 5+2;crashed 4096+1;");
+	segment.op.u.segment = numbers_segment(0, SEGMENT_TASKS);
+	assert_int_equal(run_op(f, &segment), 0);
+	segment_unref(segment.op.u.segment);
+	assert_tasks(f, 1, "input 0+4096;input 4096+2;segment 0+4096;crashed 4096+1;");
+	assert_int_equal(run_op(f, &delete), 0);
+	assert_tasks(f, 1, "");
 }
 
 static void worker_processes_are_remembered_until_removed(void **state)
@@ -498,6 +538,7 @@ int main(void)
 		TEST(the_walk_ends_with_its_callbacks_error),
 		TEST(tasks_and_marks_are_recovered_as_they_were),
 		TEST(a_fold_leaves_the_segment_alone),
+		TEST(crashes_are_remembered_until_their_task_has_an_outcome),
 		TEST(worker_processes_are_remembered_until_removed),
 		TEST(ops_out_at_closing_are_committed_and_reported),
 		TEST(a_deletion_cut_short_is_finished_by_the_next_store),
