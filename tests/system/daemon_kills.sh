@@ -8,8 +8,6 @@ ROUNDS=${ROUNDS:-16}
 SEED=${SEED:-$RANDOM}
 RANDOM=$SEED
 echo "SEED=$SEED ROUNDS=$ROUNDS"
-[ -z "${SANITIZER:-}" ] || shim_why="the shim and the sanitizer's runtime both want to come first"
-shim=$top_builddir/tests/system/.libs/kill_shim.so
 models=(sync async thread pool process)
 tasks=120
 
@@ -25,21 +23,8 @@ hits_accept=0 hits_run=0 hits_commit=0 hits_recovery=0 hits_random=0 lost=0 rera
 start_dying() {
 	local when=before
 	[ $((RANDOM % 2)) -eq 0 ] || when=after
-	: >"$dir/shim"
-	LD_PRELOAD=$shim CONCD_KILL_AT=$1:$when CONCD_KILL_ARMED=$2 CONCD_KILL_CALLS=$3 CONCD_KILL_LOG=$dir/shim \
-		"$concd" -c "$dir/concd.conf" >>"$dir/log" 2>&1 </dev/null &
-	daemon_pid=$!
+	daemon_start_dying "$1:$when" "$2" "$3"
 }
-
-# has_died: the daemon has ended by itself (not by daemon_kill).
-has_died() {
-	! kill -0 "$daemon_pid" 2>/dev/null
-}
-reap() {
-	wait "$daemon_pid" 2>/dev/null
-	daemon_pid=
-}
-
 pause_ms() {
 	read -r -t "0.$(printf %03d "$1")" _ <>"$dir/never" || :
 }
@@ -59,7 +44,7 @@ round_random() {
 	daemon_start
 	submit "$1"
 	pause_ms $((RANDOM % 120))
-	has_died || { daemon_kill; hits_random=$((hits_random + 1)); }
+	daemon_has_died || { daemon_kill; hits_random=$((hits_random + 1)); }
 }
 
 round_accept() {
@@ -67,7 +52,7 @@ round_accept() {
 	wait_for 20 ctl ping
 	kill -RTMIN "$daemon_pid"
 	submit "$1"
-	if wait_for 5 has_died; then hits_accept=$((hits_accept + 1)); reap; else daemon_kill; fi
+	if wait_for 5 daemon_has_died; then hits_accept=$((hits_accept + 1)); daemon_reap; else daemon_kill; fi
 }
 
 # round_running ROUND CALLS MOST: die at one of the next MOST calls while tasks run.
@@ -77,8 +62,8 @@ round_running() {
 	submit "$1"
 	pause_ms $((RANDOM % 20))
 	kill -RTMIN "$daemon_pid"
-	wait_for 5 has_died || { daemon_kill; return 1; }
-	reap
+	wait_for 5 daemon_has_died || { daemon_kill; return 1; }
+	daemon_reap
 }
 
 round_recovery() {
@@ -87,7 +72,7 @@ round_recovery() {
 	pause_ms 20
 	daemon_kill
 	start_dying $((RANDOM % 40 + 1)) 1 all
-	if wait_for 5 has_died; then hits_recovery=$((hits_recovery + 1)); reap; else daemon_kill; fi
+	if wait_for 5 daemon_has_died; then hits_recovery=$((hits_recovery + 1)); daemon_reap; else daemon_kill; fi
 }
 
 for ((i = 0; i < ROUNDS; i++)); do

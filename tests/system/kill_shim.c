@@ -3,7 +3,8 @@
  *
  *	CONCD_KILL_AT	"K:before" or "K:after"
  *	CONCD_KILL_ARMED	1: counting from the start (recovery); else from the first SIGRTMIN
- *	CONCD_KILL_CALLS	"store": only calls that write files; "other": only the rest; else all
+ *	CONCD_KILL_CALLS	"store": only calls that write files; "other": only the rest; "migration": only calls that
+ *			write files between the log line that announces a migration and the next one; else all
  *	CONCD_KILL_LOG	file that gets the name of the call at which the process died
  *
  * Counted are write, writev, pwrite64, fdatasync, fsync, ftruncate64, send, sendmsg and posix_spawn. The counters are
@@ -27,7 +28,7 @@ static atomic_int armed; /* relaxed everywhere: a call more or less around the a
 static atomic_long calls;
 static long kill_at;
 static int kill_after;
-static int skip_store, skip_other;
+static int skip_store, skip_other, only_migration;
 static int log_fd = -1;
 
 static void on_arm(int signal)
@@ -46,7 +47,8 @@ __attribute__((constructor)) static void prepare(void)
 	kill_at = strtol(at, NULL, 10);
 	kill_after = strstr(at, ":after") != NULL;
 	skip_store = which && strcmp(which, "other") == 0;
-	skip_other = which && strcmp(which, "store") == 0;
+	only_migration = which && strcmp(which, "migration") == 0;
+	skip_other = which && (only_migration || strcmp(which, "store") == 0);
 	if (log)
 		log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (from && *from == '1')
@@ -84,6 +86,16 @@ static int counted(const char *call, int of_store)
 	return 1;
 }
 
+/* The log tells where a migration begins and that it is over. */
+static void look_at_log(const void *data, size_t len)
+{
+	static const char begin[] = "store: migrating ";
+
+	if (only_migration)
+		atomic_store_explicit(&armed, len >= sizeof(begin) && memcmp(data, begin, sizeof(begin) - 1) == 0,
+				      memory_order_relaxed);
+}
+
 #define WRAP(type, name, of_store, params, args) \
 	type name params; /* the declaration that -Wmissing-prototypes wants */ \
 	type name params \
@@ -101,7 +113,24 @@ static int counted(const char *call, int of_store)
 		return result; \
 	}
 
-WRAP(ssize_t, write, 0, (int fd, const void *data, size_t len), (fd, data, len))
+ssize_t write(int fd, const void *data, size_t len); /* the declaration that -Wmissing-prototypes wants */
+ssize_t write(int fd, const void *data, size_t len)
+{
+	static ssize_t (*real)(int fd, const void *data, size_t len);
+	ssize_t result;
+	int last;
+
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "write");
+	last = counted("write", 0);
+	result = real(fd, data, len);
+	if (last)
+		die("write", "after");
+	if (fd == STDERR_FILENO)
+		look_at_log(data, len);
+	return result;
+}
+
 WRAP(ssize_t, writev, 0, (int fd, const struct iovec *vec, int n), (fd, vec, n))
 WRAP(ssize_t, pwrite64, 1, (int fd, const void *data, size_t len, off64_t at), (fd, data, len, at))
 WRAP(ssize_t, pwrite, 1, (int fd, const void *data, size_t len, off_t at), (fd, data, len, at))

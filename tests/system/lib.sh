@@ -94,6 +94,32 @@ daemon_stop() {
 	return $status
 }
 
+# daemon_start_dying K:WHEN ARMED CALLS: start one that ends by SIGKILL at its k-th call (kill_shim.c). Not under a
+# sanitizer, whose runtime wants to come first as well: then $shim_why says so.
+shim=$top_builddir/tests/system/.libs/kill_shim.so
+shim_why=${SANITIZER:+the shim and the runtime of the sanitizer both want to come first}
+daemon_start_dying() {
+	: >"$dir/shim"
+	LD_PRELOAD=$shim CONCD_KILL_AT=$1 CONCD_KILL_ARMED=$2 CONCD_KILL_CALLS=$3 CONCD_KILL_LOG=$dir/shim \
+		"$concd" -c "$dir/concd.conf" >>"$dir/log" 2>&1 </dev/null &
+	daemon_pid=$!
+}
+
+# daemon_has_died: it has ended by itself (not by daemon_kill).
+daemon_has_died() {
+	! kill -0 "$daemon_pid" 2>/dev/null
+}
+
+daemon_reap() {
+	wait "$daemon_pid" 2>/dev/null
+	daemon_pid=
+}
+
+# in_store STATEMENT...: look into the store of the daemon's state directory, or damage it.
+in_store() {
+	"$top_builddir/tests/tools/sql" "$dir/state/concd.db" "$@"
+}
+
 fail() {
 	echo "FAIL: $*"
 	failures=$((failures + 1))
