@@ -34,7 +34,7 @@ static void end_seat(const struct job_seat *seat, enum job_urgency urgency, uint
 static void begin_end(struct job *job, enum job_ending ending)
 {
 	job->ending = ending;
-	schedule_forget(job);
+	lane_forget(job);
 	job->cut_short = job->open;
 	if (job->open && !job->adding)
 		job_close(job, false);
@@ -172,7 +172,7 @@ int job_pause(struct job *job, void (*on_done)(void *arg, int status), void *arg
 	if (job->paused)
 		return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " is paused already", job->id);
 	job->paused = true;
-	schedule_forget(job);
+	lane_forget(job);
 	stop_timeout(job);
 	if (job->main.seat)
 		crew_recall(job->main.seat);

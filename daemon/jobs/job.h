@@ -200,6 +200,21 @@ void job_close(struct job *job, bool on_disk);
 void submit_on_turn(int fd, short what, void *arg); /* answers to what is not kept */
 void submit_let_go(struct jobs *jobs);
 
+/* lane.c */
+struct lane *lane_find(struct jobs *jobs, const struct crew *crew);
+struct lane *lane_get(struct jobs *jobs, struct crew *crew, bool in_order); /* made where missing; NULL: out of memory */
+/* A lane goes with its last seat: the crew may end then, and another one get its address. */
+void lane_drop(struct jobs *jobs, struct lane *lane);
+void lane_insert(struct lane *lane, struct job *job);
+void lane_forget(struct job *job); /* out of its lane */
+static inline bool seat_has_work(const struct job_seat *seat)
+{
+	return seat->ready.count > 0 || seat->marked.count > 0;
+}
+
+/* waiting.c */
+const char *schedule_waiting(const struct job *job, char *scratch, size_t scratch_bytes);
+
 /* schedule.c */
 int schedule_next(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_batch *ret_batch);
 /* Take the main seat. Where there is none to be had the job ends, and says why. */
@@ -207,9 +222,7 @@ void schedule_start(struct job *job);
 void schedule_ready(struct job *job); /* its seats may have tasks to hand out */
 void schedule_abandon(struct job *job); /* at the daemon's end: the crews are going, whatever they hold */
 void schedule_leave(struct job *job); /* give up seats that hold nothing and wait for nothing */
-void schedule_forget(struct job *job); /* out of its lane */
 void schedule_share(struct job *job); /* what lone tasks have of -j the main crew goes without */
-const char *schedule_waiting(const struct job *job, char *scratch, size_t scratch_bytes);
 
 /* outcome.c: the callbacks of crew_ops, and what they share */
 void outcome_ended(void *ctx, const struct crew_ended *ended);

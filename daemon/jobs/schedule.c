@@ -4,7 +4,6 @@
  * run alone after a death that nobody could be blamed for. Both are lanes; the second has one job.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,44 +16,6 @@
 
 #define INPUT_TRIES 3 /* reads of an input that fail before its task does */
 #define SOLO_CREW (UINT64_C(1) << 63) /* in crew_request.dedicated: the crew of a job's lone tasks */
-
-static struct lane *lane_find(struct jobs *jobs, const struct crew *crew)
-{
-	struct lane *lane;
-
-	HASH_FIND_PTR(jobs->lanes, &crew, lane);
-	return lane;
-}
-
-static struct lane *lane_get(struct jobs *jobs, struct crew *crew, bool in_order)
-{
-	struct lane *lane = lane_find(jobs, crew);
-
-	if (lane)
-		return lane;
-	lane = calloc(1, sizeof(*lane));
-	if (!lane)
-		return NULL;
-	lane->crew = crew;
-	lane->in_order = in_order;
-	TAILQ_INIT(&lane->jobs);
-	HASH_ADD_PTR(jobs->lanes, crew, lane);
-	return lane;
-}
-
-/* A lane goes with its last seat: the crew may end then, and another one get its address. */
-static void lane_drop(struct jobs *jobs, struct lane *lane)
-{
-	if (!lane || lane->n_seats > 0)
-		return;
-	HASH_DEL(jobs->lanes, lane);
-	free(lane);
-}
-
-static bool has_work(const struct job_seat *seat)
-{
-	return seat->ready.count > 0 || seat->marked.count > 0;
-}
 
 /* ---- Taking seats ---- */
 
@@ -143,24 +104,6 @@ static int solo_start(struct job *job, struct error *err)
 
 /* ---- Lanes ---- */
 
-static void lane_insert(struct lane *lane, struct job *job)
-{
-	struct job *after = NULL;
-
-	if (lane->in_order) /* by id, that is by acceptance */
-		TAILQ_FOREACH_REVERSE(after, &lane->jobs, job_list, turn) {
-			if (after->id < job->id)
-				break;
-		}
-	else
-		after = TAILQ_LAST(&lane->jobs, job_list);
-	if (after)
-		TAILQ_INSERT_AFTER(&lane->jobs, after, job, turn);
-	else
-		TAILQ_INSERT_HEAD(&lane->jobs, job, turn);
-	job->in_lane = true;
-}
-
 static void seat_ready(struct job_seat *seat)
 {
 	struct job *job = seat->job;
@@ -177,9 +120,9 @@ void schedule_ready(struct job *job)
 
 	if (job->paused || job->ending != JOB_ENDING_NO || job_state_ended(job->state))
 		return;
-	if (job->main.seat && has_work(&job->main))
+	if (job->main.seat && seat_has_work(&job->main))
 		seat_ready(&job->main);
-	if (has_work(&job->solo) && job->jobs->crews) {
+	if (seat_has_work(&job->solo) && job->jobs->crews) {
 		if (!job->solo.seat && solo_start(job, &err) < 0) {
 			log_warning("jobs: job %llu: tasks that should run alone run with the others: %s",
 				    (unsigned long long)job->id, err.text);
@@ -199,17 +142,6 @@ void schedule_ready(struct job *job)
 		}
 		seat_ready(&job->solo);
 	}
-}
-
-void schedule_forget(struct job *job)
-{
-	struct lane *lane;
-
-	if (!job->in_lane)
-		return;
-	lane = lane_find(job->jobs, crew_of(job->main.seat));
-	TAILQ_REMOVE(&lane->jobs, job, turn);
-	job->in_lane = false;
 }
 
 static void seat_leave(struct job_seat *seat)
@@ -236,7 +168,7 @@ static void seat_abandon(struct job_seat *seat)
 
 void schedule_abandon(struct job *job)
 {
-	schedule_forget(job);
+	lane_forget(job);
 	if (job->solo.seat)
 		seat_abandon(&job->solo);
 	if (job->main.seat)
@@ -247,12 +179,12 @@ void schedule_leave(struct job *job)
 {
 	bool ended = job_state_ended(job->state) || job->finishing;
 
-	if (job->solo.seat && !has_work(&job->solo) && crew_seat_out(job->solo.seat) == 0 && job->marking == 0) {
+	if (job->solo.seat && !seat_has_work(&job->solo) && crew_seat_out(job->solo.seat) == 0 && job->marking == 0) {
 		seat_leave(&job->solo);
 		schedule_share(job);
 	}
 	if (job->main.seat && ended && crew_seat_out(job->main.seat) == 0 && job->marking == 0) {
-		schedule_forget(job);
+		lane_forget(job);
 		seat_leave(&job->main);
 	}
 }
@@ -413,12 +345,12 @@ int schedule_next(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_
 		struct job_seat *seat = &job->main;
 
 		next = TAILQ_NEXT(job, turn);
-		if (!has_work(seat)) {
+		if (!seat_has_work(seat)) {
 			/* In order, the next job begins when this one has nothing out either. */
 			if (lane->in_order &&
 			    (crew_seat_out(seat->seat) > 0 || job->marking > 0 || job->waiting.n > 0))
 				return -EAGAIN;
-			schedule_forget(job);
+			lane_forget(job);
 			continue;
 		}
 		if (seat_next(seat, max_tasks, ret_batch) == 0) {
@@ -432,46 +364,4 @@ int schedule_next(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_
 			return -EAGAIN;
 	}
 	return -EAGAIN;
-}
-
-const char *schedule_waiting(const struct job *job, char *scratch, size_t scratch_bytes)
-{
-	const char *why = NULL;
-
-	if (job_state_ended(job->state) || job->from_store)
-		return "";
-	if (!job->workload)
-		return job->why_no_workload ? job->why_no_workload : "its workload is not loaded";
-	if (job->paused)
-		return "it is paused";
-	if (job->main.init_failed)
-		return "its workers could not be prepared";
-	if (!job->jobs->crews || !crews_ready(job->jobs->crews))
-		return "workers of an earlier daemon are still ending";
-	if (store_stalled(job->jobs->store, &why)) {
-		(void)snprintf(scratch, scratch_bytes, "the store takes nothing: %s", why);
-		return scratch;
-	}
-	if (job->main.seat && crew_seat_out(job->main.seat) > 0)
-		return "";
-	if (job->solo.seat && crew_seat_out(job->solo.seat) > 0)
-		return "";
-	if (job->main.seat && job->in_lane && job->choice.in_order) {
-		const struct lane *lane = lane_find(job->jobs, crew_of(job->main.seat));
-		const struct job *first = TAILQ_FIRST(&lane->jobs);
-
-		if (first != job) {
-			(void)snprintf(scratch, scratch_bytes, "job %llu is before it, and these run one after another",
-				       (unsigned long long)first->id);
-			return scratch;
-		}
-	}
-	if (job->waiting.n > 0 && (job->choice.in_order || !has_work(&job->main))) {
-		(void)snprintf(scratch, scratch_bytes, "%zu of its tasks wait to be tried again, the first for %.1f s",
-			       job->waiting.n, (double)(job->waiting.at[0].due_ns - clock_mono_ns()) / 1e9);
-		return scratch;
-	}
-	if (job->open && !has_work(&job->main))
-		return "more inputs are expected";
-	return has_work(&job->main) || has_work(&job->solo) ? "every worker of its crew is busy or starting" : "";
 }

@@ -1,0 +1,49 @@
+/* Why a job is not running now, in words. */
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "crew/workload.h"
+#include "jobs/job.h"
+#include "store/store.h"
+
+const char *schedule_waiting(const struct job *job, char *scratch, size_t scratch_bytes)
+{
+	const char *why = NULL;
+
+	if (job_state_ended(job->state) || job->from_store)
+		return "";
+	if (!job->workload)
+		return job->why_no_workload ? job->why_no_workload : "its workload is not loaded";
+	if (job->paused)
+		return "it is paused";
+	if (job->main.init_failed)
+		return "its workers could not be prepared";
+	if (!job->jobs->crews || !crews_ready(job->jobs->crews))
+		return "workers of an earlier daemon are still ending";
+	if (store_stalled(job->jobs->store, &why)) {
+		(void)snprintf(scratch, scratch_bytes, "the store takes nothing: %s", why);
+		return scratch;
+	}
+	if (job->main.seat && crew_seat_out(job->main.seat) > 0)
+		return "";
+	if (job->solo.seat && crew_seat_out(job->solo.seat) > 0)
+		return "";
+	if (job->main.seat && job->in_lane && job->choice.in_order) {
+		const struct lane *lane = lane_find(job->jobs, crew_of(job->main.seat));
+		const struct job *first = TAILQ_FIRST(&lane->jobs);
+
+		if (first != job) {
+			(void)snprintf(scratch, scratch_bytes, "job %llu is before it, and these run one after another",
+				       (unsigned long long)first->id);
+			return scratch;
+		}
+	}
+	if (job->waiting.n > 0 && (job->choice.in_order || !seat_has_work(&job->main))) {
+		(void)snprintf(scratch, scratch_bytes, "%zu of its tasks wait to be tried again, the first for %.1f s",
+			       job->waiting.n, (double)(job->waiting.at[0].due_ns - clock_mono_ns()) / 1e9);
+		return scratch;
+	}
+	if (job->open && !seat_has_work(&job->main))
+		return "more inputs are expected";
+	return seat_has_work(&job->main) || seat_has_work(&job->solo) ? "every worker of its crew is busy or starting" : "";
+}
