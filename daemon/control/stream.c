@@ -5,7 +5,8 @@
  *	                              └──── on_writable <────┘
  *
  * The watch's callbacks only activate the kick event: the jobs are in the middle of something when they call. While a
- * reader does not read, nothing is formatted and nothing is held but the position.
+ * reader does not read, nothing is formatted and nothing is held but the position. News in quick succession go out
+ * together: each send wakes the client, which would take a processor from the tasks.
  */
 #include "control/stream.h"
 
@@ -27,12 +28,15 @@
 #include "jobs/jobs.h"
 
 #define PROGRESS_NS (100 * NS_PER_MS)
+#define GATHER_NS NS_PER_MS /* between two sends, unless the job has ended or the chunk is full */
 
 struct stream {
 	struct http_request *req;
 	struct job *job;
 	struct job_watch watch;
-	struct event kick; /* activated, or as a timer for progress */
+	struct event kick; /* activated, or as a timer for progress and for what is gathered */
+	bool gathering; /* as such it is armed */
+	int64_t sent_ns; /* when something was last sent */
 	struct cursor cursor;
 
 	int64_t progress_ns; /* when the last progress was sent */
@@ -164,6 +168,8 @@ static void stream_go_on(struct stream *stream, bool first)
 		stream_fail(stream, &pass);
 		return;
 	}
+	if (pass.used > 0)
+		stream->sent_ns = clock_mono_ns();
 	pass_commit(&pass);
 	if (end == PASS_DONE) {
 		http_stream_end(stream->req);
@@ -177,9 +183,12 @@ static void stream_go_on(struct stream *stream, bool first)
 
 static void on_kick(evutil_socket_t fd, short what, void *arg)
 {
-	(void)fd;
+	struct stream *stream = arg;
+
+	(void)fd; /* activated, or a timer */
 	(void)what;
-	stream_go_on(arg, false);
+	stream->gathering = false;
+	stream_go_on(stream, false);
 }
 
 static void on_stream_writable(struct http_request *req)
@@ -190,14 +199,22 @@ static void on_stream_writable(struct http_request *req)
 static void on_progress(struct job_watch *watch)
 {
 	struct stream *stream = container_of(watch, struct stream, watch);
+	int64_t left_ns = stream->sent_ns + GATHER_NS - clock_mono_ns();
+	const struct timeval tv = { .tv_usec = (suseconds_t)(left_ns / NS_PER_US) + 1 };
 
-	event_active(&stream->kick, EV_TIMEOUT, 0);
+	if (stream->gathering)
+		return;
+	stream->gathering = left_ns > 0 && evtimer_add(&stream->kick, &tv) == 0;
+	if (!stream->gathering)
+		event_active(&stream->kick, EV_TIMEOUT, 0);
 }
 
 static void on_state(struct job_watch *watch, enum job_state state)
 {
+	struct stream *stream = container_of(watch, struct stream, watch);
+
 	(void)state; /* looked at in the pass */
-	on_progress(watch);
+	event_active(&stream->kick, EV_TIMEOUT, 0);
 }
 
 /* ---- Beginning ---- */

@@ -148,8 +148,8 @@ void crew_kick(struct crew *crew); /* tasks may be ready: pull (from the loop's 
 
 struct crew *crew_of(const struct crew_seat *seat);
 /* How many tasks the next batch of this job may have: its -j, what it has out, and the size that its measured task
- * time calls for; 0: none now. */
-uint32_t crew_seat_room(const struct crew_seat *seat);
+ * time calls for where n_ready tasks are left to hand out; 0: none now. */
+uint32_t crew_seat_room(const struct crew_seat *seat, uint64_t n_ready);
 uint64_t crew_seat_out(const struct crew_seat *seat); /* tasks handed out and not back */
 uint64_t crew_seat_holds(const struct crew_seat *seat); /* workers that these may keep busy at once, begun or not */
 uint64_t crew_seat_running(const struct crew_seat *seat); /* of these, begun: a walk over its chunks */

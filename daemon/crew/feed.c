@@ -1,7 +1,8 @@
 /* Feeding a crew: how many tasks make a chunk, how many chunks are in the ring, and what is taken back.
  *
- * A chunk should hold its runner for CHUNK_TARGET: less, and the daemon is woken too often; more, and tasks wait behind
- * each other. Enough chunks are out to keep every runner busy for AHEAD while the daemon is woken; where tasks are
+ * A chunk should hold its runner for CHUNK_MOST: less, and the daemon is woken too often, which takes a processor from
+ * the tasks; more, and tasks wait behind each other. Towards the job's end chunks shrink, down to CHUNK_LEAST, so that
+ * its runners end together. Enough chunks are out to keep every runner busy for AHEAD while the daemon is woken; where tasks are
  * longer than that, hardly more than there are runners. A chunk that turns out long while others idle gives its tasks
  * back.
  */
@@ -15,7 +16,8 @@
 #include "crew/crew_private.h"
 #include "crew/workload.h"
 
-#define CHUNK_TARGET_S 300e-6f
+#define CHUNK_MOST_S 1e-3f
+#define CHUNK_LEAST_S 150e-6f /* several wake-ups */
 #define AHEAD_NS (5 * NS_PER_MS) /* for each runner */
 #define SPARE_CHUNKS 2u /* ready for the next runner that is free, where tasks are long */
 #define SHORTEST_S 50e-9f /* what a task costs at least, whatever the clocks say */
@@ -76,17 +78,24 @@ static uint64_t smallest_refill(const struct crew *crew)
 	return 4 * crew->n_workers / n_chunks;
 }
 
-static uint32_t chunk_tasks(const struct crew_seat *seat)
+/* Of tasks that hold a runner for so long each, while so many are ready. */
+static uint64_t tasks_by_time(const struct crew *crew, float each_s, uint64_t n_ready)
+{
+	float share_s = (float)n_ready * each_s / (2.0f * (float)crew->n_runners);
+	float n = (share_s < CHUNK_LEAST_S ? CHUNK_LEAST_S : share_s < CHUNK_MOST_S ? share_s : CHUNK_MOST_S) / each_s;
+
+	return n < 1.0f ? 1 : n < (float)RING_CHUNK_TASKS ? (uint64_t)n : RING_CHUNK_TASKS;
+}
+
+static uint32_t chunk_tasks(const struct crew_seat *seat, uint64_t n_ready)
 {
 	const struct crew *crew = seat->crew;
 	uint64_t n = RING_CHUNK_TASKS, most;
-	float by_time;
 
 	if (!seat->idempotent)
 		return 1;
 	if (seat->estimate.samples > 0) {
-		by_time = CHUNK_TARGET_S / hold_s(seat);
-		n = by_time < 1.0f ? 1 : by_time < (float)RING_CHUNK_TASKS ? (uint64_t)by_time : RING_CHUNK_TASKS;
+		n = tasks_by_time(crew, hold_s(seat), n_ready);
 	} else if (crew->shape.coroutines == 1) {
 		return 1;
 	}
@@ -99,7 +108,7 @@ static uint32_t chunk_tasks(const struct crew_seat *seat)
 	return n > 0 ? (uint32_t)n : 1;
 }
 
-uint32_t crew_seat_room(const struct crew_seat *seat)
+uint32_t crew_seat_room(const struct crew_seat *seat, uint64_t n_ready)
 {
 	const struct crew *crew = seat->crew;
 	uint32_t room;
@@ -109,7 +118,7 @@ uint32_t crew_seat_room(const struct crew_seat *seat)
 		return 0;
 	if (!seat->idempotent && free_workers(crew) == 0)
 		return 0;
-	room = chunk_tasks(seat);
+	room = chunk_tasks(seat, n_ready);
 	if (seat->workers >= crew->n_workers)
 		return room;
 	if (crew->shape.coroutines == 1)

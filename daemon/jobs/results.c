@@ -414,6 +414,8 @@ bool results_flush(struct job *job, bool all)
 	int64_t now = clock_mono_ns();
 	bool remain = false;
 
+	if (!job->durable)
+		return false; /* recorded when they were put */
 	HASH_ITER(hh, job->results.slots, slot, next) {
 		if (slot->dirty_ns == 0 || slot->writing)
 			continue;

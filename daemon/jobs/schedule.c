@@ -277,7 +277,7 @@ static int seat_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batc
 {
 	struct job *job = seat->job;
 	struct ranges *source = needs_marks(job) ? &seat->marked : &seat->ready;
-	uint32_t room = crew_seat_room(seat->seat), count;
+	uint32_t room = crew_seat_room(seat->seat, source->count), count;
 	uint64_t from, n;
 	int r;
 

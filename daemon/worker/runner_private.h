@@ -30,7 +30,7 @@ struct event;
 struct event_base;
 
 #define SERVE_NS NS_PER_MS /* the base is served at least this often while tasks run */
-#define PUBLISH_NS (250 * NS_PER_US) /* records are shown to the daemon at least this often while tasks begin */
+#define PUBLISH_NS NS_PER_MS /* records are shown to the daemon at least this often while tasks begin */
 #define SLOT_INLINE_BYTES 96 /* inputs and results up to this need no heap */
 #define FAILURE_BYTES 512
 #define LOG_LINE_BYTES 4096
