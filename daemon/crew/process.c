@@ -459,6 +459,11 @@ void crew_start_needed(struct crew *crew)
 	if (crew->ending || crew->broken || crew->retry_armed || crew->crews->stopping)
 		return;
 	wanted = processes_wanted(crew);
+	/* Whatever died may have left a segment that its successor cannot use. */
+	if (crew->n_procs < wanted && crew->deaths > 0 && crew->ring && ring_check(crew->ring) < 0) {
+		crew_break(crew, "a dead process left words that nobody can start with");
+		return;
+	}
 	for (uint32_t slot = 0; slot < crew->shape.processes && crew->n_procs < wanted; slot++) {
 		if (crew->procs[slot])
 			continue;
