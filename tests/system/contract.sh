@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What every model promises, run against every model and two hybrid shapes: order, completeness, cancel of queued and
+# What every model promises, run against every model and four hybrid shapes: order, completeness, cancel of queued and
 # running tasks, time limits, the kill of what does not end, offloaded functions, messages, crashes, draining at
 # shutdown.
 . "$(dirname "$0")/lib.sh"
@@ -119,6 +119,8 @@ for model in $all_models; do
 done
 contract "2x1x8" --shape 2x1x8
 contract "1x2x3" --shape 1x2x3
+contract "2x2x2" --shape 2x2x2
+contract "3x2x1" --shape 3x2x1
 
 ctl run sleeper -q -m async -j $many_workers $(yes 0.2 | head -n $((many_workers / 2))) | wc -l >"$dir/got"
 equal "$((many_workers / 2)) coroutines at once" "$(cat "$dir/got")" $((many_workers / 2))
