@@ -38,6 +38,10 @@ cases() {
 		sums-pool              scalar           0.16  ms
 		sums-process           scalar           0.16  ms
 		ping                   ping-static      5     ms
+		control-ping           -                20    ms,p99
+		control-list           -                20    ms,p99
+		control-cancel-queued  -                20    ms,p99
+		control-cancel-running -                20    ms,p99
 		start-up               -                10    ms
 		idle-memory            -                4096  KiB
 	END
@@ -204,6 +208,25 @@ memory_at_once() {
 		awk '{ printf "%.2f\n", $1 / 1024 / 10000 } END { exit NR == 0 }'
 }
 
+# control FIELD: milliseconds to an answer, 99th percentile, while every model keeps the processors busy. One measurement
+# serves a round.
+control() {
+	[ -s "$dir/control.$round" ] || saturated "$bench/control_latency" "$dir/sock" 300 >"$dir/control.$round" || return 1
+	cut -d' ' -f"$1" "$dir/control.$round"
+}
+
+# saturated COMMAND...: while a job of each model uses all the processor time it gets.
+saturated() {
+	busy=
+	for model in sync async thread pool process; do
+		busy="$busy $(yes 20000 | head -n 100000 | ctl run spin -d -m "$model" --no-durable -i -)" || return 1
+	done
+	"$@"
+	status=$?
+	for job in $busy; do ctl -q cancel "$job" >/dev/null || status=1; done
+	return $status
+}
+
 start_up() { # FIELD
 	"$bench/start_up" -n 5 "$dir/sock2" "$top_builddir/concd" -c "$dir/concd2.conf" 2>>"$dir/log" >"$dir/start" || return 1
 	cut -d' ' -f"$1" "$dir/start"
@@ -226,6 +249,10 @@ measure_case() {
 	sleepers-30k) run "$dir/30k" sleeper -q --shape 1x1x30000 --no-durable -i "$dir/30k" ;;
 	sums-*) run "$dir/sums-wanted" squares -q -m "$model" --no-durable -i "$dir/sums" ;;
 	ping) "$bench/measure" -n 50 "$top_builddir/concctl" -s "$dir/sock" ping | cut -d' ' -f1 ;;
+	control-ping) control 1 ;;
+	control-list) control 2 ;;
+	control-cancel-queued) control 3 ;;
+	control-cancel-running) control 4 ;;
 	start-up) start_up 1 ;;
 	idle-memory) start_up 2 ;;
 	esac
