@@ -1,6 +1,7 @@
 /* Tasks as text. */
 #include "control/format.h"
 
+#include <endian.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,23 +26,44 @@ static const char two_digits[] = "0001020304050607080910111213141516171819202122
 				 "4445464748495051525354555657585960616263646566676869707172737475767778798081828384858687"
 				 "888990919293949596979899";
 
+static unsigned int count_digits(uint64_t value)
+{
+	unsigned int n = 1;
+
+	for (; value >= 10000; value /= 10000)
+		n += 4;
+	return n + (value >= 10) + (value >= 100) + (value >= 1000);
+}
+
 uint8_t *format_u64(uint8_t *at, uint64_t value)
 {
-	uint8_t text[FORMAT_U64_BYTES], *from = text + sizeof(text);
+	uint8_t *end = at + count_digits(value), *from = end;
 
 	while (value >= 100) {
 		from -= 2;
 		memcpy(from, two_digits + value % 100 * 2, 2);
 		value /= 100;
 	}
-	if (value >= 10) {
-		from -= 2;
-		memcpy(from, two_digits + value * 2, 2);
-	} else {
-		*--from = (uint8_t)('0' + value);
-	}
-	memcpy(at, from, (size_t)(text + sizeof(text) - from));
-	return at + (text + sizeof(text) - from);
+	if (value >= 10)
+		memcpy(at, two_digits + value * 2, 2);
+	else
+		*at = (uint8_t)('0' + value);
+	return end;
+}
+
+/* Eight digits at once: halves, quarters and single digits are divided side by side in one word, the first digit in its
+ * lowest byte. value < 10^8. */
+static void put_eight_digits(uint8_t *at, uint32_t value)
+{
+	uint64_t word = value / 10000 | (uint64_t)(value % 10000) << 32;
+	uint64_t hundreds = word * 10486 >> 20 & UINT64_C(0x0000007f0000007f); /* exact below 10000 */
+	uint64_t tens;
+
+	word = hundreds | (word - hundreds * 100) << 16;
+	tens = word * 103 >> 10 & UINT64_C(0x000f000f000f000f); /* exact below 100 */
+	word = tens | (word - tens * 10) << 8;
+	word = htole64(word | UINT64_C(0x3030303030303030));
+	memcpy(at, &word, sizeof(word));
 }
 
 uint8_t *format_seconds(uint8_t *at, int64_t ns)
@@ -58,11 +80,7 @@ uint8_t *format_seconds(uint8_t *at, int64_t ns)
 	}
 	last = at + 8;
 	*last = (uint8_t)('0' + fraction % 10);
-	fraction /= 10;
-	for (int pair = 3; pair >= 0; pair--) {
-		memcpy(at + 2 * pair, two_digits + fraction % 100 * 2, 2);
-		fraction /= 100;
-	}
+	put_eight_digits(at, fraction / 10);
 	while (*last == '0')
 		last--;
 	return last + 1;
@@ -128,6 +146,52 @@ uint8_t *format_json_string(uint8_t *at, const uint8_t *data, size_t len)
 	return at;
 }
 
+#define ONES UINT64_C(0x0101010101010101)
+#define HIGHS UINT64_C(0x8080808080808080)
+
+/* Whether each byte of the word stands for itself in a JSON string: ASCII, no control character, quote or backslash. The
+ * usual zero-byte tests: a borrow can only say no where yes were right. */
+static inline bool word_is_plain(uint64_t word)
+{
+	uint64_t quote = word ^ ONES * '"', backslash = word ^ ONES * '\\';
+
+	return ((word | (word - ONES * ' ') | (quote - ONES) | (backslash - ONES)) & HIGHS) == 0;
+}
+
+/* The loads and stores of one size may overlap: together they are all bytes. */
+#define COPY_ENDS(type, to, from, len, ret_first, ret_last) \
+	(memcpy(&(ret_first), (from), sizeof(type)), memcpy(&(ret_last), (from) + (len) - sizeof(type), sizeof(type)), \
+	 memcpy((to), &(ret_first), sizeof(type)), memcpy((to) + (len) - sizeof(type), &(ret_last), sizeof(type)))
+
+/* Copy what stands for itself in a JSON string. false: something does not, and what lies at `at` is void. */
+static inline bool put_if_plain(uint8_t *at, const uint8_t *data, size_t len)
+{
+	if (len >= 8) {
+		uint64_t word, last;
+
+		for (size_t i = 0; i + 8 < len; i += 8) {
+			memcpy(&word, data + i, 8);
+			memcpy(at + i, &word, 8);
+			if (!word_is_plain(word))
+				return false;
+		}
+		COPY_ENDS(uint64_t, at + len - 8, data + len - 8, 8, word, last);
+		return word_is_plain(last);
+	}
+	if (len >= 4) {
+		uint32_t first, last;
+
+		COPY_ENDS(uint32_t, at, data, len, first, last);
+		return word_is_plain(first | (uint64_t)last << 32);
+	}
+	for (size_t i = 0; i < len; i++) {
+		at[i] = data[i];
+		if (!word_is_plain(ONES * data[i]))
+			return false;
+	}
+	return true;
+}
+
 /* Most texts are plain ASCII: eight bytes a step. */
 static bool is_utf8(const uint8_t *data, size_t len)
 {
@@ -155,6 +219,15 @@ uint8_t *format_json_bytes(uint8_t *at, const char *key, const uint8_t *data, si
 	at = base64_encode(data, len, at);
 	*at++ = '"';
 	return at;
+}
+
+/* The same where the key stands already, as most texts want it: `at` is where it begins, `behind` where it ends. */
+static inline uint8_t *put_bytes(uint8_t *at, uint8_t *behind, const char *key, const uint8_t *data, size_t len)
+{
+	if (!put_if_plain(behind, data, len))
+		return format_json_bytes(at, key, data, len);
+	behind[len] = '"';
+	return behind + len + 1;
 }
 
 static uint8_t *put_end(uint8_t *at, bool nul)
@@ -220,20 +293,33 @@ static int64_t to_ns(float s)
 	return s > 0 && s < 9e9F ? (int64_t)((double)s * 1e9 + 0.5) : 0;
 }
 
-/* The four times of a task, adding up: what is neither processor nor queue for it is waiting. */
+/* The four times of a task, adding up: what is neither processor nor queue for it is waiting. Of most tasks there is
+ * none. */
 static uint8_t *put_times(uint8_t *at, const struct task_record *record)
 {
 	int64_t wall_ns = to_ns(record->wall_s), cpu_ns = to_ns(record->cpu_s), runq_ns = to_ns(record->runq_s);
 	int64_t wait_ns = wall_ns - cpu_ns - runq_ns;
+	uint8_t wall[FORMAT_SECONDS_BYTES];
+	size_t wall_len = (size_t)(format_seconds(wall, wall_ns) - wall);
 
 	at = PUT(at, ",\"wall_s\":");
-	at = format_seconds(at, wall_ns);
+	memcpy(at, wall, sizeof(wall)); /* of constant size: one store; what is too much is overwritten */
+	at += wall_len;
 	at = PUT(at, ",\"cpu_s\":");
-	at = format_seconds(at, cpu_ns);
-	at = PUT(at, ",\"wait_s\":");
-	at = format_seconds(at, wait_ns);
-	at = PUT(at, ",\"runq_s\":");
-	at = format_seconds(at, runq_ns);
+	if (cpu_ns == wall_ns) {
+		memcpy(at, wall, sizeof(wall)); /* as above */
+		at += wall_len;
+	} else {
+		at = format_seconds(at, cpu_ns);
+	}
+	if (wait_ns <= 0 && runq_ns <= 0) {
+		at = PUT(at, ",\"wait_s\":0.0,\"runq_s\":0.0");
+	} else {
+		at = PUT(at, ",\"wait_s\":");
+		at = format_seconds(at, wait_ns);
+		at = PUT(at, ",\"runq_s\":");
+		at = format_seconds(at, runq_ns);
+	}
 	at = PUT(at, ",\"queue_s\":");
 	return format_seconds(at, to_ns(record->queue_s));
 }
@@ -243,17 +329,20 @@ uint8_t *format_task_json(uint8_t *at, const struct format_task *task)
 	const struct task_record *record = task->record;
 
 	at = PUT(at, "{\"schema\":1,\"type\":\"task\",\"job\":\"");
-	at = put_text(at, task->job);
+	for (const char *c = task->job; *c; c++) /* a few digits: less than a call */
+		*at++ = (uint8_t)*c;
 	at = PUT(at, "\",\"index\":");
 	at = format_u64(at, task->index);
-	at = format_json_bytes(at, "input", task->input, task->input_len);
-	at = PUT(at, ",\"state\":\"");
-	at = put_text(at, task_state_name((enum task_state)record->state));
-	*at++ = '"';
-	if (record->state == TASK_DONE)
-		at = format_json_bytes(at, "result", task->data, record->length);
-	else
+	at = put_bytes(at, PUT(at, ",\"input\":\""), "input", task->input, task->input_len);
+	if (record->state == TASK_DONE) {
+		at = PUT(at, ",\"state\":\"done\"");
+		at = put_bytes(at, PUT(at, ",\"result\":\""), "result", task->data, record->length);
+	} else {
+		at = PUT(at, ",\"state\":\"");
+		at = put_text(at, task_state_name((enum task_state)record->state));
+		*at++ = '"';
 		at = put_error(at, task);
+	}
 	at = put_times(at, record);
 	at = PUT(at, ",\"attempts\":");
 	at = format_u64(at, record->attempts);

@@ -377,7 +377,7 @@ int inputs_peek(struct inputs *inputs, uint64_t task, uint32_t max_tasks, size_t
 {
 	struct input_row *row;
 	const uint8_t *at, *end, *data;
-	uint32_t count = 0, skip, left;
+	uint32_t count = 0, skip, left, behind;
 	size_t len;
 	int r = inputs_row(inputs, task, &row);
 
@@ -392,6 +392,15 @@ int inputs_peek(struct inputs *inputs, uint64_t task, uint32_t max_tasks, size_t
 	left = row->count - skip;
 	if (left > max_tasks)
 		left = max_tasks;
+	behind = skip + left;
+	if (behind == row->count || behind % OFFSET_EVERY == 0) { /* where they end is known */
+		const uint8_t *all = behind == row->count ? end : row->packed + row->offsets[behind / OFFSET_EVERY];
+
+		if ((size_t)(all - at) <= max_bytes) {
+			at = all;
+			count = left;
+		}
+	}
 	while (count < left) {
 		const uint8_t *next = packed_next(at, end, &data, &len);
 

@@ -43,6 +43,16 @@ static void seconds_are_exact_and_short(void **state)
 		*format_seconds(text, cases[i].ns) = 0;
 		assert_string_equal((char *)text, cases[i].want);
 	}
+	for (int64_t ns = 1; ns < 1000000000; ns += ns / 7 + 1) {
+		uint8_t text[FORMAT_SECONDS_BYTES];
+		char want[32], *end;
+
+		*format_seconds(text, ns) = 0;
+		(void)snprintf(want, sizeof(want), "0.%09lld", (long long)ns);
+		for (end = want + strlen(want); end[-1] == '0';)
+			*--end = '\0';
+		assert_string_equal((char *)text, want);
+	}
 }
 
 static void json_lines_are_read_back_the_same(void **state)
@@ -64,7 +74,11 @@ static void json_lines_are_read_back_the_same(void **state)
 		for (size_t k = 0; k < sizeof(input); k++) {
 			input[k] = (uint8_t)((unsigned int)rand_r(&seed) & mask);
 			data[k] = (uint8_t)((unsigned int)rand_r(&seed) & mask);
+			if (i % 3 == 2) /* plain texts */
+				input[k] = (uint8_t)('A' + input[k] % 26);
 		}
+		if (i % 9 == 2 && task.input_len > 0) /* with one byte that is not */
+			input[(size_t)i % task.input_len] = (uint8_t)"\"\\\x1f\x7f"[i / 9 % 4];
 		if (i % 2)
 			record.state = TASK_FAILED;
 		memset(text, '#', sizeof(text));
