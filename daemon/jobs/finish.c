@@ -31,16 +31,18 @@ static enum job_state final_state(const struct job *job)
 	return JOB_DONE;
 }
 
-/* What results of ended jobs that are not on disk may have of the memory, all together: older ones go to their spill
- * files. */
+/* What results of jobs that are not on disk may have of the memory, all together, once nobody waits for them: those of
+ * ended jobs go to their spill files, a few segments at a time, when the daemon has had a moment for itself. */
 #define KEPT_BYTES (32u << 20)
+#define PUT_OUT_DELAY_MS 200
+#define PUT_OUT_SLICE 16
 
 /* Jobs that are not on disk stay for `results`, the last few of them. */
 static void keep_ephemeral(struct job *job)
 {
 	struct jobs *jobs = job->jobs;
+	static const struct timeval delay = { .tv_usec = PUT_OUT_DELAY_MS * 1000 };
 	struct job *at, *next;
-	uint64_t bytes = 0;
 
 	TAILQ_INSERT_TAIL(&jobs->kept, job, kept_link);
 	jobs->n_kept++;
@@ -53,11 +55,27 @@ static void keep_ephemeral(struct job *job)
 		HASH_DELETE(hh_submission, jobs->submissions, at);
 		job_unpublish(at);
 	}
-	TAILQ_FOREACH_REVERSE(at, &jobs->kept, kept_list, kept_link) {
-		bytes += results_resident_bytes(at);
-		if (bytes > KEPT_BYTES && !at->watches)
-			results_put_out(at);
+	if (jobs->ephemeral_bytes > KEPT_BYTES)
+		(void)event_add(jobs->put_out_event, &delay); /* out of memory: the next end tries again */
+}
+
+void finish_put_out(evutil_socket_t fd, short what, void *arg)
+{
+	static const struct timeval at_once = { .tv_sec = 0 };
+	struct jobs *jobs = arg;
+	uint32_t left = PUT_OUT_SLICE;
+	struct job *at;
+
+	(void)fd; /* a timer */
+	(void)what;
+	TAILQ_FOREACH(at, &jobs->kept, kept_link) { /* oldest first */
+		if (jobs->ephemeral_bytes <= KEPT_BYTES)
+			return;
+		if (!at->watches)
+			results_put_out(at, jobs->ephemeral_bytes - KEPT_BYTES, &left);
 	}
+	if (left == 0)
+		(void)event_add(jobs->put_out_event, &at_once); /* as above */
 }
 
 static void job_ended(struct job *job, enum job_state state)

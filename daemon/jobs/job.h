@@ -168,6 +168,8 @@ struct jobs {
 	uint64_t n_live, queued_bytes;
 	struct kept_list kept; /* ended jobs that are not on disk, oldest first */
 	uint32_t n_kept;
+	uint64_t ephemeral_bytes; /* recorded segments of jobs not on disk that are in memory */
+	struct event *put_out_event; /* those of ended jobs go to their spill files */
 	int64_t unix_offset_us; /* realtime - monotonic, refreshed at each settling */
 
 	bool stopping;
@@ -258,6 +260,7 @@ void retry_forget(struct job *job); /* the heap and its timer */
 void job_timeout_arm(struct job *job); /* once; a paused job's goes on when it is resumed */
 
 /* finish.c */
+void finish_put_out(int fd, short what, void *arg); /* jobs->put_out_event */
 void job_check_end(struct job *job); /* starts the end of a job whose tasks have all ended */
 /* Tell the disk what a restart must know of a living job: that it takes no more inputs, that it is being ended early. */
 void job_record_course(struct job *job);

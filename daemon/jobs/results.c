@@ -12,10 +12,11 @@
 #include "jobs/job.h"
 #include "store/store.h"
 
-/* Recorded segments that stay in memory for streams: with someone watching, without, and of a job not on disk. */
+/* Recorded segments that stay in memory for streams: with someone watching, without; and of all jobs not on disk
+ * together: a million short results, so that these are not written out and read back while they are streamed. */
 #define RECENT_WATCHED_BYTES (2u << 20)
 #define RECENT_BYTES (256u << 10)
-#define EPHEMERAL_BYTES (16u << 20)
+#define EPHEMERAL_BYTES (64u << 20)
 
 /* Outcomes of an open segment go to the disk as rows of their own when so many or fewer wait (they come slowly), or when
  * they have waited this long: a segment that fills fast is written once, whole. */
@@ -81,6 +82,8 @@ void results_fini(struct job *job)
 {
 	struct result_slot *slot, *next;
 
+	job->jobs->ephemeral_bytes -= job->results.ephemeral_bytes;
+	job->results.ephemeral_bytes = 0;
 	HASH_ITER(hh, job->results.slots, slot, next) {
 		slot_free(&job->results, slot);
 	}
@@ -111,20 +114,35 @@ static int slot_spill(struct job *job, struct result_slot *slot)
 	return r;
 }
 
+/* A segment of a job that is not on disk came into memory for good. */
+static void count_in(struct job *job, const struct segment *segment)
+{
+	job->results.ephemeral_bytes += segment_bytes(segment);
+	job->jobs->ephemeral_bytes += segment_bytes(segment);
+}
+
 /* Out of memory with it: the store or the spill file has it. */
 static int slot_put_out(struct job *job, struct result_slot *slot)
 {
+	uint64_t bytes = segment_bytes(slot->segment);
+	int r = 0;
+
 	if (job->durable) {
 		slot_free(&job->results, slot);
 		return 0;
 	}
 	if (slot->spilled_bytes == 0)
-		return slot_spill(job, slot);
-	segment_unref(take_ptr(slot->segment)); /* it was read back and has not changed */
-	return 0;
+		r = slot_spill(job, slot);
+	else
+		segment_unref(take_ptr(slot->segment)); /* it was read back and has not changed */
+	if (r == 0) {
+		job->results.ephemeral_bytes -= bytes;
+		job->jobs->ephemeral_bytes -= bytes;
+	}
+	return r;
 }
 
-uint64_t results_resident_bytes(const struct job *job)
+static uint64_t resident_bytes(const struct job *job)
 {
 	const struct result_slot *slot;
 	uint64_t bytes = 0;
@@ -135,20 +153,22 @@ uint64_t results_resident_bytes(const struct job *job)
 	return bytes;
 }
 
-/* Put recorded segments out of memory, oldest first, down to what may stay. Never the one at `keep` (NULL: any may go):
- * whoever asked for it has not had a turn yet, and one segment may be larger than all that may stay. */
-static void trim_to(struct job *job, uint64_t limit, const struct result_slot *keep)
+/* Put recorded segments out of memory, oldest first, until `bytes` or `*most` of them went. Never the one at `keep`
+ * (NULL: any may go): whoever asked for it has not had a turn yet, and one segment may be larger than all that may
+ * stay. */
+static void put_out(struct job *job, uint64_t bytes, uint32_t *most, const struct result_slot *keep)
 {
 	struct results *results = &job->results;
 	struct result_slot *slot, *next;
-	uint64_t kept = results_resident_bytes(job);
+	uint64_t gone = 0;
 
 	HASH_ITER(hh, results->slots, slot, next) { /* in order of creation: about the order of tasks */
-		if (kept <= limit)
+		if (gone >= bytes || *most == 0)
 			return;
 		if (!slot_idle(slot) || slot == keep)
 			continue;
-		kept -= segment_bytes(slot->segment);
+		gone += segment_bytes(slot->segment);
+		--*most;
 		if (slot_put_out(job, slot) < 0) {
 			log_warning("jobs: results of job %llu stay in memory: the state directory takes no more",
 				    (unsigned long long)job->id);
@@ -159,12 +179,18 @@ static void trim_to(struct job *job, uint64_t limit, const struct result_slot *k
 
 static void results_trim(struct job *job, const struct result_slot *keep)
 {
-	trim_to(job, !job->durable ? EPHEMERAL_BYTES : job->watches ? RECENT_WATCHED_BYTES : RECENT_BYTES, keep);
+	uint64_t limit = !job->durable ? EPHEMERAL_BYTES : job->watches ? RECENT_WATCHED_BYTES : RECENT_BYTES;
+	uint64_t kept = job->durable ? resident_bytes(job) : job->jobs->ephemeral_bytes;
+	uint32_t any = UINT32_MAX;
+
+	if (kept > limit)
+		put_out(job, kept - limit, &any, keep);
 }
 
-void results_put_out(struct job *job)
+void results_put_out(struct job *job, uint64_t bytes, uint32_t *most)
 {
-	trim_to(job, 0, NULL);
+	if (job->results.ephemeral_bytes > 0)
+		put_out(job, bytes, most, NULL);
 }
 
 static void slot_recorded(struct job *job, struct result_slot *slot, uint32_t index)
@@ -242,6 +268,7 @@ static void segment_filled(struct job *job, struct result_slot *slot)
 	slot->dirty_ns = 0;
 	if (!job->durable) {
 		segment_mark_recorded(slot->segment);
+		count_in(job, slot->segment);
 		results_trim(job, NULL);
 		return;
 	}
@@ -526,6 +553,7 @@ int results_get(struct job *job, uint64_t task, struct segment **ret_segment)
 		r = unspill_segment(job, slot);
 		if (r < 0)
 			return r;
+		count_in(job, slot->segment);
 		results_trim(job, slot);
 	}
 	*ret_segment = segment_ref(slot->segment);

@@ -3,8 +3,8 @@
  *	put ──> open segment ──(full)──────────────> STORE_SEGMENT ──> recorded ──> recent ──> dropped (the store has it)
  *	             └──(a few, and some time has passed)─> STORE_TASKS
  *
- * A job that is not durable has its outcomes recorded at once; full segments stay in memory up to a limit and go to
- * the job's spill file beyond it.
+ * A job that is not durable has its outcomes recorded at once; full segments stay in memory up to a limit for all such
+ * jobs and go to the job's spill file beyond it.
  */
 #ifndef CONCD_JOBS_RESULTS_H
 #define CONCD_JOBS_RESULTS_H
@@ -39,6 +39,7 @@ struct results {
 	struct ranges whole; /* numbers of segments that are on disk whole */
 	struct results_load *loading;
 	int load_error;
+	uint64_t ephemeral_bytes; /* of a job that is not on disk: its recorded segments in memory */
 };
 
 void results_fini(struct job *job);
@@ -52,9 +53,9 @@ int results_recovered_task(struct job *job, uint64_t task, const struct task_rec
 void results_close(struct job *job);
 /* Send outcomes of open segments on their way that are old enough (all: whatever their age). true: some remain. */
 bool results_flush(struct job *job, bool all);
-/* Recorded segments that are in memory, and putting them out of it: what is asked for again is read back. */
-uint64_t results_resident_bytes(const struct job *job);
-void results_put_out(struct job *job);
+/* Put recorded segments of a job that is not on disk out of memory until `bytes` or `*most` (counted down) went. What is
+ * asked for again is read back. */
+void results_put_out(struct job *job, uint64_t bytes, uint32_t *most);
 /* Nothing is waiting for, or on its way to, the disk. */
 bool results_settled(const struct job *job);
 int results_get(struct job *job, uint64_t task, struct segment **ret_segment); /* as job_segment() */
