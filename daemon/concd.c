@@ -192,12 +192,24 @@ static int add_status_timer(struct concd *concd)
 	return 0;
 }
 
+/* NULL: out of memory, with words. */
+static char *store_path(const struct config *config, struct error *err)
+{
+	char *path = NULL;
+
+	if (asprintf(&path, "%s/concd.db", config->state_dir) < 0) {
+		(void)error_set(err, -ENOMEM, "internal", "out of memory");
+		return NULL;
+	}
+	return path;
+}
+
 static int open_store(struct concd *concd, struct error *err)
 {
-	_cleanup_free_ char *path = NULL;
+	_cleanup_free_ char *path = store_path(concd->config, err);
 
-	if (asprintf(&path, "%s/concd.db", concd->config->state_dir) < 0)
-		return error_set(err, -ENOMEM, "internal", "out of memory");
+	if (!path)
+		return -ENOMEM;
 	return store_open(concd->loop, &(struct store_options){ .path = path }, &concd->store, err);
 }
 
@@ -359,6 +371,26 @@ int concd_check(const struct concd_options *options, struct error *err)
 		(void)printf("%s: fine: %zu workloads\n", config->path ? config->path : "built-in defaults",
 			     workloads_count(workloads));
 	workloads_close(workloads);
+	config_free(config);
+	return r;
+}
+
+static void print_line(void *arg, const char *line)
+{
+	(void)arg;
+	(void)printf("%s\n", line);
+}
+
+int concd_check_store(const struct concd_options *options, struct error *err)
+{
+	_cleanup_free_ char *path = NULL;
+	struct config *config = NULL;
+	int r = load_config(options, &config, err);
+
+	if (r == 0) {
+		path = store_path(config, err);
+		r = path ? store_check(path, print_line, NULL, err) : -ENOMEM;
+	}
 	config_free(config);
 	return r;
 }

@@ -22,4 +22,8 @@ void concd_close(struct concd *concd); /* NULL and half started are fine */
 /* Check configuration and plugins without starting: `concd -t`. Prints what was found wrong. 0 or -errno with words. */
 int concd_check(const struct concd_options *options, struct error *err);
 
+/* Look through the store and print what is found: `concd --check-store`. 0; -EBADMSG: damage was found and said; else -errno
+ * with words, as store_check(). Changes nothing; a daemon may run meanwhile. */
+int concd_check_store(const struct concd_options *options, struct error *err);
+
 #endif

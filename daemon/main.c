@@ -9,11 +9,12 @@
 #include "ctl/protocol.h"
 
 static const char usage[] =
-	"Usage: concd [-c FILE] [-t] [-v]\n"
+	"Usage: concd [-c FILE] [-t] [-v] [--check-store]\n"
 	"Runs workloads under the concurrency model that fits them, in the foreground.\n"
 	"\n"
 	"  -c, --config FILE  read FILE (and FILE.d/*.conf in place of /etc/concd.conf.d)\n"
 	"  -t, --test         check the configuration and the plugins, then exit\n"
+	"      --check-store  check what is on disk, change nothing, then exit\n"
 	"  -v, --verbose      log everything\n"
 	"  -V, --version      print the version\n"
 	"  -h, --help         print this\n"
@@ -21,16 +22,42 @@ static const char usage[] =
 	"As an ordinary user without -c it runs on built-in defaults, with its socket in\n"
 	"$XDG_RUNTIME_DIR/concd and its state in $XDG_STATE_HOME/concd. See concd(8), concd.conf(5).\n";
 
+enum { OPTION_CHECK_STORE = 256 }; /* no character */
+
 static const struct option long_options[] = {
 	{ "config", required_argument, NULL, 'c' }, { "test", no_argument, NULL, 't' },
 	{ "verbose", no_argument, NULL, 'v' },	    { "version", no_argument, NULL, 'V' },
-	{ "help", no_argument, NULL, 'h' },	    { NULL, 0, NULL, 0 },
+	{ "help", no_argument, NULL, 'h' },	    { "check-store", no_argument, NULL, OPTION_CHECK_STORE },
+	{ NULL, 0, NULL, 0 },
 };
 
 static int complain(const struct error *err)
 {
 	(void)fprintf(stderr, "concd: %s\n", err->text);
 	return err->code && strcmp(err->code, "bad-config") == 0 ? EXIT_BAD_CONFIG : EXIT_TASKS_FAILED;
+}
+
+/* The exit status of --check-store, as concd(8) has it. */
+static int check_store(const struct concd_options *options)
+{
+	struct error err = ERROR_INIT;
+	int r = concd_check_store(options, &err);
+
+	if (r == 0)
+		return EXIT_OK;
+	if (*err.text && complain(&err) == EXIT_BAD_CONFIG)
+		return EXIT_BAD_CONFIG;
+	switch (-r) {
+	case EBADMSG:
+		return EXIT_TASKS_FAILED;
+	case ENOENT:
+		return EXIT_NOT_FOUND;
+	case EACCES:
+	case EPERM:
+		return EXIT_DENIED;
+	default:
+		return EXIT_WRONG_STATE;
+	}
 }
 
 static int serve(const struct concd_options *options)
@@ -50,7 +77,7 @@ int main(int argc, char *argv[])
 {
 	struct concd_options options = { .config_path = NULL };
 	struct error err = ERROR_INIT;
-	bool test = false;
+	bool test = false, check = false;
 	int c;
 
 	argv[0] = program_invocation_short_name; /* getopt's complaints begin with it */
@@ -61,6 +88,9 @@ int main(int argc, char *argv[])
 			break;
 		case 't':
 			test = true;
+			break;
+		case OPTION_CHECK_STORE:
+			check = true;
 			break;
 		case 'v':
 			options.verbose = true;
@@ -82,5 +112,5 @@ int main(int argc, char *argv[])
 	}
 	if (test)
 		return concd_check(&options, &err) < 0 ? complain(&err) : EXIT_OK;
-	return serve(&options);
+	return check ? check_store(&options) : serve(&options);
 }

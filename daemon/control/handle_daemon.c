@@ -114,20 +114,22 @@ static json_t *store_object(const struct control *control)
 {
 	struct store_stats stats = { .commits = 0 };
 	_cleanup_free_ char *path = NULL;
-	const char *why = "";
+	const char *why = "", *damaged = NULL;
 	bool stalled = false;
 
 	if (control->options.store) {
 		store_stats(control->options.store, &stats);
 		stalled = store_stalled(control->options.store, &why);
+		damaged = store_damaged(control->options.store);
 	}
 	if (asprintf(&path, "%s/concd.db", control->options.config->state_dir) < 0) {
 		path = NULL;
 		return NULL;
 	}
-	return json_pack("{s:o, s:I, s:I, s:b, s:o}", "path", document_text(path), "bytes", (json_int_t)stats.bytes,
+	return json_pack("{s:o, s:I, s:I, s:b, s:o, s:o}", "path", document_text(path), "bytes", (json_int_t)stats.bytes,
 			 "commits", (json_int_t)stats.commits, "stalled", stalled, "why",
-			 document_text(stalled && why ? why : ""));
+			 document_text(stalled && why ? why : ""), "damaged",
+			 damaged ? document_text(damaged) : json_null());
 }
 
 void handle_status(const struct call *call)

@@ -146,7 +146,7 @@ static int send_one(struct pass *pass, const struct segment *segment, uint32_t i
 		return 1;
 	if (options->format == STREAM_JSON || options->tag || (options->format == STREAM_FRAMES && !done)) {
 		r = find_input(pass, task.index, &task.input, &task.input_len);
-		if (r < 0)
+		if (r < 0 && r != -EBADMSG) /* damaged on the disk: shown as empty, its error says why */
 			return r;
 	}
 	if (options->format == STREAM_FRAMES && !done)

@@ -255,12 +255,12 @@ static void on_read(struct store_read *read, int status)
 	struct inputs_load *load = container_of(read, struct inputs_load, read);
 	struct inputs *inputs = load->inputs;
 	struct input_row row = { .first = read->input_first, .count = read->input_count };
+	bool ahead;
 
 	if (!inputs)
 		goto out;
-	for (size_t i = 0; i < ARRAY_SIZE(inputs->loading); i++)
-		if (inputs->loading[i] == load)
-			inputs->loading[i] = NULL;
+	ahead = inputs->loading[1] == load;
+	inputs->loading[ahead ? 1 : 0] = NULL;
 	if (status == 0) {
 		row.bytes = (uint32_t)read->input.len;
 		row.packed = take_ptr(read->input.data);
@@ -272,7 +272,8 @@ static void on_read(struct store_read *read, int status)
 		else
 			evict(inputs, row.first);
 	}
-	inputs->load_error = status == -EEXIST ? 0 : status;
+	if (!ahead || status == 0) /* what was only read ahead is asked for again when it is wanted */
+		inputs->load_error = status == -EEXIST ? 0 : status;
 	inputs->on_loaded(inputs); /* may end the job and with it the inputs: not touched below */
 out:
 	store_read_fini(read);
@@ -346,7 +347,7 @@ static int inputs_row(struct inputs *inputs, uint64_t task, struct input_row **r
 	if (inputs->load_error < 0) {
 		r = inputs->load_error;
 		inputs->load_error = 0; /* told once; the next peek tries again */
-		return r == -EBADMSG ? -EIO : r;
+		return r;
 	}
 	if (!row) {
 		if (!inputs->store)

@@ -66,7 +66,7 @@ void input_rows_free(struct input_row *rows, size_t n); /* NULL is fine, whateve
 int inputs_add(struct inputs *inputs, struct input_row *rows, size_t n);
 
 /* Packed inputs from `task` on: at most max_tasks and max_bytes, at least one task. Valid until the loop is returned
- * to. 0; -EAGAIN: being read, on_loaded follows; -ENOENT: no such task; -EIO, -ENOMEM. */
+ * to. 0; -EAGAIN: being read, on_loaded follows; -ENOENT: no such task; -EBADMSG: damaged on the disk; -EIO, -ENOMEM. */
 int inputs_peek(struct inputs *inputs, uint64_t task, uint32_t max_tasks, size_t max_bytes, const uint8_t **ret_packed,
 		size_t *ret_bytes, uint32_t *ret_count);
 

@@ -324,14 +324,14 @@ int jobs_walk(struct jobs *jobs, int (*fn)(void *arg, struct job *job), void *ar
 
 void jobs_view(struct jobs *jobs, struct jobs_view *ret_view)
 {
-	const char *why = NULL;
+	const char *damaged = store_damaged(jobs->store), *why = NULL;
 	struct job *job;
 
 	*ret_view = (struct jobs_view){
 		.tasks_done = jobs->tasks_done,
 		.queued_bytes = jobs->queued_bytes,
 		.stopping = jobs->stopping,
-		.trouble = store_stalled(jobs->store, &why) ? why : "",
+		.trouble = store_stalled(jobs->store, &why) ? why : damaged ? damaged : "",
 	};
 	memcpy(ret_view->by_state, jobs->ended_by_state, sizeof(ret_view->by_state));
 	TAILQ_FOREACH(job, &jobs->list, link)

@@ -85,8 +85,17 @@ static int on_task(void *arg, uint64_t task, const void *blob, size_t len)
 	struct job *job = ((struct recovery *)arg)->job;
 	struct task_record record;
 	const uint8_t *data;
-	int r = task_record_decode(blob, len, &record, &data);
+	int r = blob ? task_record_decode(blob, len, &record, &data) : -EBADMSG;
 
+	if (r == -EBADMSG) { /* it has ended, nobody knows how: to run it again might be to run it twice */
+		static const char text[] = "its outcome is damaged on the disk";
+
+		log_error("jobs: job %" PRIu64 ": the outcome of task %" PRIu64 " is damaged on the disk; it counts as failed",
+			  job->id, task);
+		record = (struct task_record){ .state = TASK_FAILED, .error = TASK_ERROR_FAILED, .length = sizeof(text) - 1 };
+		data = (const uint8_t *)text;
+		r = 0;
+	}
 	if (r == 0)
 		r = results_recovered_task(job, task, &record, data, record.length);
 	if (r < 0)

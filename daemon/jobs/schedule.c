@@ -260,14 +260,18 @@ static void input_failed(struct job_seat *seat, struct ranges *source, uint64_t 
 {
 	struct job *job = seat->job;
 
+	bool damaged = error == -EBADMSG;
+
 	if (job->input_failures < INPUT_TRIES) { /* else it was said, and the next ones say it in their outcomes */
 		log_error("jobs: job %llu: inputs from task %llu on: %s", (unsigned long long)job->id,
-			  (unsigned long long)task, strerror(-error));
-		job->input_failures++;
+			  (unsigned long long)task, damaged ? "they are damaged on the disk, the tasks fail" :
+			  strerror(-error));
+		job->input_failures = damaged ? INPUT_TRIES : job->input_failures + 1;
 	}
 	if (job->input_failures >= INPUT_TRIES) {
 		ranges_drop_first(source, 1);
-		outcome_failed(job, task, "its input cannot be read back from the disk");
+		outcome_failed(job, task, damaged ? "its input is damaged on the disk" :
+						    "its input cannot be read back from the disk");
 	}
 	crew_kick(crew_of(seat->seat));
 }

@@ -147,7 +147,7 @@ static int make_file(const char *path, struct error *err)
 				 strerror(errno));
 	if (is_foreign(fd, path))
 		return error_set(err, -EBADMSG, "internal",
-				 "the store '%s' is not a database; move it away to start with an empty one", path);
+				 "the store '%s' is not a database", path);
 	if (fchmod(fd, DB_MODE) < 0 && errno != EPERM)
 		return error_set(err, -errno, "internal", "the store '%s': %s", path, strerror(errno));
 	if (fsync(dir_fd) < 0)

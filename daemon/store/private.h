@@ -36,6 +36,7 @@ struct store {
 	/* Constant while the threads run. */
 	struct loop *loop;
 	char *path;
+	char *damaged; /* words on a damaged store that was there at the start; NULL: there was none */
 	pthread_t writer_thread, reader_thread;
 	bool writer_started, reader_started;
 	struct writer *writer; /* the writer thread's */
@@ -85,6 +86,11 @@ bool write_op_own_fault(int r);
 int doomed_find(struct statements *statements, uint64_t *ret_job);
 /* Remove some of its rows, in a transaction of the caller's. 1: more are left; 0: it was the last slice. */
 int doomed_slice(struct statements *statements, uint64_t job);
+
+/* ---- A damaged store (aside.c) ---- */
+
+/* Move the closed database and its log to PATH.damaged-DATE. 0 with the new name, which is the caller's; -errno with words. */
+int store_move_aside(const char *path, char **ret_aside, struct error *err);
 
 /* ---- The reserve (reserve.c) ---- */
 

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -91,26 +92,33 @@ static int look(sqlite3 *db, int64_t *ret_application, int64_t *ret_version, int
 	return r;
 }
 
-int schema_migrate(sqlite3 *db, const char *path, struct error *err)
+int schema_known(sqlite3 *db, const char *path, int64_t *ret_version, struct error *err)
 {
 	int64_t application = 0, version = 0, tables = 0;
-	bool empty;
 	int r = look(db, &application, &version, &tables);
 
-	if (r == -EBADMSG)
-		return error_set(err, r, "internal",
-				 "the store '%s' is not a database: %s; move it away to start with an empty one", path,
-				 sqlite3_errmsg(db));
 	if (r < 0)
 		return error_set(err, r, "internal", "the store '%s': %s", path, sqlite3_errmsg(db));
-	empty = application == 0 && version == 0 && tables == 0;
-	if (!empty && application != APPLICATION_ID)
-		return error_set(err, -EBADMSG, "internal", "the store '%s' is the database of another program", path);
+	if (application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0))
+		return error_set(err, -EINVAL, "internal", "the store '%s' is the database of another program", path);
 	if (version < 0 || version > SCHEMA_VERSION)
 		return error_set(err, -ENOTSUP, "internal",
 				 "the store '%s' has schema version %" PRId64
 				 ", this concd knows versions up to %d; use the newer concd that wrote it",
 				 path, version, SCHEMA_VERSION);
+	*ret_version = version;
+	return 0;
+}
+
+int schema_migrate(sqlite3 *db, const char *path, struct error *err)
+{
+	int64_t version = 0;
+	bool empty;
+	int r = schema_known(db, path, &version, err);
+
+	if (r < 0)
+		return r;
+	empty = version == 0;
 	if (empty)
 		r = set_up_empty(db);
 	for (size_t v = (size_t)version; r == 0 && v < SCHEMA_VERSION; v++) {

@@ -7,7 +7,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -190,6 +192,11 @@ bool store_stalled(const struct store *store, const char **ret_why)
 	return why != NULL;
 }
 
+const char *store_damaged(const struct store *store)
+{
+	return store->damaged;
+}
+
 void store_stats(const struct store *store, struct store_stats *ret_stats)
 {
 	/* relaxed: numbers to look at, nothing depends on one having been seen with another */
@@ -255,19 +262,110 @@ static void store_free(struct store *store)
 	pthread_cond_destroy(&store->finished);
 	pthread_mutex_destroy(&store->lock);
 	free(store->path);
+	free(store->damaged);
 	free(store);
+}
+
+/* The rows without which no daemon can start: SQLite notices a damaged page when it reads it. */
+static int look_at_jobs(sqlite3 *db, const char *path, struct error *err)
+{
+	int64_t unused;
+	int r = db_get_int(db, "SELECT count(*) + total(length(spec)) FROM job WHERE ended_us = 0", &unused);
+
+	if (r == 0)
+		r = db_get_int(db, "SELECT value FROM meta WHERE key = 'next_id'", &unused);
+	if (r == -ENOENT)
+		r = -EBADMSG;
+	return r < 0 ? error_set(err, r, "internal", "the store '%s': reading its jobs: %s", path, sqlite3_errmsg(db)) : 0;
+}
+
+static int open_database(const char *path, sqlite3 **ret_db, struct error *err)
+{
+	sqlite3 *db = NULL;
+	int r = db_open(path, DB_WRITER, &db, err);
+
+	if (r < 0)
+		return r;
+	r = schema_migrate(db, path, err);
+	if (r == 0)
+		r = look_at_jobs(db, path, err);
+	if (r < 0) {
+		db_close(db);
+		return r;
+	}
+	*ret_db = db;
+	return 0;
+}
+
+/* What can still be read of the numbers that were given out: none is to be given again. 1: nothing can. */
+static int64_t salvage_next_id(const char *path)
+{
+	static const char *const sources[] = {
+		"SELECT value - 1 FROM meta WHERE key = 'next_id'",
+		"SELECT max(id) FROM job",
+		"SELECT max(job) FROM input",
+	};
+	int64_t highest = 0;
+	sqlite3 *db = NULL;
+
+	if (db_open(path, DB_READER, &db, NULL) < 0)
+		return 1;
+	for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
+		int64_t id;
+
+		if (db_get_int(db, sources[i], &id) == 0 && id > highest && id < INT64_MAX)
+			highest = id;
+	}
+	db_close(db);
+	return highest + 1;
+}
+
+static int set_next_id(sqlite3 *db, int64_t next_id)
+{
+	_cleanup_(query_finish) struct query q = { .stmt = NULL };
+	int r = query_prepare(&q, db, "UPDATE meta SET value = ? WHERE key = 'next_id'");
+
+	if (r < 0)
+		return r;
+	query_int(&q, next_id);
+	return query_run(&q, NULL);
+}
+
+/* After damage: never silently, and never at the expense of what is there. */
+static int start_anew(struct store *store, const struct error *why, sqlite3 **ret_db, struct error *err)
+{
+	int64_t next_id = salvage_next_id(store->path);
+	_cleanup_free_ char *aside = NULL;
+	int r = store_move_aside(store->path, &aside, err);
+
+	if (r < 0) {
+		log_error("store: damage: %s", why->text);
+		return r;
+	}
+	if (asprintf(&store->damaged, "the store was damaged and moved to '%s': its jobs do not run", aside) < 0)
+		store->damaged = NULL;
+	log_error("store: damage: %s", why->text);
+	log_error("store: it was moved to '%s', nothing of it is lost; an empty one takes its place: the jobs that it had "
+		  "accepted DO NOT RUN; job numbers go on at %" PRId64, aside, next_id);
+	r = open_database(store->path, ret_db, err);
+	if (r == 0 && next_id > 1 && set_next_id(*ret_db, next_id) < 0)
+		log_warning("store: job numbers begin again at 1, ignoring: %s", sqlite3_errmsg(*ret_db));
+	return r;
 }
 
 static int open_connections(struct store *store, struct error *err)
 {
+	struct error why = ERROR_INIT;
 	sqlite3 *db = NULL;
-	int r = db_open(store->path, DB_WRITER, &db, err);
+	int r = open_database(store->path, &db, &why);
 
+	if (r == -EBADMSG)
+		r = start_anew(store, &why, &db, err);
+	else if (r < 0 && err)
+		*err = why;
 	if (r < 0)
 		return r;
-	r = schema_migrate(db, store->path, err);
-	if (r == 0)
-		r = writer_new(store, db, &store->writer, err);
+	r = writer_new(store, db, &store->writer, err);
 	if (r < 0) {
 		db_close(db);
 		return r;

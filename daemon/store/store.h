@@ -39,7 +39,8 @@ struct store_options {
 };
 
 /* Open or create, migrate, and start the threads. Blocks (start-up only). 0 or -errno with words: another schema than
- * this program knows, not a database, no permission, read-only. */
+ * this program knows, another program's database, no permission, read-only. A damaged one is moved aside, loudly, and an
+ * empty one takes its place: store_damaged(). */
 int store_open(struct loop *loop, const struct store_options *options, struct store **ret_store, struct error *err);
 /* Finish what is queued, commit, stop the threads, checkpoint, close. Blocks. Ops and reads still out, and those that
  * their on_done submits, run their on_done before it returns; where the disk is full they fail instead of waiting.
@@ -47,6 +48,15 @@ int store_open(struct loop *loop, const struct store_options *options, struct st
 void store_close(struct store *store);
 
 bool store_stalled(const struct store *store, const char **ret_why); /* writes are failing and waiting for room */
+
+/* Words on a damaged store that was moved aside when this one was opened; NULL: none was. */
+const char *store_damaged(const struct store *store);
+
+/* Look through a store without changing it, also while a daemon uses it: the file, every checksum, what belongs together.
+ * say() gets a line for each finding and one that sums up. 0: it is sound; -EBADMSG: it is damaged, as was said; else
+ * -errno with words: -ENOENT, -ENOTSUP (newer), -EINVAL (another program's), -EACCES, -EIO. Blocks for as long as reading all
+ * of it takes. Any thread. */
+int store_check(const char *path, void (*say)(void *arg, const char *line), void *arg, struct error *err);
 
 struct store_stats {
 	uint64_t commits;
@@ -185,7 +195,7 @@ int store_recover_jobs(struct store *store, int (*fn)(void *arg, const struct st
 struct store_recovery_ops {
 	/* Recorded whole. */
 	int (*on_segment)(void *arg, uint64_t first, uint32_t count, const struct segment_sums *sums);
-	int (*on_task)(void *arg, uint64_t task, const void *blob, size_t len); /* of open segments */
+	int (*on_task)(void *arg, uint64_t task, const void *blob, size_t len); /* of open segments; NULL: damaged */
 	int (*on_started)(void *arg, uint64_t first, uint64_t count); /* marked and without an outcome */
 	int (*on_input)(void *arg, uint64_t first, uint32_t count, size_t packed_bytes); /* a row of inputs */
 	int (*on_crash)(void *arg, const struct store_crash *crash); /* of a task without an outcome */

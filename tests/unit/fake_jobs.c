@@ -528,6 +528,12 @@ void store_stats(const struct store *store, struct store_stats *ret_stats)
 	*ret_stats = (struct store_stats){ .commits = 5, .bytes = 4096 };
 }
 
+const char *store_damaged(const struct store *store)
+{
+	(void)store;
+	return NULL;
+}
+
 bool store_stalled(const struct store *store, const char **ret_why)
 {
 	(void)store;

@@ -1,6 +1,7 @@
 /* Opening: what is refused, with which words, and what is made. */
 #include "store_fixture.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -126,7 +127,27 @@ static void a_newer_schema_is_refused_with_both_versions(void **state)
 	assert_true(get_int(f->path, "PRAGMA user_version") == 7); /* untouched */
 }
 
-static void a_file_that_is_no_database_is_refused(void **state)
+/* The one file beside the store whose name goes on with ".damaged-" and ends in suffix; "" where there is none. */
+static void find_aside(struct fixture *f, const char *suffix, char name[TEST_PATH_BYTES + 300])
+{
+	DIR *dir = opendir(f->dir);
+	struct dirent *entry;
+
+	assert_non_null(dir);
+	name[0] = '\0';
+	while ((entry = readdir(dir))) {
+		size_t len = strlen(entry->d_name), end = strlen(suffix);
+
+		if (strncmp(entry->d_name, "store.db.damaged-", 17) == 0 && len > end &&
+		    strcmp(entry->d_name + len - end, suffix) == 0) {
+			assert_string_equal(name, "");
+			(void)snprintf(name, TEST_PATH_BYTES + 300, "%s/%s", f->dir, entry->d_name);
+		}
+	}
+	closedir(dir);
+}
+
+static void a_file_that_is_no_database_is_moved_aside_as_it_is(void **state)
 {
 	struct fixture *f = *state;
 	char garbage[40000];
@@ -134,12 +155,69 @@ static void a_file_that_is_no_database_is_refused(void **state)
 	for (size_t i = 0; i < sizeof(garbage); i++)
 		garbage[i] = (char)(i * 31 ^ i >> 5);
 	for (size_t len = 1; len <= sizeof(garbage); len = len * 7 + 3) {
-		struct error err = ERROR_INIT;
+		char aside[TEST_PATH_BYTES + 300], there[sizeof(garbage) + 1];
+		FILE *file;
 
 		make_file(f->path, garbage, len);
-		assert_int_equal(try_open(f, &err), -EBADMSG);
-		assert_non_null(strstr(err.text, "not a database"));
+		assert_int_equal(try_open(f, NULL), 0);
+		find_aside(f, "Z", aside);
+		file = fopen(aside, "r");
+		assert_non_null(file);
+		assert_int_equal(fread(there, 1, sizeof(there), file), len);
+		assert_memory_equal(there, garbage, len);
+		fclose(file);
+		assert_int_equal(unlink(aside), 0);
+		assert_int_equal(unlink(f->path), 0);
 	}
+}
+
+static void damage_page(const char *path, long page)
+{
+	FILE *file = fopen(path, "r+");
+	char noise[4096];
+
+	assert_non_null(file);
+	memset(noise, 0xa5, sizeof(noise));
+	assert_int_equal(fseek(file, page * 16384, SEEK_SET), 0);
+	assert_int_equal(fwrite(noise, 1, sizeof(noise), file), sizeof(noise));
+	assert_int_equal(fclose(file), 0);
+}
+
+static void a_store_whose_jobs_cannot_be_read_is_moved_aside_and_numbers_go_on(void **state)
+{
+	struct fixture *f = *state;
+	struct store_options options = { .path = f->path };
+	char aside[TEST_PATH_BYTES + 300];
+	struct store *store = NULL;
+	uint64_t next_id = 0;
+
+	assert_int_equal(try_open(f, NULL), 0);
+	run_sql(f->path, "UPDATE meta SET value = 77");
+	damage_page(f->path, get_int(f->path, "SELECT rootpage FROM sqlite_schema WHERE name = 'job'") - 1);
+	assert_int_equal(store_open(f->loop, &options, &store, NULL), 0);
+	assert_non_null(store_damaged(store));
+	assert_non_null(strstr(store_damaged(store), ".damaged-"));
+	assert_int_equal(store_next_id(store, &next_id), 0);
+	assert_true(next_id == 77);
+	store_close(store);
+	find_aside(f, "Z", aside);
+	assert_true(get_int(aside, "SELECT value FROM meta") == 77);
+	assert_int_equal(store_open(f->loop, &options, &store, NULL), 0);
+	assert_null(store_damaged(store)); /* the new one is sound */
+	store_close(store);
+}
+
+static void the_log_of_a_damaged_store_goes_with_it(void **state)
+{
+	struct fixture *f = *state;
+	char log[TEST_PATH_BYTES + 300];
+
+	(void)snprintf(log, sizeof(log), "%s-wal", f->path);
+	make_file(f->path, "garbage", 7);
+	make_file(log, "log", 3);
+	assert_int_equal(try_open(f, NULL), 0);
+	find_aside(f, "-wal", log);
+	assert_string_not_equal(log, "");
 }
 
 static void another_programs_database_is_refused(void **state)
@@ -148,7 +226,7 @@ static void another_programs_database_is_refused(void **state)
 	struct error err = ERROR_INIT;
 
 	run_sql(f->path, "CREATE TABLE songs (name TEXT)");
-	assert_int_equal(try_open(f, &err), -EBADMSG);
+	assert_int_equal(try_open(f, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "another program"));
 	assert_true(get_int(f->path, "SELECT count(*) FROM sqlite_schema") == 1);
 }
@@ -245,7 +323,9 @@ int main(void)
 		TEST(the_files_belong_to_their_owner_alone),
 		TEST(the_database_is_set_up_as_measured),
 		TEST(a_newer_schema_is_refused_with_both_versions),
-		TEST(a_file_that_is_no_database_is_refused),
+		TEST(a_file_that_is_no_database_is_moved_aside_as_it_is),
+		TEST(a_store_whose_jobs_cannot_be_read_is_moved_aside_and_numbers_go_on),
+		TEST(the_log_of_a_damaged_store_goes_with_it),
 		TEST(another_programs_database_is_refused),
 		TEST(an_empty_file_becomes_a_store),
 		TEST(a_first_opening_that_was_cut_short_is_finished),

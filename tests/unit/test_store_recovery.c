@@ -198,7 +198,7 @@ static void crashes_are_remembered_until_their_task_has_an_outcome(void **state)
 	struct test_op segment = op_of(STORE_SEGMENT, 1), delete = op_of(STORE_JOB_DELETE, 1),
 		       nobody = op_of(STORE_CRASH, 99);
 
-	add_job(f, 1, "a", SEGMENT_TASKS);
+	add_job(f, 1, "a", 3);
 	count_crash(f, 1, 5, 1);
 	count_crash(f, 1, 5, 2); /* in its place */
 	count_crash(f, 1, 7, 1);
@@ -207,11 +207,11 @@ static void crashes_are_remembered_until_their_task_has_an_outcome(void **state)
 	nobody.op.u.crash = (struct store_crash){ .cause = "" };
 	assert_int_equal(run_op(f, &nobody), -ENOENT);
 	fixture_reopen(f);
-	assert_tasks(f, 1, "input 0+4096;input 4096+2;task 7+4;crashed 5+2;crashed 4096+1;");
+	assert_tasks(f, 1, "input 0+3;input 3+2;task 7+4;crashed 5+2;crashed 4096+1;");
 	segment.op.u.segment = numbers_segment(0, SEGMENT_TASKS);
 	assert_int_equal(run_op(f, &segment), 0);
 	segment_unref(segment.op.u.segment);
-	assert_tasks(f, 1, "input 0+4096;input 4096+2;segment 0+4096;crashed 4096+1;");
+	assert_tasks(f, 1, "input 0+3;input 3+2;segment 0+4096;crashed 4096+1;");
 	assert_int_equal(run_op(f, &delete), 0);
 	assert_tasks(f, 1, "");
 }
@@ -297,12 +297,21 @@ static void a_deletion_cut_short_is_finished_by_the_next_store(void **state)
 				       " + (SELECT count(*) FROM doomed)"), 0);
 }
 
+static int on_damaged_task(void *arg, uint64_t task, const void *blob, size_t len)
+{
+	assert_null(blob);
+	assert_int_equal(len, 0);
+	*(uint64_t *)arg = task;
+	return 0;
+}
+
 static void a_flipped_bit_is_noticed(void **state)
 {
 	struct fixture *f = *state;
 	struct test_op op = op_of(STORE_SEGMENT, 1);
 	struct test_read read = { .read = { .type = STORE_READ_SEGMENT, .job = 1 } };
-	const struct store_recovery_ops ops = { .on_task = on_task };
+	const struct store_recovery_ops ops = { .on_task = on_damaged_task };
+	uint64_t damaged = 0;
 	sqlite3 *db = NULL;
 
 	add_job(f, 1, "a", 3);
@@ -327,7 +336,8 @@ static void a_flipped_bit_is_noticed(void **state)
 	read.read.task = 0;
 	assert_int_equal(run_read(f, &read), 0);
 	store_read_fini(&read.read);
-	assert_int_equal(store_recover_tasks(f->store, 1, &ops, NULL), -EBADMSG);
+	assert_int_equal(store_recover_tasks(f->store, 1, &ops, &damaged), 0);
+	assert_true(damaged == 4096);
 }
 
 /* ---- Killed ---- */

@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# Damage to the store: `concd --check-store` finds and names it, tasks whose rows are damaged fail and say so while others go
+# on, and a store that cannot be used is moved aside, never replaced in silence.
+. "$(dirname "$0")/lib.sh"
+
+check_store() {
+	"$concd" -c "$dir/concd.conf" --check-store
+}
+
+write_config
+exits 4 check_store
+says "there is no store"
+
+# A sound one, looked at under a daemon at work.
+daemon_start
+exits 0 ctl run sleeper -q -m async -i <(seq -f '%gus' 1 5000)
+for n in 2 3 4 5; do
+	id=$(ctl run sleeper -d -m thread -j 2 $(seq -f "$n%gms" 1 5) 300s)
+	equal "a job's number" "$id" $n
+	check "job $n is done but for one task" wait_for 20 eval "ctl show $n --json | tr -d ' ' | grep -q '\"done\":5'"
+	exits 0 ctl pause $n
+done
+exits 0 check_store
+says "sound: 5 jobs, 4 of them unfinished, with 50" "$dir/out"
+daemon_kill
+exits 0 check_store
+says "sound: 5 jobs" "$dir/out"
+daemon_start
+check "the daemon ends" daemon_stop
+exits 0 check_store
+says "$dir/state/concd.db: schema version" "$dir/out"
+
+# Rows: each finding names its job and what it means.
+cp "$dir/state/concd.db" "$dir/sound.db"
+in_store "UPDATE segment SET packed = CAST(replace(packed, '98us', '88us') AS BLOB) WHERE job = 1 AND segment = 0;
+	UPDATE input SET packed = CAST(replace(packed, '300s', '200s') AS BLOB) WHERE job = 2;
+	UPDATE task SET packed = CAST(replace(packed, '32ms', '23ms') AS BLOB) WHERE job = 3;
+	UPDATE job SET spec = 'nonsense' WHERE id = 4;
+	INSERT INTO task SELECT 77, task, sum, packed FROM task WHERE job = 5 AND task < 2;"
+exits 1 check_store
+cp "$dir/out" "$dir/err"
+says "job 1 'sleeper': the outcomes of tasks 0 to 4095 are damaged"
+says "job 2 'sleeper': the inputs of tasks 0 to 5 are damaged"
+says "job 3 'sleeper': the outcome of task 1 is damaged"
+says "job 4 'sleeper': its specification is damaged"
+says "2 rows of table 'task' belong to job 77"
+says "damaged: 5 findings"
+
+# At work: what is damaged fails, the rest goes on.
+daemon_start
+exits 0 ctl resume 2 3 5
+exits 1 ctl wait 2 --timeout 20s
+exits 1 ctl results 2
+equal "outcomes from before are there" "$(tr '\n' ' ' <"$dir/out")" "21ms 22ms 23ms 24ms 25ms "
+says "its input is damaged on the disk"
+ctl show 3 >"$dir/out"
+says "its outcome is damaged on the disk" "$dir/out"
+exits 0 ctl cancel 3
+exits 0 ctl cancel 5
+exits 1 ctl results 5 -q
+equal "a sound job's outcomes" "$(tr '\n' ' ' <"$dir/out")" "51ms 52ms 53ms 54ms 55ms "
+exits 1 ctl results 1
+says "results cannot be read"
+says "job 4 stays on disk and does not run" "$dir/log"
+exits 0 ctl run sleeper -q 1ms
+check "the daemon ends" daemon_stop
+
+# A damaged page.
+cp "$dir/sound.db" "$dir/state/concd.db"
+page=$(in_store "SELECT rootpage FROM sqlite_schema WHERE name = 'input'")
+head -c 4096 /dev/urandom | dd of="$dir/state/concd.db" bs=16384 seek=$((page - 1)) conv=notrunc status=none
+exits 1 check_store
+says "the file is damaged" "$dir/out"
+
+# What cannot be checked.
+cp "$dir/sound.db" "$dir/state/concd.db"
+in_store "PRAGMA user_version = 1000" >/dev/null
+exits 3 check_store
+says "schema version 1000"
+in_store "PRAGMA user_version = 0; PRAGMA application_id = 7" >/dev/null
+exits 3 check_store
+says "another program"
+exits 1 "$concd" -c "$dir/concd.conf"
+says "another program"
+
+# A store that cannot be used: every byte of it stays, and nobody can miss it.
+cp "$dir/sound.db" "$dir/state/concd.db"
+page=$(in_store "SELECT rootpage FROM sqlite_schema WHERE name = 'job'")
+printf 'damage' | dd of="$dir/state/concd.db" bs=1 seek=$(((page - 1) * 16384)) conv=notrunc status=none
+before=$(cksum <"$dir/state/concd.db")
+: >"$dir/log"
+daemon_start
+aside=$(ls "$dir"/state/concd.db.damaged-*Z)
+equal "it was moved as it was" "$(cksum <"$aside")" "$before"
+says "error: store: damage" "$dir/log"
+says "it was moved to '$aside'" "$dir/log"
+ctl status >"$dir/out"
+says "the store was damaged and moved to '$aside'" "$dir/out"
+exits 0 ctl run sleeper -q 1ms
+exits 4 ctl show 1
+equal "the next job's number was never given before" "$(ctl run sleeper -d 1ms | awk '{print ($1 > 5)}')" 1
+exits 0 check_store
+check "the daemon ends" daemon_stop
+daemon_start
+equal "status shows it until the restart" "$(ctl status | grep -c damaged)" 0
+check "the damaged store is still there" [ -f "$aside" ]
+finish
