@@ -47,6 +47,8 @@ static const struct option run_options[] = {
 	{ "retries", 0, "N", "tries again, where the workload says that one may help" },
 	{ "backoff", 0, "DURATION", "before the first of them; each time doubled" },
 	{ "halt", 0, "WHEN,fail=N[%]", "give up after N failed tasks, or N % of those ended; WHEN: soon or now" },
+	{ "delay", 0, "DURATION", "begin no sooner than this from now" },
+	{ "expire", 0, "DURATION", "give up if the job has not begun by then" },
 	{ "label", 'l', "LABEL", "a name to find the job by" },
 	{ "dry-run", 0, NULL, "check, show what would be chosen, run nothing" },
 	{ NULL, 0, NULL, NULL },

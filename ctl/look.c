@@ -46,7 +46,7 @@ static int print_list(const json_t *jobs, bool color)
 {
 	static const struct table_column columns[] = {
 		{ "JOB", true }, { "STATE", false }, { "WORKLOAD", false }, { "MODEL", false }, { "SHAPE", false },
-		{ "DONE", false }, { "TIME", true }, { "CREATED", false }, { "LABEL", false }, { NULL, false },
+		{ "DONE", false }, { "TIME", true }, { "CREATED", false }, { "LABEL", false }, { "WAITING", false }, { NULL, false },
 	};
 	_cleanup_table_ struct table table;
 	const json_t *job;
@@ -66,6 +66,7 @@ static int print_list(const json_t *jobs, bool color)
 		table_add(&table, duration_text(job, "wall_s", time));
 		table_printf(&table, "%.19s", member_text(job, "created", ""));
 		table_add(&table, member_text(job, "label", ""));
+		table_add(&table, member_text(job, "waiting", ""));
 	}
 	return table_print(&table, stdout, color);
 }
@@ -180,6 +181,8 @@ static void show_times(const json_t *job)
 	char cpu[TEXT_DURATION_BYTES], wait[TEXT_DURATION_BYTES], runq[TEXT_DURATION_BYTES], size[TEXT_DURATION_BYTES];
 
 	line_member("created", job, "created");
+	line_member("not before", job, "begins");
+	line_member("expires", job, "expires");
 	line_member("started", job, "started");
 	line_member("ended", job, "ended");
 	line_duration("time", job, "wall_s");

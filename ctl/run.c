@@ -372,6 +372,7 @@ static int run_dry(struct run *run, struct error *err)
 {
 	_cleanup_document_ struct document doc = DOCUMENT_INIT;
 	uint64_t count = (uint64_t)run->count;
+	char delay[TEXT_DURATION_BYTES] = "", expire[TEXT_DURATION_BYTES] = "";
 	const char *reason;
 	int r = submit_for_id(run, &doc, err);
 
@@ -393,10 +394,15 @@ static int run_dry(struct run *run, struct error *err)
 		return EXIT_OK;
 	}
 	reason = member_text(doc.json, "model_reason", "");
-	(void)printf("%" PRIu64 " tasks would run under %s (%s), %" PRIu64 " at once%s%s%s\n", count,
+	if (member_number(doc.json, "delay_s", 0) > 0)
+		text_format_duration((int64_t)(member_number(doc.json, "delay_s", 0) * 1e9), delay);
+	if (member_number(doc.json, "expire_s", 0) > 0)
+		text_format_duration((int64_t)(member_number(doc.json, "expire_s", 0) * 1e9), expire);
+	(void)printf("%" PRIu64 " tasks would run under %s (%s), %" PRIu64 " at once%s%s%s%s%s%s%s%s\n", count,
 		     member_text(doc.json, "model", "?"), member_text(doc.json, "shape", "?"),
 		     member_count(doc.json, "workers"), member_true(doc.json, "dedicated") ? ", dedicated" : "",
-		     *reason ? ": " : "", reason);
+		     *delay ? ", not before " : "", delay, *delay ? " from now" : "",
+		     *expire ? ", given up if not begun within " : "", expire, *reason ? ": " : "", reason);
 	return EXIT_OK;
 }
 

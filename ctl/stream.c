@@ -133,6 +133,15 @@ static int on_failed(struct stream *s, const json_t *task)
 	return s->out.error;
 }
 
+/* Of a job that was told to begin later it is to be seen why nothing comes. */
+static void say_conditions(const struct stream *s, const json_t *job)
+{
+	const char *waiting = member_text(job, "waiting", "");
+
+	if (!s->ctl->quiet && *waiting && args_text(&s->ctl->args, "delay"))
+		say("job %s waits: %s", s->job, waiting);
+}
+
 static void on_job(struct stream *s, const json_t *job)
 {
 	(void)snprintf(s->job, sizeof(s->job), "%s", member_text(job, "job", s->job));
@@ -140,6 +149,7 @@ static void on_job(struct stream *s, const json_t *job)
 	if (s->ctl->verbose)
 		say("job %s under %s (%s), %" PRIu64 " workers%s%s", s->job, member_text(job, "model", "?"),
 		    member_text(job, "shape", "?"), member_count(job, "workers"), *s->reason ? ": " : "", s->reason);
+	say_conditions(s, job);
 }
 
 static int on_frame(void *ctx, const char *type, const json_t *json)

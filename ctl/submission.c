@@ -191,6 +191,10 @@ int submission_make(const struct args *args, json_t **ret_json, struct error *er
 	if (r == 0)
 		r = add_time(json, &failed, args, "backoff", "backoff_s", err);
 	if (r == 0)
+		r = add_time(json, &failed, args, "delay", "delay_s", err);
+	if (r == 0)
+		r = add_time(json, &failed, args, "expire", "expire_s", err);
+	if (r == 0)
 		r = add_halt(json, &failed, args, err);
 	if (args_flag(args, "dedicated"))
 		set(json, &failed, "dedicated", json_true());

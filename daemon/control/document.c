@@ -118,12 +118,26 @@ static json_t *halt_or_null(const struct job_halt *halt)
 			 halt->fail > 0 ? "fail" : "percent", (json_int_t)(halt->fail > 0 ? halt->fail : halt->percent));
 }
 
+/* When it may begin. NULL: out of memory. */
+static json_t *with_conditions(json_t *job, const struct job_view *view)
+{
+	json_t *conditions = json_pack("{s:o, s:o}", "begins", time_or_null(view->begins_unix_us), "expires",
+				       time_or_null(view->expires_unix_us));
+
+	if (!job || !conditions || json_object_update(job, conditions) < 0) {
+		json_decref(job);
+		job = NULL;
+	}
+	json_decref(conditions);
+	return job;
+}
+
 json_t *document_job(const struct job_view *view)
 {
 	char shape[SHAPE_TEXT_BYTES];
 
 	shape_format(&view->shape, shape);
-	return json_pack("{s:i, s:o, s:s, s:s, s:o, s:o, s:I, s:s, s:b, s:s, s:s, s:I, s:b, s:b, s:o, s:o, s:o, s:o, s:o,"
+	return with_conditions(json_pack("{s:i, s:o, s:s, s:s, s:o, s:o, s:I, s:s, s:b, s:s, s:s, s:I, s:b, s:b, s:o, s:o, s:o, s:o, s:o,"
 			 " s:I, s:o, s:o, s:I, s:o, s:o, s:o, s:f, s:f, s:f, s:f, s:o, s:o, s:o, s:o}",
 			 "schema", PROTOCOL_SCHEMA, "job", id_text(view->id), "state", job_state_name(view->state),
 			 "workload", view->workload, "label",
@@ -140,7 +154,7 @@ json_t *document_job(const struct job_view *view)
 			 time_or_null(view->ended_unix_us), "wall_s", view->wall_s, "cpu_s", view->cpu_s, "wait_s",
 			 view->wait_s, "runq_s", view->runq_s, "speedup", speedup(view), "peak_rss_bytes",
 			 count_or_null(view->peak_rss_bytes, view->peak_rss_bytes > 0), "waiting",
-			 document_text(view->waiting ? view->waiting : ""), "error", document_job_error(view));
+			 document_text(view->waiting ? view->waiting : ""), "error", document_job_error(view)), view);
 }
 
 json_t *document_job_line(const struct job_view *view, const char *type, bool with_schema)

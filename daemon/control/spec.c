@@ -122,6 +122,7 @@ int inputs_pack(enum input_format format, const uint8_t *data, size_t len, struc
 enum spec_key {
 	KEY_WORKLOAD, KEY_SUBMISSION, KEY_INPUTS, KEY_INPUTS_B64, KEY_INPUTS_FORMAT, KEY_OPEN, KEY_MODEL, KEY_SHAPE,
 	KEY_DEDICATED, KEY_WORKERS, KEY_PARAMS, KEY_TIMEOUT_S, KEY_TASK_TIMEOUT_S, KEY_RETRIES, KEY_BACKOFF_S, KEY_HALT,
+	KEY_DELAY_S, KEY_EXPIRE_S,
 	KEY_DURABLE, KEY_LABEL, KEY_DRY_RUN,
 	KEY_COUNT,
 };
@@ -146,6 +147,8 @@ static const struct {
 	[KEY_RETRIES] = { "retries", "an integer from 0 to 1000" },
 	[KEY_BACKOFF_S] = { "backoff_s", "a number of seconds from 0 to 1e9" },
 	[KEY_HALT] = { "halt", "an object with `when` (now or soon) and either `fail` (from 1 on) or `percent` (1 to 100)" },
+	[KEY_DELAY_S] = { "delay_s", "a number of seconds from 0 (none) to 1e9" },
+	[KEY_EXPIRE_S] = { "expire_s", "a number of seconds from 0 (never) to 1e9" },
 	[KEY_DURABLE] = { "durable", "true or false" },
 	[KEY_LABEL] = { "label", "a string of at most 128 bytes" },
 	[KEY_DRY_RUN] = { "dry_run", "true or false" },
@@ -278,6 +281,12 @@ static int take_inputs(struct submission *submission, enum spec_key key, const j
 	return 0;
 }
 
+static int64_t *seconds_of(struct job_spec *spec, enum spec_key key)
+{
+	return key == KEY_TIMEOUT_S ? &spec->timeout_ns : key == KEY_TASK_TIMEOUT_S ? &spec->task_timeout_ns :
+	       key == KEY_BACKOFF_S ? &spec->backoff_ns : key == KEY_DELAY_S ? &spec->delay_ns : &spec->expire_ns;
+}
+
 static int take_key(struct submission *submission, enum spec_key key, json_t *value, enum input_format *format,
 		    struct error *err)
 {
@@ -315,13 +324,13 @@ static int take_key(struct submission *submission, enum spec_key key, json_t *va
 	case KEY_PARAMS:
 		return take_params(submission, value, err);
 	case KEY_TIMEOUT_S:
-		return take_seconds(key, value, &spec->timeout_ns, err);
 	case KEY_TASK_TIMEOUT_S:
-		return take_seconds(key, value, &spec->task_timeout_ns, err);
+	case KEY_BACKOFF_S:
+	case KEY_DELAY_S:
+	case KEY_EXPIRE_S:
+		return take_seconds(key, value, seconds_of(spec, key), err);
 	case KEY_RETRIES:
 		return take_retries(value, &spec->retries, err);
-	case KEY_BACKOFF_S:
-		return take_seconds(key, value, &spec->backoff_ns, err);
 	case KEY_HALT:
 		return take_halt(value, &spec->halt, err);
 	case KEY_DURABLE:

@@ -78,11 +78,12 @@ static int add_first_frame(struct pass *pass)
 	char shape[SHAPE_TEXT_BYTES];
 
 	shape_format(&view->shape, shape);
-	return add_document(pass, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:s, s:o}", "type", "job", "job",
+	return add_document(pass, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:s, s:o, s:o}", "type", "job", "job",
 					    pass->cursor->job_text, "state", job_state_name(view->state), "model",
 					    view->model, "shape", shape, "workers", (json_int_t)view->workers, "auto",
 					    view->by_auto, "model_reason", view->model_reason ? view->model_reason : "",
-					    "total", view->open ? json_null() : json_integer((json_int_t)view->total)));
+					    "waiting", document_text(view->waiting), "total",
+					    view->open ? json_null() : json_integer((json_int_t)view->total)));
 }
 
 static int add_last_line(struct pass *pass)

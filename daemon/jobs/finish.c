@@ -127,6 +127,7 @@ static void record_sums(struct job *job)
 	if (job->open_event)
 		(void)event_del(job->open_event);
 	retry_forget(job);
+	begin_forget(job);
 	if (job->main.seat && !job->solo.seat)
 		job->peak_rss_bytes = crew_seat_peak_rss_bytes(job->main.seat);
 }
@@ -175,6 +176,7 @@ static const struct {
 	{ JOB_ENDING_TIMEOUT, "timeout" },
 	{ JOB_ENDING_FAILED, "worker-init" },
 	{ JOB_ENDING_HALTED, "halted" },
+	{ JOB_ENDING_EXPIRED, "expired" },
 };
 
 static void on_course_written(struct store_op *op, int status)

@@ -67,6 +67,7 @@ static void job_free(struct job *job)
 {
 	struct task_history *history, *next;
 
+	assert(job->begin.date.place == 0);
 	assert(!job->main.seat && !job->solo.seat && !job->in_lane && !job->published && !job->touched);
 	results_fini(job);
 	inputs_fini(&job->inputs);
@@ -136,6 +137,7 @@ void job_publish(struct job *job)
 
 void job_unpublish(struct job *job)
 {
+	begin_forget(job);
 	HASH_DEL(job->jobs->table, job);
 	TAILQ_REMOVE(&job->jobs->list, job, link);
 	job->published = false;
@@ -266,6 +268,8 @@ void job_view(const struct job *job, struct job_view *ret_view)
 		.retries = job->retries,
 		.halt = job->halt,
 		.retrying = job->waiting.n,
+		.begins_unix_us = job->begin.begins_unix_us,
+		.expires_unix_us = job->begin.expires_unix_us,
 		.created_unix_us = job->created_unix_us,
 		.started_unix_us = job->started_unix_us,
 		.ended_unix_us = job->ended_unix_us,

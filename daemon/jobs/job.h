@@ -6,10 +6,12 @@
 #include <sys/queue.h>
 
 #include <event2/event_struct.h>
+#include <jansson.h>
 #include <uthash.h>
 
 #include "base/error.h"
 #include "crew/crew.h"
+#include "jobs/begin.h"
 #include "jobs/inputs.h"
 #include "jobs/jobs.h"
 #include "jobs/ranges.h"
@@ -17,6 +19,7 @@
 #include "jobs/retries.h"
 
 struct crew;
+struct alarm;
 struct crew_seat;
 struct store_crash;
 struct store_op;
@@ -62,6 +65,7 @@ enum job_ending {
 	JOB_ENDING_TIMEOUT,
 	JOB_ENDING_FAILED, /* its workers cannot be prepared */
 	JOB_ENDING_HALTED, /* as many tasks failed as it was told to bear */
+	JOB_ENDING_EXPIRED, /* its time to begin has passed */
 };
 
 /* What an end that comes early does to tasks that have begun. */
@@ -100,6 +104,7 @@ struct job {
 	int64_t created_unix_us;
 
 	/* Its life. */
+	struct job_begin begin; /* what it waits for before that */
 	enum job_state state;
 	enum job_ending ending; /* on the way to an end before all tasks are done */
 	enum job_urgency urgency; /* then */
@@ -157,6 +162,8 @@ struct jobs {
 	struct event *turn_event; /* answers that come from the loop's next turn */
 	struct accept_list turns;
 	bool settling; /* jobs_settle() is running */
+	struct dates dates; /* of jobs that begin, or expire, later */
+	struct alarm *alarm; /* for the first of them */
 
 	uint64_t next_id;
 	uint64_t ids_on_disk; /* no id below this is given again, whatever happens */
@@ -201,6 +208,19 @@ void job_arm_open_timeout(struct job *job);
 void job_close(struct job *job, bool on_disk);
 void submit_on_turn(int fd, short what, void *arg); /* answers to what is not kept */
 void submit_let_go(struct jobs *jobs);
+
+/* begin.c */
+/* Nothing keeps it from beginning: neither a pause, nor its date. */
+bool job_may_begin(const struct job *job);
+void begin_wait(struct job *job); /* once, after acceptance or recovery: from here on its dates are watched */
+void begin_forget(struct job *job); /* they are not, any more */
+void begin_has(struct job *job); /* its first task was handed out */
+void begin_on_alarm(void *arg); /* the struct jobs */
+int begin_resolve(struct job *job, const struct job_spec *spec, struct error *err); /* 0, or -EINVAL with words */
+int begin_format(const struct job *job, json_t *spec); /* into the specification; 0 or -ENOMEM */
+int begin_parse(struct job *job, const json_t *spec); /* 0, -ENOMEM, -EBADMSG */
+/* What it waits for before it may begin; NULL: nothing. */
+const char *begin_waiting(const struct job *job, char *scratch, size_t scratch_bytes);
 
 /* lane.c */
 struct lane *lane_find(struct jobs *jobs, const struct crew *crew);

@@ -7,6 +7,7 @@
 
 #include <event2/event.h>
 
+#include "base/alarm.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -41,6 +42,7 @@ static void settle_job(struct job *job)
 		return;
 	if (job->started_ns > 0) {
 		job_timeout_arm(job);
+		begin_has(job);
 		if (job->state == JOB_QUEUED && !job->open) /* an open one stays `open` whatever it runs */
 			job_set_state(job, JOB_RUNNING);
 	}
@@ -223,11 +225,18 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 	jobs->stop_event = event_new(loop_base(loop), -1, 0, on_stop_timer, jobs);
 	jobs->put_out_event = event_new(loop_base(loop), -1, 0, finish_put_out, jobs);
 	r = jobs->settle_event && jobs->flush_event && jobs->turn_event && jobs->stop_event && jobs->put_out_event ?
-		    store_next_id(store, &jobs->next_id) :
+		    alarm_new(loop, begin_on_alarm, jobs, &jobs->alarm) :
 		    -ENOMEM;
+	if (r < 0)
+		(void)error_set(err, r, "internal", "no timers: %s", strerror(-r));
+	if (r == 0) {
+		r = store_next_id(store, &jobs->next_id);
+		if (r < 0)
+			(void)error_set(err, r, "internal", "the next job id could not be read: %s", strerror(-r));
+	}
 	if (r < 0) {
 		jobs_close(jobs);
-		return error_set(err, r, "internal", "the next job id could not be read: %s", strerror(-r));
+		return r;
 	}
 	jobs->ids_on_disk = jobs->next_id;
 	*ret_jobs = jobs;
@@ -302,6 +311,8 @@ void jobs_close(struct jobs *jobs)
 		event_free(jobs->stop_event);
 	if (jobs->put_out_event)
 		event_free(jobs->put_out_event);
+	alarm_free(jobs->alarm);
+	dates_fini(&jobs->dates);
 	free(jobs);
 }
 

@@ -72,6 +72,8 @@ struct job_spec {
 	int64_t retries; /* -1: the stanza's */
 	int64_t backoff_ns; /* -1: the stanza's */
 	struct job_halt halt;
+	int64_t delay_ns; /* it does not begin before this has passed, by the date; 0: at once */
+	int64_t expire_ns; /* it ends as failed where it has not begun by then; 0: never */
 	bool durable;
 	bool open; /* more pieces follow */
 	const char *label; /* "" or NULL: none */
@@ -128,6 +130,7 @@ struct job_view {
 	uint32_t retries;
 	struct job_halt halt;
 	uint64_t retrying; /* of the queued tasks: those that wait to be tried again */
+	int64_t begins_unix_us, expires_unix_us; /* not before, not after; 0: as it comes */
 	int64_t created_unix_us, started_unix_us, ended_unix_us; /* 0: not yet */
 	double wall_s, cpu_s, wait_s, runq_s; /* wall so far */
 	uint64_t peak_rss_bytes; /* 0: unknown */

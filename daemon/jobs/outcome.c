@@ -103,7 +103,8 @@ static void ending_of_job(const struct job *job, struct task_record *record, con
 		*ret_text = job->error_text ? job->error_text : "its workers could not be prepared";
 		return;
 	case JOB_ENDING_HALTED:
-		*ret_text = job->error_text ? job->error_text : "the job was halted";
+	case JOB_ENDING_EXPIRED:
+		*ret_text = job->error_text ? job->error_text : "the job was ended";
 		break;
 	case JOB_ENDING_CANCELLED:
 	case JOB_ENDING_NO:

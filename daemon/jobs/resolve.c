@@ -114,6 +114,9 @@ int job_resolve(struct job *job, const struct job_spec *spec, struct error *err)
 	job->retries = spec->retries >= 0 ? (uint32_t)spec->retries : config->retries;
 	job->backoff_ns = spec->backoff_ns >= 0 ? spec->backoff_ns : config->backoff_ns;
 	job->halt = spec->halt;
+	r = begin_resolve(job, spec, err);
+	if (r < 0)
+		return r;
 	job->workload_name = strdup(job->workload->name);
 	job->model_reason = strdup(job->choice.reason);
 	if (spec->label && *spec->label)
@@ -157,6 +160,7 @@ char *job_spec_format(const struct job *job)
 	if (spec && job->halt.when != JOB_HALT_NEVER)
 		(void)json_object_set_new(spec, "halt", json_pack("[i, I, i]", (int)job->halt.when,
 								  (json_int_t)job->halt.fail, (int)job->halt.percent));
+	failed = failed || (spec && begin_format(job, spec) < 0);
 	if (spec && job->label)
 		(void)json_object_set_new(spec, "label", json_string(job->label)); /* shows as a missing label */
 	text = spec && !failed ? json_dumps(spec, JSON_COMPACT) : NULL;
@@ -229,6 +233,8 @@ int job_spec_parse(struct job *job, const char *text, struct error *err)
 		job->label = strdup(label);
 	job->choice.reason = job->model_reason ? job->model_reason : "";
 	r = job->model_reason && (!label || job->label) ? parse_params(job, params) : -ENOMEM;
+	if (r == 0)
+		r = begin_parse(job, spec);
 out:
 	json_decref(spec);
 	if (r == -EBADMSG)

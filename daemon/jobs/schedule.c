@@ -64,7 +64,7 @@ void schedule_start(struct job *job)
 	};
 	int r;
 
-	if (!job->jobs->crews || !job->workload || job->main.seat || job_state_ended(job->state))
+	if (!job->jobs->crews || !job->workload || job->main.seat || job_state_ended(job->state) || !job_may_begin(job))
 		return;
 	r = seat_take(&job->main, &request, job->choice.workers, job->workload->idempotent, &err);
 	if (r == 0 || r == -ESHUTDOWN)
@@ -118,8 +118,10 @@ void schedule_ready(struct job *job)
 {
 	struct error err = ERROR_INIT;
 
-	if (job->paused || job->ending != JOB_ENDING_NO || job_state_ended(job->state))
+	if (!job_may_begin(job) || job->ending != JOB_ENDING_NO || job_state_ended(job->state))
 		return;
+	if (!job->main.seat && seat_has_work(&job->main))
+		schedule_start(job); /* it could not begin before */
 	if (job->main.seat && seat_has_work(&job->main))
 		seat_ready(&job->main);
 	if (seat_has_work(&job->solo) && job->jobs->crews) {

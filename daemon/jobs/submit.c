@@ -158,6 +158,7 @@ static void accepted(struct accept *accept, int status)
 	job_publish(job);
 	if (!job->durable)
 		HASH_ADD_KEYPTR(hh_submission, job->jobs->submissions, job->submission, strlen(job->submission), job);
+	begin_wait(job);
 	schedule_start(job);
 	job_arm_open_timeout(job);
 	accept->on_accepted(accept->arg, 0, job, job->id, NULL);

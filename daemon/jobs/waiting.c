@@ -20,6 +20,9 @@ const char *schedule_waiting(const struct job *job, char *scratch, size_t scratc
 		return "its workers could not be prepared";
 	if (!job->jobs->crews || !crews_ready(job->jobs->crews))
 		return "workers of an earlier daemon are still ending";
+	why = begin_waiting(job, scratch, scratch_bytes);
+	if (why)
+		return why;
 	if (store_stalled(job->jobs->store, &why)) {
 		(void)snprintf(scratch, scratch_bytes, "the store takes nothing: %s", why);
 		return scratch;

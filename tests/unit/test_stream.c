@@ -114,7 +114,7 @@ static void frames_carry_lines_and_failures_in_order(void **state)
 	rig_ask(rig, "GET", "/v1/jobs/1/results?format=frames&nul=1", NULL, 0, &reply);
 	static const char want[] =
 		"{\"type\":\"job\",\"job\":\"1\",\"state\":\"failed\",\"model\":\"pool\",\"shape\":\"1x2x1\",\"workers\":2,"
-		"\"auto\":false,\"model_reason\":\"\",\"total\":4}\n"
+		"\"auto\":false,\"model_reason\":\"\",\"waiting\":\"\",\"total\":4}\n"
 		"{\"type\":\"results\",\"count\":     2,\"bytes\":        12}\none\0t\t\\\r\n\0!\0"
 		"{\"type\":\"failed\",\"index\":2,\"input\":\"\\\"x\",\"state\":\"failed\",\"error\":{\"code\":\"crashed\","
 		"\"message\":\"it \\\"crashed\\\"\",\"signal\":\"SIGSEGV\"}}\n"
