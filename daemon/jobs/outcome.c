@@ -71,7 +71,9 @@ void outcome_put(struct job *job, uint64_t task, struct task_record *record, con
 	job->wait_s += (double)(record->wall_s - record->cpu_s - record->runq_s);
 	if (!job->touched)
 		job_touch(job);
-	if (record->state == TASK_FAILED && job->halt.when != JOB_HALT_NEVER)
+	/* A percentage begins to count with a certain task, which may well be one that is done. */
+	if (job->halt.when != JOB_HALT_NEVER &&
+	    (record->state == TASK_FAILED || job->done + job->failed == JOB_HALT_PERCENT_TASKS))
 		outcome_check_halt(job);
 }
 

@@ -2,7 +2,7 @@
 # Retries, halting, kill, pause and resume, changes while running: under every model and two hybrid shapes.
 . "$(dirname "$0")/lib.sh"
 
-write_config "workloads = { $(stanza flaky) $(stanza hang 'grace = "60s";') };"
+write_config "workloads = { $(stanza flaky) $(stanza flaky_once 'idempotent = false;' flaky) $(stanza hang 'grace = "60s";') };"
 daemon_start
 
 state_is() {
@@ -99,6 +99,38 @@ exits 1 ctl wait "$id" --timeout 20s
 ctl show "$id" --json >"$dir/out"
 says '"halted"' "$dir/out"
 says '"failed_tasks":[{' "$dir/out"
+
+# By percentage: of the tasks that have ended, once there are ten of them.
+fresh
+exits 1 ctl run flaky -q -m sync -p "dir=$flaky" --halt soon,fail=30% bad1 bad2 bad3 $(seq 4 2000)
+check "3 of 10 halt a job that bears less than 30 %" [ "$(wc -l <"$flaky/log")" -lt 2000 ]
+fresh
+exits 1 ctl run flaky -q -m sync -p "dir=$flaky" --halt soon,fail=31% bad1 bad2 bad3 $(seq 4 500)
+equal "and no job that bears more" "$(wc -l <"$flaky/log")" 500
+
+# A workload that must not run twice is tried again where its plugin asks for it: what it asked for has ended. Also after
+# a kill of the daemon meanwhile.
+for model in $all_models; do
+	fresh
+	exits 0 ctl run flaky_once -q -m $model -p "dir=$flaky" -p fails=2 --retries 2 --backoff 1ms $(seq 1 20)
+	check "$model: one that must not run twice gets its tries" cmp -s "$dir/out" <(seq 1 20)
+done
+fresh
+id=$(ctl run flaky_once -d -m pool -p "dir=$flaky" -p fails=1 -p delay_ms=600000 --retries 1 --backoff 1ms $(seq 1 20))
+check "all wait for another try" wait_for 10 at_least retrying "$id" 20
+daemon_stop
+daemon_start
+exits 0 ctl wait "$id" --timeout 20s
+ctl results "$id" >"$dir/out"
+check "they have it under the next daemon" cmp -s "$dir/out" <(seq 1 20)
+
+# The time limit stands still while a job is paused.
+id=$(ctl run sleeper -d -m sync --timeout 4s 0.1 0.1)
+exits 0 ctl pause "$id"
+exits 0 ctl run sleeper -q -m async 4.5
+check "a paused job outlives its time limit" state_is "$id" paused
+exits 0 ctl resume "$id"
+exits 0 ctl wait "$id" --timeout 20s
 
 # Several jobs at once; one that is wrong does not keep the others from it.
 ids="$(ctl run sleeper -d 60s) $(ctl run sleeper -d 60s) 999999"
