@@ -122,12 +122,12 @@ int command_set(struct ctl *ctl, struct error *err)
 	while (n < ctl->args.n_words && !strchr(ctl->args.words[n], '='))
 		n++;
 	if (n == 0 || n == ctl->args.n_words)
-		return error_set(err, -EINVAL, "usage", "usage: concctl set JOB... KEY=VALUE...; for example set 7 workers=2");
+		return error_set(err, -EINVAL, "usage", "usage: concctl set JOB... KEY=VALUE...; for example set 7 priority=10");
 	for (size_t i = n; i < ctl->args.n_words && r == 0; i++) {
 		const char *word = ctl->args.words[i], *equals = strchr(word, '=');
 
 		if (!equals || equals == word)
-			return error_set(err, -EINVAL, "usage", "'%s' is no KEY=VALUE; for example workers=2", word);
+			return error_set(err, -EINVAL, "usage", "'%s' is no KEY=VALUE; for example priority=10", word);
 		r = buffer_printf(&action, "%c%.*s=", i == n ? '?' : '&', (int)(equals - word), word);
 		if (r == 0)
 			r = url_add(&action, equals + 1);

@@ -46,6 +46,7 @@ static const struct option run_options[] = {
 	{ "timeout", 0, "DURATION", "time limit of the job: what is unfinished then fails" },
 	{ "retries", 0, "N", "tries again, where the workload says that one may help" },
 	{ "backoff", 0, "DURATION", "before the first of them; each time doubled" },
+	{ "priority", 0, "N", "-100 to 100: higher ones come first among jobs that share workers" },
 	{ "halt", 0, "WHEN,fail=N[%]", "give up after N failed tasks, or N % of those ended; WHEN: soon or now" },
 	{ "delay", 0, "DURATION", "begin no sooner than this from now" },
 	{ "expire", 0, "DURATION", "give up if the job has not begun by then" },
@@ -120,7 +121,8 @@ static const struct command commands[] = {
 	  command_pause },
 	{ "resume", "JOB...", 1, MANY_WORDS, "let paused jobs go on", NULL, NULL, command_resume },
 	{ "set", "JOB... KEY=VALUE...", 2, MANY_WORDS, "change jobs that have not ended",
-	  "  workers=N    how many of its tasks run at once, within the size of its crew\n", NULL, command_set },
+	  "  workers=N    how many of its tasks run at once, within the size of its crew\n"
+	  "  priority=N   -100 to 100: its place among the jobs that share its workers\n", NULL, command_set },
 	{ "workloads", "", 0, 0, "list the workloads the daemon has", NULL, NULL, command_workloads },
 	{ "models", "", 0, 0, "list the concurrency models", NULL, NULL, command_models },
 	{ "params", "WORKLOAD", 1, 1, "list the parameters of a workload", NULL, NULL, command_params },

@@ -378,6 +378,8 @@ int command_show(struct ctl *ctl, struct error *err)
 	show_how(doc.json);
 	show_tasks(doc.json);
 	show_failed(failed);
+	if (member_number(doc.json, "priority", 0) != 0)
+		print_field("priority", "%.0f", member_number(doc.json, "priority", 0));
 	show_retries(doc.json);
 	show_times(doc.json);
 	show_params(json_object_get(doc.json, "params"));

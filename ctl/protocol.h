@@ -11,6 +11,8 @@
 #define PROTOCOL_PIECE_BYTES (1u << 20) /* inputs that a client puts into one request */
 #define PROTOCOL_MAX_SUBMISSION_BYTES 128
 #define PROTOCOL_MAX_LABEL_BYTES 128
+#define PROTOCOL_MIN_PRIORITY (-100)
+#define PROTOCOL_MAX_PRIORITY 100
 #define PROTOCOL_MAX_MESSAGE_BYTES (64u << 10) /* sent to a task */
 
 #define SYSTEM_SOCKET "/run/concd/control.sock"

@@ -132,6 +132,21 @@ static int add_count(json_t *json, bool *failed, const struct args *args, const 
 	return r;
 }
 
+static int add_priority(json_t *json, bool *failed, const struct args *args, struct error *err)
+{
+	const char *text = args_text(args, "priority");
+	int64_t value = 0;
+
+	if (!text)
+		return 0;
+	if (text_parse_i64(text, &value) < 0 || value < PROTOCOL_MIN_PRIORITY || value > PROTOCOL_MAX_PRIORITY)
+		return error_set(err, -EINVAL, "usage",
+				 "option '--priority': '%s' is no number from %d to %d; for example --priority 10", text,
+				 PROTOCOL_MIN_PRIORITY, PROTOCOL_MAX_PRIORITY);
+	set(json, failed, "priority", json_integer((json_int_t)value));
+	return 0;
+}
+
 static int add_time(json_t *json, bool *failed, const struct args *args, const char *option, const char *key,
 		    struct error *err)
 {
@@ -194,6 +209,8 @@ int submission_make(const struct args *args, json_t **ret_json, struct error *er
 		r = add_time(json, &failed, args, "delay", "delay_s", err);
 	if (r == 0)
 		r = add_time(json, &failed, args, "expire", "expire_s", err);
+	if (r == 0)
+		r = add_priority(json, &failed, args, err);
 	if (r == 0)
 		r = add_halt(json, &failed, args, err);
 	if (args_flag(args, "dedicated"))

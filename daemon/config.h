@@ -31,6 +31,7 @@ struct workload_config {
 	int64_t grace_ns, idle_timeout_ns, stall_ns, start_timeout_ns, backoff_ns;
 	int64_t task_timeout_ns; /* 0: none */
 	uint32_t retries;
+	int32_t priority;
 	uint32_t max_crashes; /* 0: no limit */
 	uint64_t max_result_bytes;
 	uint64_t stack_bytes; /* 0: by the number of coroutines */

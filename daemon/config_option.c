@@ -249,6 +249,23 @@ static int read_u32(const config_setting_t *s, const struct option *o, void *fie
 	return 0;
 }
 
+static int read_i32(const config_setting_t *s, const struct option *o, void *field, struct error *err)
+{
+	int type = config_setting_type(s);
+	int64_t value, min = 0, max = 0;
+
+	(void)text_parse_i64(o->min, &min); /* the table's own texts */
+	(void)text_parse_i64(o->max, &max);
+	if (type != CONFIG_TYPE_INT && type != CONFIG_TYPE_INT64)
+		return setting_error(s, err, "must be an integer from %s to %s, without quotes", o->min, o->max);
+	value = type == CONFIG_TYPE_INT ? config_setting_get_int(s) : (int64_t)config_setting_get_int64(s);
+	if (value < min || value > max)
+		return setting_error(s, err, "%lld is out of range: write an integer from %s to %s", (long long)value,
+				     o->min, o->max);
+	*(int32_t *)field = (int32_t)value; /* every row's range fits */
+	return 0;
+}
+
 static int read_u64(const config_setting_t *s, const struct option *o, void *field, struct error *err)
 {
 	uint64_t value;
@@ -349,7 +366,7 @@ static int read_nothing(const config_setting_t *s, const struct option *o, void 
 static int (*const readers[])(const config_setting_t *s, const struct option *o, void *field, struct error *err) = {
 	[OPTION_TEXT] = read_text,	   [OPTION_PATH] = read_text,	    [OPTION_WORD] = read_text,
 	[OPTION_SHAPE] = read_text,	   [OPTION_PLUGIN] = read_text,	    [OPTION_BOOL] = read_bool,
-	[OPTION_U32] = read_u32,	   [OPTION_U64] = read_u64,	    [OPTION_WORKERS] = read_u32,
+	[OPTION_U32] = read_u32,	   [OPTION_I32] = read_i32,	    [OPTION_U64] = read_u64,	    [OPTION_WORKERS] = read_u32,
 	[OPTION_DURATION] = read_duration, [OPTION_SIZE] = read_size,	    [OPTION_MODE] = read_mode,
 	[OPTION_LEVEL] = read_log_word,	   [OPTION_TARGET] = read_log_word, [OPTION_SERVICE] = read_bool,
 	[OPTION_OTHER] = read_nothing,	   [OPTION_CPUS] = read_text,

@@ -35,6 +35,7 @@ enum option_type {
 	OPTION_PLUGIN, /* char * */
 	OPTION_BOOL, /* bool */
 	OPTION_U32, /* uint32_t */
+	OPTION_I32, /* int32_t */
 	OPTION_U64, /* uint64_t */
 	OPTION_WORKERS, /* uint32_t, "auto" is 0 */
 	OPTION_DURATION, /* int64_t, nanoseconds */

@@ -75,6 +75,7 @@ const struct option config_limits_options[] = {
 		  .max = "1h" }, \
 		{ .name = "retries", .type = OPTION_U32, .offset = FIELD(retries), .min = "0", .max = "1000" }, \
 		{ .name = "backoff", .type = OPTION_DURATION, .offset = FIELD(backoff_ns), .min = "0", .max = "1d" }, \
+		{ .name = "priority", .type = OPTION_I32, .offset = FIELD(priority), .min = "-100", .max = "100" }, \
 		{ .name = "max_crashes", \
 		  .type = OPTION_U32, \
 		  .offset = FIELD(max_crashes), \

@@ -137,14 +137,15 @@ json_t *document_job(const struct job_view *view)
 	char shape[SHAPE_TEXT_BYTES];
 
 	shape_format(&view->shape, shape);
-	return with_conditions(json_pack("{s:i, s:o, s:s, s:s, s:o, s:o, s:I, s:s, s:b, s:s, s:s, s:I, s:b, s:b, s:o, s:o, s:o, s:o, s:o,"
+	return with_conditions(json_pack("{s:i, s:o, s:s, s:s, s:o, s:o, s:I, s:s, s:b, s:s, s:s, s:I, s:b, s:b, s:I, s:o, s:o, s:o, s:o, s:o,"
 			 " s:I, s:o, s:o, s:I, s:o, s:o, s:o, s:f, s:f, s:f, s:f, s:o, s:o, s:o, s:o}",
 			 "schema", PROTOCOL_SCHEMA, "job", id_text(view->id), "state", job_state_name(view->state),
 			 "workload", view->workload, "label",
 			 document_text(view->label && *view->label ? view->label : NULL), "submission",
 			 document_text(view->submission), "user", (json_int_t)view->uid, "model", view->model, "auto",
 			 view->by_auto, "model_reason", view->model_reason ? view->model_reason : "", "shape", shape,
-			 "workers", (json_int_t)view->workers, "dedicated", view->dedicated, "durable", view->durable,
+			 "workers", (json_int_t)view->workers, "dedicated", view->dedicated, "durable", view->durable, "priority",
+			 (json_int_t)view->priority,
 			 "tasks", document_tasks(view), "params", params_object(view), "timeout_s",
 			 document_seconds(view->timeout_ns), "task_timeout_s", document_seconds(view->task_timeout_ns),
 			 "grace_s", json_real((double)view->grace_ns / 1e9), "retries", (json_int_t)view->retries, "backoff_s",

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "control/server.h"
 #include "ctl/protocol.h"
 #include "jobs/jobs.h"
@@ -74,6 +75,7 @@ void handle_kill(const struct call *call)
 struct course {
 	struct http_request *req; /* NULL: the client has left */
 	struct job *job; /* a reference */
+	int64_t priority; /* of set */
 };
 
 static void on_course_gone(struct http_request *req)
@@ -99,7 +101,8 @@ static void on_course_done(void *arg, int status)
 
 static void change_course(const struct call *call, struct job *job,
 			  int (*change)(struct job *job, void (*on_done)(void *arg, int status), void *arg,
-					struct error *err))
+					struct error *err),
+			  int64_t priority)
 {
 	struct error err = ERROR_INIT;
 	struct course *course;
@@ -109,7 +112,7 @@ static void change_course(const struct call *call, struct job *job,
 	if (r == 0 && !course)
 		r = -ENOMEM;
 	if (r == 0) {
-		*course = (struct course){ .req = call->req, .job = job };
+		*course = (struct course){ .req = call->req, .job = job, .priority = priority };
 		call->req->user = course;
 		call->req->on_gone = on_course_gone;
 		r = change(job, on_course_done, course, &err);
@@ -125,7 +128,7 @@ static void change_course(const struct call *call, struct job *job,
 
 static void pause_job(const struct call *call, struct job *job)
 {
-	change_course(call, job, job_pause);
+	change_course(call, job, job_pause, 0);
 }
 
 void handle_pause(const struct call *call)
@@ -135,7 +138,7 @@ void handle_pause(const struct call *call)
 
 static void resume_job(const struct call *call, struct job *job)
 {
-	change_course(call, job, job_resume);
+	change_course(call, job, job_resume, 0);
 }
 
 void handle_resume(const struct call *call)
@@ -143,27 +146,50 @@ void handle_resume(const struct call *call)
 	with_job(call, resume_job);
 }
 
-/* ---- set ---- */
+/* ---- set: answered when the disk knows, where it is to ---- */
 
-static int set_members(const struct call *call, struct job *job, struct error *err)
+static int read_priority(const struct call *call, int64_t *ret_priority, struct error *err)
+{
+	const char *text = query_get(&call->query, "priority");
+
+	if (text_parse_i64(text, ret_priority) < 0)
+		return error_set(err, -EINVAL, "bad-request", "query: priority: '%.40s' is not a whole number", text);
+	return 0;
+}
+
+static int set_priority(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err)
+{
+	const struct course *course = arg;
+
+	return job_set_priority(job, course->priority, on_done, arg, err);
+}
+
+static int set_workers(const struct call *call, struct job *job, struct error *err)
 {
 	uint64_t workers = 0;
 	int r = query_get_u64(&call->query, "workers", &workers, err);
 
-	if (r < 0)
-		return r;
-	if (!query_get(&call->query, "workers"))
-		return error_set(err, -EINVAL, "bad-request", "query: nothing to set: workers=N is what can be");
-	return job_set_workers(job, workers, err);
+	return r < 0 ? r : job_set_workers(job, workers, err);
 }
 
 static void set_job(const struct call *call, struct job *job)
 {
 	struct error err = ERROR_INIT;
+	bool workers = query_get(&call->query, "workers"), priority = query_get(&call->query, "priority");
+	int64_t value = 0;
 	int r = check_owner(call, job, &err);
 
-	if (r == 0)
-		r = set_members(call, job, &err);
+	if (r == 0 && !workers && !priority)
+		r = error_set(&err, -EINVAL, "bad-request",
+			      "query: nothing to set: workers=N and priority=N are what can be");
+	if (r == 0 && priority)
+		r = read_priority(call, &value, &err);
+	if (r == 0 && workers)
+		r = set_workers(call, job, &err);
+	if (r == 0 && priority) {
+		change_course(call, job, set_priority, value);
+		return;
+	}
 	if (r < 0)
 		reply_error(call->req, r, &err);
 	else

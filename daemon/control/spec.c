@@ -122,7 +122,7 @@ int inputs_pack(enum input_format format, const uint8_t *data, size_t len, struc
 enum spec_key {
 	KEY_WORKLOAD, KEY_SUBMISSION, KEY_INPUTS, KEY_INPUTS_B64, KEY_INPUTS_FORMAT, KEY_OPEN, KEY_MODEL, KEY_SHAPE,
 	KEY_DEDICATED, KEY_WORKERS, KEY_PARAMS, KEY_TIMEOUT_S, KEY_TASK_TIMEOUT_S, KEY_RETRIES, KEY_BACKOFF_S, KEY_HALT,
-	KEY_DELAY_S, KEY_EXPIRE_S,
+	KEY_DELAY_S, KEY_EXPIRE_S, KEY_PRIORITY,
 	KEY_DURABLE, KEY_LABEL, KEY_DRY_RUN,
 	KEY_COUNT,
 };
@@ -146,6 +146,7 @@ static const struct {
 	[KEY_TASK_TIMEOUT_S] = { "task_timeout_s", "a number of seconds from 0 (none) to 1e9" },
 	[KEY_RETRIES] = { "retries", "an integer from 0 to 1000" },
 	[KEY_BACKOFF_S] = { "backoff_s", "a number of seconds from 0 to 1e9" },
+	[KEY_PRIORITY] = { "priority", "an integer from -100 to 100" },
 	[KEY_HALT] = { "halt", "an object with `when` (now or soon) and either `fail` (from 1 on) or `percent` (1 to 100)" },
 	[KEY_DELAY_S] = { "delay_s", "a number of seconds from 0 (none) to 1e9" },
 	[KEY_EXPIRE_S] = { "expire_s", "a number of seconds from 0 (never) to 1e9" },
@@ -225,6 +226,15 @@ static int take_retries(const json_t *value, int64_t *ret_retries, struct error 
 	if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > JOB_MAX_RETRIES)
 		return wrong_type(KEY_RETRIES, err);
 	*ret_retries = json_integer_value(value);
+	return 0;
+}
+
+static int take_priority(const json_t *value, int32_t *ret_priority, struct error *err)
+{
+	if (!json_is_integer(value) || json_integer_value(value) < PROTOCOL_MIN_PRIORITY ||
+	    json_integer_value(value) > PROTOCOL_MAX_PRIORITY)
+		return wrong_type(KEY_PRIORITY, err);
+	*ret_priority = (int32_t)json_integer_value(value);
 	return 0;
 }
 
@@ -331,6 +341,8 @@ static int take_key(struct submission *submission, enum spec_key key, json_t *va
 		return take_seconds(key, value, seconds_of(spec, key), err);
 	case KEY_RETRIES:
 		return take_retries(value, &spec->retries, err);
+	case KEY_PRIORITY:
+		return take_priority(value, &spec->priority, err);
 	case KEY_HALT:
 		return take_halt(value, &spec->halt, err);
 	case KEY_DURABLE:
@@ -396,7 +408,8 @@ int submission_parse(const uint8_t *body, size_t len, struct submission *ret_sub
 	int r;
 
 	*ret_submission = (struct submission){ .spec = { .durable = true, .task_timeout_ns = -1, .retries = -1,
-							 .backoff_ns = -1 },
+							 .backoff_ns = -1,
+							 .priority = JOB_PRIORITY_UNSET },
 					       .inputs = BUFFER_INIT };
 	if (len == 0)
 		return error_set(err, -EINVAL, "bad-request", "the body is empty: it is to begin with a JSON object");

@@ -150,6 +150,7 @@ struct crew *crew_of(const struct crew_seat *seat);
 /* How many tasks the next batch of this job may have: its -j, what it has out, and the size that its measured task
  * time calls for where n_ready tasks are left to hand out; 0: none now. */
 uint32_t crew_seat_room(const struct crew_seat *seat, uint64_t n_ready);
+bool crew_takes(const struct crew_seat *seat); /* false: that there is no room is the crew's doing, not the job's own */
 uint64_t crew_seat_out(const struct crew_seat *seat); /* tasks handed out and not back */
 uint64_t crew_seat_holds(const struct crew_seat *seat); /* workers that these may keep busy at once, begun or not */
 uint64_t crew_seat_running(const struct crew_seat *seat); /* of these, begun: a walk over its chunks */
@@ -172,6 +173,7 @@ void crew_cancel(struct crew_seat *seat, uint32_t reason);
 void crew_kill(struct crew_seat *seat, uint32_t reason);
 /* Take back what is unbegun, without telling the begun ones (pause). */
 void crew_recall(struct crew_seat *seat);
+void crew_recall_all(struct crew *crew); /* of every seat: somebody is to come first */
 
 /* Put a message of at most CREW_MESSAGE_BYTES into the inbox of a task that is begun; the bytes are copied. 0: on_sent
  * follows once, never from inside the call: status 0 (it is there), -EBUSY (the inbox is full), -ESRCH (the process

@@ -108,15 +108,18 @@ static uint32_t chunk_tasks(const struct crew_seat *seat, uint64_t n_ready)
 	return n > 0 ? (uint32_t)n : 1;
 }
 
+bool crew_takes(const struct crew_seat *seat)
+{
+	return crew_may_feed(seat->crew) && (seat->idempotent || free_workers(seat->crew) > 0);
+}
+
 uint32_t crew_seat_room(const struct crew_seat *seat, uint64_t n_ready)
 {
 	const struct crew *crew = seat->crew;
 	uint32_t room;
 	uint64_t left;
 
-	if (!crew_may_feed(crew) || seat->cancel != CANCEL_NONE || seat->left)
-		return 0;
-	if (!seat->idempotent && free_workers(crew) == 0)
+	if (!crew_takes(seat) || seat->cancel != CANCEL_NONE || seat->left)
 		return 0;
 	room = chunk_tasks(seat, n_ready);
 	if (seat->workers >= crew->n_workers)

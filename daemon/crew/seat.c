@@ -226,6 +226,13 @@ void crew_recall(struct crew_seat *seat)
 	crew_turn_soon(seat->crew);
 }
 
+void crew_recall_all(struct crew *crew)
+{
+	for (struct crew_seat *seat = crew->seats; seat; seat = seat->next)
+		seat->recall = seat->recall || seat->out > 0;
+	crew_turn_soon(crew);
+}
+
 void crew_cancel(struct crew_seat *seat, uint32_t reason)
 {
 	if (seat->cancel != CANCEL_NONE)

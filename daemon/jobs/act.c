@@ -10,6 +10,7 @@
 #include "base/loop.h"
 #include "config.h"
 #include "crew/wire.h"
+#include "ctl/protocol.h"
 #include "jobs/job.h"
 
 /* ---- Ending ---- */
@@ -218,5 +219,20 @@ int job_set_workers(struct job *job, uint64_t workers, struct error *err)
 	if (job->main.seat && fewer)
 		crew_recall(job->main.seat); /* what waits in the crew beyond that is handed out again as fits */
 	job_touch(job);
+	return 0;
+}
+
+int job_set_priority(struct job *job, int64_t priority, void (*on_done)(void *arg, int status), void *arg,
+		     struct error *err)
+{
+	int r = may_act(job, err);
+
+	if (r < 0)
+		return r;
+	if (priority < PROTOCOL_MIN_PRIORITY || priority > PROTOCOL_MAX_PRIORITY)
+		return error_set(err, -EINVAL, "bad-request", "query: priority: %" PRId64 " is not from %d to %d", priority,
+				 PROTOCOL_MIN_PRIORITY, PROTOCOL_MAX_PRIORITY);
+	lane_set_priority(job, (int32_t)priority);
+	job_record_course_then(job, on_done, arg);
 	return 0;
 }

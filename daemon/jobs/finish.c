@@ -146,6 +146,7 @@ static int write_state(struct job *job, enum job_state state)
 		.on_done = on_state_written,
 		.u.state = {
 			.state = (uint8_t)state,
+			.priority = job->turn.priority,
 			.total = job->total,
 			.started_unix_us = job->started_unix_us,
 			.ended_unix_us = job->ended_unix_us,
@@ -219,6 +220,7 @@ void job_record_course_then(struct job *job, void (*on_written)(void *arg, int s
 		.u.state = {
 			.state = job->paused ? JOB_PAUSED : JOB_QUEUED,
 			.open = job->open,
+			.priority = job->turn.priority,
 			.started_unix_us = job->started_unix_us,
 			.wall_s = job->wall_s,
 			.error_code = job->error_code,

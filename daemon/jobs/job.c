@@ -55,6 +55,7 @@ struct job *job_new(struct jobs *jobs, uint64_t id)
 	job->jobs = jobs;
 	job->refs = 1;
 	job->id = id;
+	job->turn.id = id;
 	job->state = JOB_QUEUED;
 	job->durable = true;
 	job->main.job = job;
@@ -68,7 +69,7 @@ static void job_free(struct job *job)
 	struct task_history *history, *next;
 
 	assert(job->begin.date.place == 0);
-	assert(!job->main.seat && !job->solo.seat && !job->in_lane && !job->published && !job->touched);
+	assert(!job->main.seat && !job->solo.seat && job->turn.at == 0 && !job->published && !job->touched);
 	results_fini(job);
 	inputs_fini(&job->inputs);
 	for (struct job_seat *seat = &job->main; seat; seat = seat == &job->main ? &job->solo : NULL) {
@@ -122,6 +123,7 @@ void job_publish(struct job *job)
 	struct job *after;
 
 	job_ref(job);
+	job->turn.since_ns = clock_mono_ns();
 	HASH_ADD(hh, jobs->table, id, sizeof(job->id), job);
 	TAILQ_FOREACH_REVERSE(after, &jobs->list, job_list, link) { /* commits come in order: the first try fits */
 		if (after->id < job->id)
@@ -266,6 +268,7 @@ void job_view(const struct job *job, struct job_view *ret_view)
 		.grace_ns = job->grace_ns,
 		.backoff_ns = job->backoff_ns,
 		.retries = job->retries,
+		.priority = job->turn.priority,
 		.halt = job->halt,
 		.retrying = job->waiting.n,
 		.begins_unix_us = job->begin.begins_unix_us,

@@ -17,6 +17,7 @@
 #include "jobs/ranges.h"
 #include "jobs/results.h"
 #include "jobs/retries.h"
+#include "jobs/turns.h"
 
 struct crew;
 struct alarm;
@@ -35,7 +36,9 @@ struct lane {
 	bool in_order; /* job after job, instead of turns */
 	struct job_seat *solo; /* a crew for one job's lone tasks: whose; else NULL */
 	uint32_t n_seats;
-	struct job_list jobs; /* with tasks to hand out (turn order; by id where in_order) */
+	struct turns turns; /* jobs that may have tasks to hand out; has room for every seat */
+	int32_t last_priority; /* of the job that was served last */
+	struct job *current; /* in order: the one that has begun, until nothing of it is left; else NULL */
 	UT_hash_handle hh;
 };
 
@@ -80,10 +83,10 @@ struct job {
 	unsigned int refs;
 	UT_hash_handle hh; /* jobs->table, by id; while published */
 	TAILQ_ENTRY(job) link; /* jobs->list, by id */
-	TAILQ_ENTRY(job) turn; /* its lane, while in_lane */
+	struct turn turn; /* in its lane, while it may have tasks to hand out; has its priority */
 	TAILQ_ENTRY(job) kept_link; /* jobs->kept, once it has ended and is not on disk */
 	UT_hash_handle hh_submission; /* jobs->submissions, of jobs that are not on disk */
-	bool published, in_lane;
+	bool published;
 
 	/* Fixed at acceptance. Texts owned. */
 	uint64_t id;
@@ -167,6 +170,7 @@ struct jobs {
 
 	uint64_t next_id;
 	uint64_t ids_on_disk; /* no id below this is given again, whatever happens */
+	int64_t served_ns; /* when the last turn was */
 	bool held; /* nothing is handed out until the store has caught up */
 	uint64_t ops_out; /* our store operations not yet reported */
 	uint64_t unwritten_bytes; /* of segments among them */
@@ -227,8 +231,12 @@ struct lane *lane_find(struct jobs *jobs, const struct crew *crew);
 struct lane *lane_get(struct jobs *jobs, struct crew *crew, bool in_order); /* made where missing; NULL: out of memory */
 /* A lane goes with its last seat: the crew may end then, and another one get its address. */
 void lane_drop(struct jobs *jobs, struct lane *lane);
-void lane_insert(struct lane *lane, struct job *job);
-void lane_forget(struct job *job); /* out of its lane */
+void lane_insert(struct lane *lane, struct job *job); /* fine where it is in it */
+void lane_remove(struct lane *lane, struct job *job);
+void lane_forget(struct job *job); /* the same for a job's own lane */
+struct job *lane_next(const struct lane *lane); /* whose turn it is; NULL: nobody's */
+void lane_served(struct lane *lane, struct job *job); /* it had its turn */
+void lane_set_priority(struct job *job, int32_t priority);
 static inline bool seat_has_work(const struct job_seat *seat)
 {
 	return seat->ready.count > 0 || seat->marked.count > 0;

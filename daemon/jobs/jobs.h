@@ -60,6 +60,7 @@ struct job_halt {
 };
 #define JOB_HALT_PERCENT_TASKS 10 /* ended tasks before a percentage means anything */
 #define JOB_MAX_RETRIES 1000
+#define JOB_PRIORITY_UNSET INT32_MIN
 
 struct job_spec {
 	const char *submission; /* the client's own id; NULL: one is made */
@@ -71,6 +72,7 @@ struct job_spec {
 	int64_t task_timeout_ns; /* -1: the stanza's; 0: none */
 	int64_t retries; /* -1: the stanza's */
 	int64_t backoff_ns; /* -1: the stanza's */
+	int32_t priority; /* JOB_PRIORITY_UNSET: the stanza's */
 	struct job_halt halt;
 	int64_t delay_ns; /* it does not begin before this has passed, by the date; 0: at once */
 	int64_t expire_ns; /* it ends as failed where it has not begun by then; 0: never */
@@ -128,6 +130,7 @@ struct job_view {
 	size_t n_params;
 	int64_t timeout_ns, task_timeout_ns, grace_ns, backoff_ns;
 	uint32_t retries;
+	int32_t priority;
 	struct job_halt halt;
 	uint64_t retrying; /* of the queued tasks: those that wait to be tried again */
 	int64_t begins_unix_us, expires_unix_us; /* not before, not after; 0: as it comes */
@@ -206,6 +209,10 @@ int job_resume(struct job *job, void (*on_done)(void *arg, int status), void *ar
 
 /* How many of its tasks run at once from now on: 1 to the size of its crew (bad-workers). Until the daemon ends. */
 int job_set_workers(struct job *job, uint64_t workers, struct error *err);
+/* Its place among the jobs of its crew from now on, PROTOCOL_MIN_PRIORITY to PROTOCOL_MAX_PRIORITY (bad-request). 0: on_done
+ * follows, perhaps before this returns, with status 0 once it is on disk, or -errno. */
+int job_set_priority(struct job *job, int64_t priority, void (*on_done)(void *arg, int status), void *arg,
+		     struct error *err);
 
 /* Put a message of at most 64 KiB into the inbox of a running task; the bytes are copied. 0: on_sent follows once, not
  * before the call returns, perhaps after the job is gone: status 0, -EBUSY (the inbox is full), -ESRCH (the task stopped

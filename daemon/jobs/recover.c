@@ -31,6 +31,7 @@ static struct job *job_from_row(struct jobs *jobs, const struct store_recovered_
 	if (job_spec_parse(job, row->job.spec, err) < 0)
 		goto fail;
 	job->open = row->state.open;
+	job->turn.priority = row->state.priority;
 	job->total = row->state.total;
 	job->inputs.total = row->state.total;
 	job->started_unix_us = row->state.started_unix_us;

@@ -113,6 +113,7 @@ int job_resolve(struct job *job, const struct job_spec *spec, struct error *err)
 	job->max_crashes = config->max_crashes;
 	job->retries = spec->retries >= 0 ? (uint32_t)spec->retries : config->retries;
 	job->backoff_ns = spec->backoff_ns >= 0 ? spec->backoff_ns : config->backoff_ns;
+	job->turn.priority = spec->priority != JOB_PRIORITY_UNSET ? spec->priority : config->priority;
 	job->halt = spec->halt;
 	r = begin_resolve(job, spec, err);
 	if (r < 0)

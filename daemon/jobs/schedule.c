@@ -40,8 +40,10 @@ static int seat_take(struct job_seat *seat, const struct crew_request *request, 
 	if (r < 0)
 		return r;
 	lane = lane_get(jobs, crew, request->in_order);
-	if (!lane)
+	if (!lane || turns_reserve(&lane->turns, lane->n_seats + 1u) < 0) {
+		lane_drop(jobs, lane);
 		return error_set(err, -ENOMEM, "internal", "out of memory");
+	}
 	r = crew_join(crew, &crew_job, seat, &seat->seat);
 	if (r < 0) {
 		lane_drop(jobs, lane);
@@ -109,7 +111,7 @@ static void seat_ready(struct job_seat *seat)
 	struct job *job = seat->job;
 	struct lane *lane = lane_find(job->jobs, crew_of(seat->seat));
 
-	if (seat == &job->main && !job->in_lane)
+	if (seat == &job->main)
 		lane_insert(lane, job);
 	crew_kick(lane->crew);
 }
@@ -184,6 +186,7 @@ void schedule_leave(struct job *job)
 	if (job->solo.seat && !seat_has_work(&job->solo) && crew_seat_out(job->solo.seat) == 0 && job->marking == 0) {
 		seat_leave(&job->solo);
 		schedule_share(job);
+		job_touch(job); /* its main crew may have more workers for it now */
 	}
 	if (job->main.seat && ended && crew_seat_out(job->main.seat) == 0 && job->marking == 0) {
 		lane_forget(job);
@@ -233,8 +236,11 @@ static void mark_more(struct job_seat *seat)
 		return;
 	n = ranges_first(&seat->ready, job->choice.workers - ahead, &from);
 	mark = n > 0 ? calloc(1, sizeof(*mark)) : NULL;
-	if (!mark)
+	if (!mark) {
+		if (n > 0)
+			job_touch(job); /* no memory: from the loop again */
 		return;
+	}
 	ranges_drop_first(&seat->ready, n);
 	job->marking += n;
 	job_ref(job);
@@ -275,10 +281,11 @@ static void input_failed(struct job_seat *seat, struct ranges *source, uint64_t 
 		outcome_failed(job, task, damaged ? "its input is damaged on the disk" :
 						    "its input cannot be read back from the disk");
 	}
-	crew_kick(crew_of(seat->seat));
+	job_touch(job); /* from the loop again */
 }
 
-/* A batch of this seat's tasks. 0, or -EAGAIN. */
+/* A batch of this seat's tasks. 0; -EAGAIN: none until something of the job has changed, which settles it; -EBUSY: the crew
+ * takes none of any job now. */
 static int seat_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batch *ret_batch)
 {
 	struct job *job = seat->job;
@@ -299,6 +306,8 @@ static int seat_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batc
 		mark_more(seat);
 	if (room > max_tasks)
 		room = max_tasks;
+	if (room == 0)
+		return crew_takes(seat->seat) ? -EAGAIN : -EBUSY;
 	n = ranges_first(source, room, &from);
 	if (n == 0)
 		return -EAGAIN;
@@ -330,14 +339,14 @@ static int solo_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batc
 	const struct job *job = seat->job;
 	uint64_t held = crew_seat_out(seat->seat) + (job->main.seat ? crew_seat_holds(job->main.seat) : 0);
 
-	return held < job->choice.workers ? seat_next(seat, max_tasks, ret_batch) : -EAGAIN;
+	return held < job->choice.workers && seat_next(seat, max_tasks, ret_batch) == 0 ? 0 : -EAGAIN;
 }
 
 int schedule_next(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_batch *ret_batch)
 {
 	struct jobs *jobs = ctx;
 	struct lane *lane = lane_find(jobs, crew);
-	struct job *job, *next;
+	struct job *job;
 
 	if (!lane || jobs->stopping)
 		return -EAGAIN;
@@ -347,27 +356,23 @@ int schedule_next(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_
 	}
 	if (lane->solo)
 		return solo_next(lane->solo, max_tasks, ret_batch);
-	for (job = TAILQ_FIRST(&lane->jobs); job; job = next) {
-		struct job_seat *seat = &job->main;
+	while ((job = lane_next(lane))) {
+		int r;
 
-		next = TAILQ_NEXT(job, turn);
-		if (!seat_has_work(seat)) {
+		if (!seat_has_work(&job->main)) {
 			/* In order, the next job begins when this one has nothing out either. */
 			if (lane->in_order &&
-			    (crew_seat_out(seat->seat) > 0 || job->marking > 0 || job->waiting.n > 0))
+			    (crew_seat_out(job->main.seat) > 0 || job->marking > 0 || job->waiting.n > 0))
 				return -EAGAIN;
-			lane_forget(job);
+			lane_remove(lane, job);
 			continue;
 		}
-		if (seat_next(seat, max_tasks, ret_batch) == 0) {
-			if (!lane->in_order && next) { /* its turn is over */
-				TAILQ_REMOVE(&lane->jobs, job, turn);
-				TAILQ_INSERT_TAIL(&lane->jobs, job, turn);
-			}
-			return 0;
-		}
-		if (lane->in_order)
-			return -EAGAIN;
+		r = seat_next(&job->main, max_tasks, ret_batch);
+		if (r == 0)
+			lane_served(lane, job);
+		if (r == 0 || r == -EBUSY || lane->in_order)
+			return r == 0 ? 0 : -EAGAIN;
+		lane_remove(lane, job); /* schedule_ready() puts it back */
 	}
 	return -EAGAIN;
 }

@@ -263,6 +263,7 @@ static int accept_durable(struct accept *accept)
 	accept->op.u.add.state = (struct store_job_state){
 		.state = JOB_QUEUED,
 		.open = job->open,
+		.priority = job->turn.priority,
 		.total = accept->tasks,
 	};
 	accept->op.u.add.inputs = accept->inputs;

@@ -6,6 +6,23 @@
 #include "jobs/job.h"
 #include "store/store.h"
 
+/* Others of its lane come first. */
+static bool waits_for_others(const struct job *job, char *scratch, size_t scratch_bytes)
+{
+	const struct lane *lane = lane_find(job->jobs, crew_of(job->main.seat));
+	const struct job *first = lane_next(lane);
+	uint32_t above = turns_above(&lane->turns, job->turn.priority);
+
+	if (first == job)
+		return false;
+	if (above > 0)
+		(void)snprintf(scratch, scratch_bytes, "behind %u job%s of higher priority", above, above == 1 ? "" : "s");
+	else if (lane->in_order)
+		(void)snprintf(scratch, scratch_bytes, "job %llu is before it, and these run one after another",
+			       (unsigned long long)first->id);
+	return above > 0 || lane->in_order;
+}
+
 const char *schedule_waiting(const struct job *job, char *scratch, size_t scratch_bytes)
 {
 	const char *why = NULL;
@@ -31,16 +48,8 @@ const char *schedule_waiting(const struct job *job, char *scratch, size_t scratc
 		return "";
 	if (job->solo.seat && crew_seat_out(job->solo.seat) > 0)
 		return "";
-	if (job->main.seat && job->in_lane && job->choice.in_order) {
-		const struct lane *lane = lane_find(job->jobs, crew_of(job->main.seat));
-		const struct job *first = TAILQ_FIRST(&lane->jobs);
-
-		if (first != job) {
-			(void)snprintf(scratch, scratch_bytes, "job %llu is before it, and these run one after another",
-				       (unsigned long long)first->id);
-			return scratch;
-		}
-	}
+	if (job->turn.at > 0 && waits_for_others(job, scratch, scratch_bytes))
+		return scratch;
 	if (job->waiting.n > 0 && (job->choice.in_order || !seat_has_work(&job->main))) {
 		(void)snprintf(scratch, scratch_bytes, "%zu of its tasks wait to be tried again, the first for %.1f s",
 			       job->waiting.n, (double)(job->waiting.at[0].due_ns - clock_mono_ns()) / 1e9);

@@ -26,7 +26,8 @@ int job_row_read(struct query *q, struct store_recovered_job *ret_job)
 			   .wait_s = query_column_double(q, 15),
 			   .runq_s = query_column_double(q, 16),
 			   .wall_s = query_column_double(q, 17),
-			   .peak_rss_bytes = query_column_u64(q, 18) },
+			   .peak_rss_bytes = query_column_u64(q, 18),
+			   .priority = (int32_t)query_column_int(q, 21) },
 	};
 	bool has_code = sqlite3_column_type(q->stmt, 19) != SQLITE_NULL;
 	bool has_text = sqlite3_column_type(q->stmt, 20) != SQLITE_NULL;

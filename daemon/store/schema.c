@@ -53,7 +53,8 @@ static const char *const migrations[] = {
 	"CREATE TABLE plugin (key TEXT NOT NULL UNIQUE, description TEXT NOT NULL);",
 
 	"CREATE TABLE crash (job INTEGER NOT NULL, task INTEGER NOT NULL, crashes INTEGER NOT NULL,"
-	" attempts INTEGER NOT NULL, cause TEXT NOT NULL, PRIMARY KEY (job, task)) WITHOUT ROWID;",
+	" attempts INTEGER NOT NULL, cause TEXT NOT NULL, PRIMARY KEY (job, task)) WITHOUT ROWID;"
+	"ALTER TABLE job ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;",
 };
 
 _Static_assert(ARRAY_SIZE(migrations) == SCHEMA_VERSION, "one row per version");

@@ -99,6 +99,7 @@ struct store_job {
 struct store_job_state {
 	uint8_t state; /* enum job_state */
 	bool open; /* more inputs may come */
+	int32_t priority;
 	uint64_t total; /* tasks on disk */
 	int64_t started_unix_us, ended_unix_us; /* 0: not yet; a job has ended once ended_unix_us is set */
 	uint64_t done, failed, cancelled;

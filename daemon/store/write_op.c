@@ -47,11 +47,11 @@ static const char *const sql[N_STATEMENTS] = {
 	[JOB_FIND_SUBMISSION] = "SELECT id FROM job WHERE submission = ?",
 	[JOB_EXISTS] = "SELECT 1 FROM job WHERE id = ?",
 	[JOB_INSERT] = "INSERT INTO job (" JOB_COLUMNS
-		       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[JOB_EXTEND] = "UPDATE job SET total = ?3, open = ?4 WHERE id = ?1 AND total = ?2 AND open",
 	[JOB_UPDATE] = "UPDATE job SET state = ?2, open = open AND ?3, started_us = ?4, ended_us = ?5, done = ?6,"
 		       " failed = ?7, cancelled = ?8, cpu_s = ?9, wait_s = ?10, runq_s = ?11, wall_s = ?12,"
-		       " peak_rss = ?13, error_code = ?14, error_text = ?15 WHERE id = ?1",
+		       " peak_rss = ?13, error_code = ?14, error_text = ?15, priority = ?16 WHERE id = ?1",
 	[JOB_REMOVE] = "DELETE FROM job WHERE id = ?",
 	[INPUT_INSERT] = "INSERT INTO input (job, first, count, sum, packed) VALUES (?, ?, ?, ?, ?)",
 	[SEGMENT_INSERT] = "INSERT INTO segment (job, segment, count, done, failed, cancelled, cpu_s, wait_s, runq_s,"
@@ -176,6 +176,7 @@ static void bind_progress(struct query *q, const struct store_job_state *state)
 	query_u64(q, state->peak_rss_bytes);
 	query_text(q, state->error_code);
 	query_text(q, state->error_text);
+	query_int(q, state->priority);
 }
 
 static int find_submission(struct statements *st, struct store_op *op)

@@ -460,6 +460,16 @@ int job_set_workers(struct job *job, uint64_t workers, struct error *err)
 	return 0;
 }
 
+int job_set_priority(struct job *job, int64_t priority, void (*on_done)(void *arg, int status), void *arg,
+		     struct error *err)
+{
+	if (priority < -100 || priority > 100)
+		return error_set(err, -EINVAL, "bad-request", "too high, or too low");
+	job->view.priority = (int32_t)priority;
+	on_done(arg, 0);
+	return 0;
+}
+
 int job_walk_retrying(struct job *job, uint32_t limit, int (*fn)(void *arg, const struct task_view *view), void *arg)
 {
 	(void)job;
