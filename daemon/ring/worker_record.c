@@ -3,12 +3,15 @@
 #include <float.h>
 #include <string.h>
 
+#include "base/copy.h"
 #include "ring/futex.h"
 #include "ring/worker_private.h"
 
 /* While waiting for room: the daemon wakes us; should it be gone, the host thread ends the process. The limit only
  * keeps a lost wake-up from being for ever. */
 #define ROOM_WAIT_S 1
+
+#define AHEAD_BYTES 512
 
 /* Bytes that the next record of `bytes` takes, with what is skipped at the ring's end; *ret_pad is that part. */
 static inline uint32_t placed_bytes(const struct worker_ring *ring, const struct worker_runner *me, uint32_t bytes,
@@ -73,8 +76,9 @@ static inline void put_record(struct worker_ring *ring, struct worker_runner *me
 		memcpy(to, extra, sizeof(*extra));
 		to += sizeof(*extra);
 	}
-	if (record->len > 0)
-		memcpy(to, data, record->len);
+	copy_bytes(to, data, record->len);
+	/* The daemon has read what lay in the next lines: have them back by the time they are written. */
+	__builtin_prefetch(to + AHEAD_BYTES, 1);
 	me->tail += pad + record_bytes(record->len, record->flags);
 	/* release: the record is whole for whoever sees the tail; from here on the task counts as completed */
 	atomic_store_explicit(&me->shared->precise_tail, me->tail, memory_order_release);

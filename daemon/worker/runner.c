@@ -27,7 +27,10 @@ struct runner *runner_of_thread(void)
 
 int64_t runner_read_clock(struct runner *runner)
 {
-	runner->now_ns = clock_mono_ns();
+	int64_t now_ns = tick_clock_now(&runner->tick_clock);
+
+	if (now_ns > runner->now_ns) /* see there */
+		runner->now_ns = now_ns;
 	runner->now_fresh = true;
 	return runner->now_ns;
 }
@@ -404,6 +407,7 @@ static void *runner_main(void *arg)
 	task_publish(runner); /* what it logged */
 	if (r == 0) {
 		task_clock_open(&runner->clock);
+		tick_clock_open(&runner->tick_clock);
 		runner->served_ns = runner_read_clock(runner);
 		set_state(runner, RUNNER_READY);
 		run_loop(runner);

@@ -17,6 +17,7 @@
 
 #include "concd/plugin.h"
 #include "measure/task_time.h"
+#include "measure/tick_clock.h"
 #include "ring/worker_ring.h"
 #include "worker/coroutine.h"
 #include "worker/helpers.h"
@@ -141,6 +142,7 @@ struct runner {
 	struct open_chunk *filling; /* the chunk whose tasks are being begun */
 	struct timers timers;
 	struct task_clock clock;
+	struct tick_clock tick_clock;
 	int64_t now_ns; /* the last clock read ... */
 	bool now_fresh; /* ... since which nothing was waited for */
 	int64_t served_ns;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/copy.h"
 #include "worker/log_gate.h"
 #include "worker/params.h"
 #include "worker/runner_private.h"
@@ -75,9 +76,9 @@ static int host_result(struct concd_task *task, const void *data, size_t len)
 		if (!copy)
 			return -ENOMEM;
 	}
-	if (len > 0)
-		memmove(copy, data, len); /* the data may be what was set before */
-	free(slot->result_heap);
+	copy_bytes(copy, data, len); /* the data may be what was set before */
+	if (slot->result_heap)
+		free(slot->result_heap);
 	slot->result_heap = copy == slot->result_inline ? NULL : copy;
 	slot->result_len = len;
 	slot->refused_result_len = 0;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/copy.h"
 #include "base/text.h"
 #include "crew/wire.h"
 #include "ring/ring.h"
@@ -130,7 +131,7 @@ static int copy_input(struct slot *slot, const uint8_t *data, size_t len)
 			return -ENOMEM;
 		slot->input_heap = copy;
 	}
-	memcpy(copy, data, len);
+	copy_bytes(copy, data, len);
 	copy[len] = '\0';
 	slot->input = copy;
 	slot->input_len = len;
@@ -280,6 +281,8 @@ static void describe_end(const struct slot *slot, int returned, char text[MESSAG
 
 static void free_data(struct slot *slot)
 {
+	if (!slot->input_heap && !slot->result_heap && !slot->fail_text)
+		return; /* most have none: three calls saved */
 	free(slot->input_heap);
 	slot->input_heap = NULL;
 	free(slot->result_heap);
