@@ -1,4 +1,4 @@
-/* cancel, kill, pause, resume, set: each for several jobs. What cannot be done to one is said and does not keep the others
+/* cancel, kill, pause, resume, restart, set: each for several jobs. What cannot be done to one is said and does not keep the others
  * from it; the first such error decides the exit status. */
 #include "ctl.h"
 
@@ -11,6 +11,17 @@
 #include "base/text.h"
 #include "protocol.h"
 #include "talk.h"
+
+/* A restart is answered when the service has begun, or when that has failed already. */
+static int restart_status(const json_t *job)
+{
+	const json_t *service = json_object_get(job, "service");
+
+	if (member_count(service, "failures") == 0)
+		return 0;
+	say("job %s: it is down again: %s", member_text(job, "job", "?"), member_text(service, "cause", "?"));
+	return EXIT_TASKS_FAILED;
+}
 
 /* One request for one job. 0, or the exit status of what was wrong and was said; -errno where going on makes no sense. */
 static int act_on(struct ctl *ctl, uint64_t id, const char *action, bool tell, const char *done, struct error *err)
@@ -35,10 +46,10 @@ static int act_on(struct ctl *ctl, uint64_t id, const char *action, bool tell, c
 	if (!tell)
 		return 0;
 	if (ctl->json)
-		return document_print(&doc, err);
-	if (!ctl->quiet)
+		r = document_print(&doc, err);
+	else if (!ctl->quiet)
 		(void)printf("job %" PRIu64 ": %s\n", id, done ? done : member_text(doc.json, "state", "?"));
-	return 0;
+	return r == 0 && strcmp(action, "restart") == 0 ? restart_status(doc.json) : r;
 }
 
 /* The same for every job named by the first n words. */
@@ -110,6 +121,11 @@ int command_pause(struct ctl *ctl, struct error *err)
 int command_resume(struct ctl *ctl, struct error *err)
 {
 	return act_on_all(ctl, ctl->args.n_words, "resume", true, "goes on", EXIT_OK, err);
+}
+
+int command_restart(struct ctl *ctl, struct error *err)
+{
+	return act_on_all(ctl, ctl->args.n_words, "restart", true, NULL, EXIT_OK, err);
 }
 
 /* The words without '=' are jobs, and come first. */

@@ -120,6 +120,10 @@ static const struct command commands[] = {
 	  "What runs ends by itself. The jobs' time limits stand still. Survives the daemon.\n", NULL,
 	  command_pause },
 	{ "resume", "JOB...", 1, MANY_WORDS, "let paused jobs go on", NULL, NULL, command_resume },
+	{ "restart", "JOB...", 1, MANY_WORDS, "stop services and start them again",
+	  "Each is asked to end, killed when its grace time is over, and begins again in a new worker\n"
+	  "process, at once. Exits 1 where one failed again meanwhile, 3 for a job that is no service.\n", NULL,
+	  command_restart },
 	{ "set", "JOB... KEY=VALUE...", 2, MANY_WORDS, "change jobs that have not ended",
 	  "  workers=N    how many of its tasks run at once, within the size of its crew\n"
 	  "  priority=N   -100 to 100: its place among the jobs that share its workers\n", NULL, command_set },

@@ -71,6 +71,7 @@ int command_cancel(struct ctl *ctl, struct error *err); /* act.c */
 int command_kill(struct ctl *ctl, struct error *err);
 int command_pause(struct ctl *ctl, struct error *err);
 int command_resume(struct ctl *ctl, struct error *err);
+int command_restart(struct ctl *ctl, struct error *err);
 int command_set(struct ctl *ctl, struct error *err);
 int command_send(struct ctl *ctl, struct error *err); /* send.c */
 int command_status(struct ctl *ctl, struct error *err); /* daemon.c */

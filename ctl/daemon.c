@@ -68,6 +68,16 @@ static void print_jobs_by_state(const json_t *jobs)
 	print_field("jobs", "%s", *text ? text : "none");
 }
 
+static void print_services(const json_t *services)
+{
+	uint64_t total = member_count(services, "total"), failing = member_count(services, "failing");
+
+	if (total > 0 && failing > 0)
+		print_field("services", "%" PRIu64 ", %" PRIu64 " of them failing: `concctl list` says which", total, failing);
+	else if (total > 0)
+		print_field("services", "%" PRIu64, total);
+}
+
 int command_status(struct ctl *ctl, struct error *err)
 {
 	_cleanup_document_ struct document doc = DOCUMENT_INIT;
@@ -86,6 +96,7 @@ int command_status(struct ctl *ctl, struct error *err)
 	     member_count(doc.json, "pid"), member_text(doc.json, "user", "?"), text);
 	print_field("socket", "%s", member_text(doc.json, "socket", "?"));
 	print_jobs_by_state(json_object_get(doc.json, "jobs"));
+	print_services(json_object_get(doc.json, "services"));
 	print_field("tasks", "%" PRIu64 " done since the start", member_count(doc.json, "tasks_done"));
 	print_field("clients", "%" PRIu64, member_count(doc.json, "clients"));
 	print_field("memory", "%s, %s of it inputs that wait", size_text(member_count(memory, "rss_bytes"), text),

@@ -42,6 +42,17 @@ static void tasks_text(const json_t *tasks, char *text, size_t size)
 		(void)snprintf(text + strlen(text), size - strlen(text), ", %" PRIu64 " cancelled", cancelled);
 }
 
+/* A service never is done: how it fares instead. */
+static void service_text(const json_t *service, char *text, size_t size)
+{
+	uint64_t restarts = member_count(service, "restarts");
+
+	(void)snprintf(text, size, "service%s", member_true(service, "failing") ? ", failing" : "");
+	if (restarts > 0)
+		(void)snprintf(text + strlen(text), size - strlen(text), ", %" PRIu64 " restart%s", restarts,
+			       restarts > 1 ? "s" : "");
+}
+
 static int print_list(const json_t *jobs, bool color)
 {
 	static const struct table_column columns[] = {
@@ -61,7 +72,10 @@ static int print_list(const json_t *jobs, bool color)
 		table_add(&table, member_text(job, "workload", ""));
 		table_add(&table, member_text(job, "model", ""));
 		table_add(&table, member_text(job, "shape", ""));
-		tasks_text(json_object_get(job, "tasks"), text, sizeof(text));
+		if (json_is_object(json_object_get(job, "service")))
+			service_text(json_object_get(job, "service"), text, sizeof(text));
+		else
+			tasks_text(json_object_get(job, "tasks"), text, sizeof(text));
 		table_add(&table, text);
 		table_add(&table, duration_text(job, "wall_s", time));
 		table_printf(&table, "%.19s", member_text(job, "created", ""));
@@ -217,6 +231,16 @@ static const char *attempts_text(const json_t *task, const char *cause, char *te
 	return text;
 }
 
+static void show_counts(const json_t *tasks, const json_t *total)
+{
+	print_field("tasks", "%s%" PRIu64 " queued, %" PRIu64 " running, %" PRIu64 " done, %" PRIu64 " failed, %" PRIu64
+	     " cancelled", json_is_null(total) ? "more to come; " : "", member_count(tasks, "queued"),
+	     member_count(tasks, "running"), member_count(tasks, "done"), member_count(tasks, "failed"),
+	     member_count(tasks, "cancelled"));
+	if (json_is_integer(total))
+		print_field("", "%" PRIu64 " in all", member_count(tasks, "total"));
+}
+
 static void show_tasks(const json_t *job)
 {
 	const json_t *tasks = json_object_get(job, "tasks"), *running = json_object_get(job, "running_tasks"), *task;
@@ -224,12 +248,8 @@ static void show_tasks(const json_t *job)
 	char text[ERROR_TEXT_BYTES], percent[TEXT_DURATION_BYTES] = "";
 	size_t i;
 
-	print_field("tasks", "%s%" PRIu64 " queued, %" PRIu64 " running, %" PRIu64 " done, %" PRIu64 " failed, %" PRIu64
-	     " cancelled", json_is_null(total) ? "more to come; " : "", member_count(tasks, "queued"),
-	     member_count(tasks, "running"), member_count(tasks, "done"), member_count(tasks, "failed"),
-	     member_count(tasks, "cancelled"));
-	if (json_is_integer(total))
-		print_field("", "%" PRIu64 " in all", member_count(tasks, "total"));
+	if (!json_is_object(json_object_get(job, "service")))
+		show_counts(tasks, total);
 	json_array_foreach(running, i, task) {
 		double progress = member_number(task, "progress", -1);
 		*percent = '\0';
@@ -331,6 +351,24 @@ static void show_retries(const json_t *job)
 		print_field("halt", "%s, at %" PRIu64 " %% failed tasks", member_text(halt, "when", "?"), percent);
 }
 
+static void show_service(const json_t *service)
+{
+	char up[TEXT_DURATION_BYTES], text[TEXT_DURATION_BYTES];
+	uint64_t restarts = member_count(service, "restarts"), failures = member_count(service, "failures");
+
+	if (!json_is_object(service))
+		return;
+	duration_text(service, "up_s", up);
+	print_field("service", "%s%s, restarted %" PRIu64 " time%s since the daemon's start", *up ? "up for " : "down", up,
+		    restarts, restarts == 1 ? "" : "s");
+	if (failures > 0)
+		print_field("", "%s%" PRIu64 " failure%s in a row", member_true(service, "failing") ? "failing: " : "",
+			    failures, failures == 1 ? "" : "s");
+	line_member("last cause", service, "cause");
+	if (member_number(service, "next_try_s", 0) > 0)
+		print_field("next try", "in %s", duration_text(service, "next_try_s", text));
+}
+
 /* As it came, and the first failed tasks where there are any. */
 static int print_job_json(json_t *job, json_t *failed)
 {
@@ -376,6 +414,7 @@ int command_show(struct ctl *ctl, struct error *err)
 	line_member("workload", doc.json, "workload");
 	line_member("label", doc.json, "label");
 	show_how(doc.json);
+	show_service(json_object_get(doc.json, "service"));
 	show_tasks(doc.json);
 	show_failed(failed);
 	if (member_number(doc.json, "priority", 0) != 0)

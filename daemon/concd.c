@@ -2,7 +2,7 @@
  *
  *	config, log, directories, daemon.lock, loop, control socket, store, workloads, jobs, crews, recovered jobs, READY
  *
- * It stops in steps, each begun when the one before has finished: no more submissions; crews finish what they have
+ * It stops in steps, each begun when the one before has finished: no more submissions; services end; crews finish what they have
  * begun, or are killed after `grace`; outcomes are on disk; the loop ends. A second signal skips to the end: what is
  * accepted is on disk anyway.
  */
@@ -102,6 +102,13 @@ static void on_crews_stopped(void *arg)
 	jobs_stop(concd->jobs, on_jobs_stopped, concd);
 }
 
+static void on_services_stopped(void *arg)
+{
+	struct concd *concd = arg;
+
+	crews_stop(concd->crews, concd->config->defaults.grace_ns, on_crews_stopped, concd);
+}
+
 static void concd_stop(struct concd *concd)
 {
 	if (concd->stopping) {
@@ -113,7 +120,7 @@ static void concd_stop(struct concd *concd)
 	log_info("concd: stopping");
 	(void)sd_notify(0, "STOPPING=1\nSTATUS=Finishing what has begun"); /* without systemd nobody listens */
 	control_drain(concd->control);
-	crews_stop(concd->crews, concd->config->defaults.grace_ns, on_crews_stopped, concd);
+	jobs_stop_services(concd->jobs, on_services_stopped, concd);
 }
 
 static void on_stop_signal(evutil_socket_t signal, short what, void *arg)

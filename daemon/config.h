@@ -26,7 +26,7 @@ struct workload_config {
 	char *model; /* "sync" ... "auto" */
 	char *shape; /* "PxTxC"; NULL: by model */
 	uint32_t workers; /* 0: auto */
-	bool service; /* always false: refused until services exist */
+	bool service; /* one job that is meant never to end, started with the daemon */
 	bool idempotent, deterministic, thread_safe; /* false: takes back what the plugin promises */
 	int64_t grace_ns, idle_timeout_ns, stall_ns, start_timeout_ns, backoff_ns;
 	int64_t task_timeout_ns; /* 0: none */

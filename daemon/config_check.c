@@ -155,10 +155,42 @@ static int check_shape(const struct check *c)
 	return 0;
 }
 
+/* Does the stanza itself say this, and not only `defaults`? */
+static bool stanza_says(const struct check *c, const char *key)
+{
+	char full_key[CONFIG_KEY_BYTES];
+
+	(void)snprintf(full_key, sizeof(full_key), "workloads.%s.%s", c->workload->name, key); /* both short */
+	return config_place_of(c->places, full_key) != NULL;
+}
+
+/* A service has one worker of its own and no end that comes by the clock or by a count: what `defaults` say of these does
+ * not concern it, and its stanza must not. */
+static int check_service(const struct check *c)
+{
+	static const char *const meaningless[] = { "shape", "task_timeout", "retries", "max_crashes", "max_tasks" };
+	const struct workload_config *w = c->workload;
+
+	if (stanza_says(c, "model") && strcmp(w->model, "thread") != 0 && strcmp(w->model, "process") != 0 &&
+	    strcmp(w->model, "auto") != 0)
+		return refuse(c, "model", "a service runs in a worker process of its own, under thread or process, not under "
+			      "%s: write one of these", w->model);
+	if (stanza_says(c, "workers") && w->workers > 1)
+		return refuse(c, "workers", "a service has one task, and so one worker: remove this line");
+	for (size_t i = 0; i < ARRAY_SIZE(meaningless); i++)
+		if (stanza_says(c, meaningless[i]))
+			return refuse(c, meaningless[i], "says nothing for a service (service = true), which is restarted "
+				      "for ever, after `backoff`: remove this line");
+	return 0;
+}
+
 static int check_workload(const struct check *c)
 {
 	const struct workload_config *w = c->workload;
 	const char *model = w->model;
+
+	if (w->service)
+		return check_service(c);
 
 	if (w->shape && check_shape(c) < 0)
 		return -EINVAL;

@@ -207,10 +207,9 @@ static int read_text(const config_setting_t *s, const struct option *o, void *fi
 
 static int read_bool(const config_setting_t *s, const struct option *o, void *field, struct error *err)
 {
+	(void)o; /* nothing but the type limits it */
 	if (config_setting_type(s) != CONFIG_TYPE_BOOL)
 		return setting_error(s, err, "must be true or false, without quotes");
-	if (o->type == OPTION_SERVICE && config_setting_get_bool(s))
-		return setting_error(s, err, "services are not supported by this version: remove this line");
 	*(bool *)field = config_setting_get_bool(s) != 0;
 	return 0;
 }
@@ -368,7 +367,7 @@ static int (*const readers[])(const config_setting_t *s, const struct option *o,
 	[OPTION_SHAPE] = read_text,	   [OPTION_PLUGIN] = read_text,	    [OPTION_BOOL] = read_bool,
 	[OPTION_U32] = read_u32,	   [OPTION_I32] = read_i32,	    [OPTION_U64] = read_u64,	    [OPTION_WORKERS] = read_u32,
 	[OPTION_DURATION] = read_duration, [OPTION_SIZE] = read_size,	    [OPTION_MODE] = read_mode,
-	[OPTION_LEVEL] = read_log_word,	   [OPTION_TARGET] = read_log_word, [OPTION_SERVICE] = read_bool,
+	[OPTION_LEVEL] = read_log_word,	   [OPTION_TARGET] = read_log_word,
 	[OPTION_OTHER] = read_nothing,	   [OPTION_CPUS] = read_text,
 };
 

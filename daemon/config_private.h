@@ -43,7 +43,6 @@ enum option_type {
 	OPTION_MODE, /* mode_t, "0660" */
 	OPTION_LEVEL, /* enum log_level */
 	OPTION_TARGET, /* enum log_target */
-	OPTION_SERVICE, /* bool, only false */
 	OPTION_OTHER, /* the caller reads it */
 };
 

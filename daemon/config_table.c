@@ -112,7 +112,7 @@ const struct option config_defaults_options[] = {
 const struct option config_workload_options[] = {
 	{ .name = "plugin", .type = OPTION_PLUGIN, .offset = FIELD(plugin) },
 	{ .name = "shape", .type = OPTION_SHAPE, .offset = FIELD(shape) },
-	{ .name = "service", .type = OPTION_SERVICE, .offset = FIELD(service) },
+	{ .name = "service", .type = OPTION_BOOL, .offset = FIELD(service) },
 	{ .name = "idempotent", .type = OPTION_BOOL, .offset = FIELD(idempotent) },
 	{ .name = "deterministic", .type = OPTION_BOOL, .offset = FIELD(deterministic) },
 	{ .name = "thread_safe", .type = OPTION_BOOL, .offset = FIELD(thread_safe) },

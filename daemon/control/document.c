@@ -118,11 +118,21 @@ static json_t *halt_or_null(const struct job_halt *halt)
 			 halt->fail > 0 ? "fail" : "percent", (json_int_t)(halt->fail > 0 ? halt->fail : halt->percent));
 }
 
+static json_t *service_or_null(const struct service_view *service)
+{
+	if (!service->is_service)
+		return json_null();
+	return json_pack("{s:b, s:o, s:I, s:I, s:o, s:o}", "failing", service->failing, "up_s",
+			 document_seconds(service->up_ns), "restarts", (json_int_t)service->restarts, "failures",
+			 (json_int_t)service->failures, "cause", document_text(*service->cause ? service->cause : NULL),
+			 "next_try_s", document_seconds(service->next_try_ns));
+}
+
 /* When it may begin. NULL: out of memory. */
 static json_t *with_conditions(json_t *job, const struct job_view *view)
 {
-	json_t *conditions = json_pack("{s:o, s:o}", "begins", time_or_null(view->begins_unix_us), "expires",
-				       time_or_null(view->expires_unix_us));
+	json_t *conditions = json_pack("{s:o, s:o, s:o}", "begins", time_or_null(view->begins_unix_us), "expires",
+				       time_or_null(view->expires_unix_us), "service", service_or_null(&view->service));
 
 	if (!job || !conditions || json_object_update(job, conditions) < 0) {
 		json_decref(job);

@@ -1,4 +1,4 @@
-/* Acting on jobs: cancel, kill, pause, resume, set. An answer comes when its effect is there. */
+/* Acting on jobs: cancel, kill, pause, resume, restart, set. An answer comes when its effect is there. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,7 +70,7 @@ void handle_kill(const struct call *call)
 	with_job(call, kill_job);
 }
 
-/* ---- pause, resume: answered when the disk knows ---- */
+/* ---- pause, resume: answered when the disk knows; restart: when the service has begun again ---- */
 
 struct course {
 	struct http_request *req; /* NULL: the client has left */
@@ -90,7 +90,9 @@ static void on_course_done(void *arg, int status)
 	if (course->req) {
 		course->req->user = NULL;
 		course->req->on_gone = NULL;
-		if (status < 0)
+		if (status == -ESHUTDOWN)
+			reply_code(course->req, "stopping", "the daemon is shutting down");
+		else if (status < 0)
 			reply_code(course->req, "internal", "it is so, but not on disk: %s", strerror(-status));
 		else
 			answer_job(course->req, course->job);
@@ -144,6 +146,16 @@ static void resume_job(const struct call *call, struct job *job)
 void handle_resume(const struct call *call)
 {
 	with_job(call, resume_job);
+}
+
+static void restart_job(const struct call *call, struct job *job)
+{
+	change_course(call, job, job_restart, 0);
+}
+
+void handle_restart(const struct call *call)
+{
+	with_job(call, restart_job);
 }
 
 /* ---- set: answered when the disk knows, where it is to ---- */

@@ -141,7 +141,7 @@ void handle_status(const struct call *call)
 	if (options->jobs)
 		jobs_view(options->jobs, &view);
 	reply_json(call->req, 200,
-		   json_pack("{s:i, s:s, s:i, s:f, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I}, s:o, s:I, s:I, s:b, s:o}",
+		   json_pack("{s:i, s:s, s:i, s:f, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I}, s:o, s:I, s:I, s:b, s:o, s:{s:I, s:I}}",
 			     "schema", PROTOCOL_SCHEMA, "version", options->version, "pid", (int)getpid(), "uptime_s",
 			     (double)(clock_mono_ns() - control->opened_ns) / 1e9, "user", own_user(), "socket",
 			     document_text(options->config->socket_path), "state_dir",
@@ -150,7 +150,8 @@ void handle_status(const struct call *call)
 			     "queued_bytes", (json_int_t)view.queued_bytes, "store", store_object(control),
 			     "tasks_done", (json_int_t)view.tasks_done, "clients",
 			     (json_int_t)http_clients(control->http), "stopping", control->draining || view.stopping,
-			     "trouble", document_text(view.trouble ? view.trouble : "")));
+			     "trouble", document_text(view.trouble ? view.trouble : ""), "services", "total",
+			     (json_int_t)view.services, "failing", (json_int_t)view.services_failing));
 }
 
 /* ---- workloads, params, models ---- */

@@ -36,6 +36,7 @@ static const struct route routes[] = {
 	{ "POST", "/v1/jobs/ID/kill", "wait", ROUTE_NEEDS_JOBS, handle_kill },
 	{ "POST", "/v1/jobs/ID/pause", "", ROUTE_NEEDS_JOBS, handle_pause },
 	{ "POST", "/v1/jobs/ID/resume", "", ROUTE_NEEDS_JOBS, handle_resume },
+	{ "POST", "/v1/jobs/ID/restart", "", ROUTE_NEEDS_JOBS, handle_restart },
 	{ "POST", "/v1/jobs/ID/set", "workers priority", ROUTE_NEEDS_JOBS, handle_set },
 	{ "POST", "/v1/jobs/ID/send", "task", ROUTE_NEEDS_JOBS, handle_send },
 	{ "POST", "/v1/shutdown", "", 0, handle_shutdown },

@@ -83,6 +83,7 @@ void handle_cancel(const struct call *call);
 void handle_kill(const struct call *call);
 void handle_pause(const struct call *call);
 void handle_resume(const struct call *call);
+void handle_restart(const struct call *call);
 void handle_set(const struct call *call);
 void handle_send(const struct call *call);
 

@@ -62,7 +62,7 @@ void job_end_early(struct job *job, enum job_ending ending, enum job_urgency urg
 	job_touch(job);
 }
 
-static int may_act(const struct job *job, struct error *err)
+int job_may_act(const struct job *job, struct error *err)
 {
 	if (job->from_store || job_state_ended(job->state))
 		return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " has ended: it is %s", job->id,
@@ -76,7 +76,7 @@ static int may_act(const struct job *job, struct error *err)
 
 int job_cancel(struct job *job, struct error *err)
 {
-	int r = may_act(job, err);
+	int r = job_may_act(job, err);
 
 	if (r == 0)
 		job_end_early(job, JOB_ENDING_CANCELLED, JOB_ASK);
@@ -85,7 +85,7 @@ int job_cancel(struct job *job, struct error *err)
 
 int job_kill(struct job *job, struct error *err)
 {
-	int r = may_act(job, err);
+	int r = job_may_act(job, err);
 
 	if (r == 0)
 		job_end_early(job, JOB_ENDING_CANCELLED, JOB_KILL);
@@ -164,7 +164,7 @@ static void continue_timeout(struct job *job)
 
 int job_pause(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err)
 {
-	int r = may_act(job, err);
+	int r = job_may_act(job, err);
 
 	if (r < 0)
 		return r;
@@ -172,6 +172,8 @@ int job_pause(struct job *job, void (*on_done)(void *arg, int status), void *arg
 		return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " is being ended", job->id);
 	if (job->paused)
 		return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " is paused already", job->id);
+	if (job->service)
+		return service_pause(job, on_done, arg, err);
 	job->paused = true;
 	lane_forget(job);
 	stop_timeout(job);
@@ -186,7 +188,7 @@ int job_pause(struct job *job, void (*on_done)(void *arg, int status), void *arg
 
 int job_resume(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err)
 {
-	int r = may_act(job, err);
+	int r = job_may_act(job, err);
 
 	if (r < 0)
 		return r;
@@ -196,6 +198,8 @@ int job_resume(struct job *job, void (*on_done)(void *arg, int status), void *ar
 	job_set_state(job, JOB_QUEUED); /* `running` again, where it has begun, when the burst is over */
 	continue_timeout(job);
 	job_record_course_then(job, on_done, arg);
+	if (job->service)
+		service_resume(job);
 	job_touch(job);
 	return 0;
 }
@@ -206,7 +210,7 @@ int job_set_workers(struct job *job, uint64_t workers, struct error *err)
 {
 	uint64_t most = shape_workers(&job->choice.crew_shape);
 	bool fewer = workers < job->choice.workers;
-	int r = may_act(job, err);
+	int r = job_may_act(job, err);
 
 	if (r < 0)
 		return r;
@@ -225,7 +229,7 @@ int job_set_workers(struct job *job, uint64_t workers, struct error *err)
 int job_set_priority(struct job *job, int64_t priority, void (*on_done)(void *arg, int status), void *arg,
 		     struct error *err)
 {
-	int r = may_act(job, err);
+	int r = job_may_act(job, err);
 
 	if (r < 0)
 		return r;

@@ -82,6 +82,7 @@ static void job_free(struct job *job)
 		free(history);
 	}
 	retry_forget(job);
+	service_fini(job);
 	for (size_t i = 0; i < job->n_params; i++) {
 		free(job->params[i].name);
 		free(job->params[i].value);
@@ -286,6 +287,7 @@ void job_view(const struct job *job, struct job_view *ret_view)
 		.waiting = schedule_waiting(job, waiting, sizeof(waiting)),
 		.recorded = job->from_store ? ended : job->results.recorded,
 	};
+	service_view(job, &ret_view->service);
 }
 
 int job_segment(struct job *job, uint64_t task, struct segment **ret_segment)

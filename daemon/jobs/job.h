@@ -17,6 +17,7 @@
 #include "jobs/ranges.h"
 #include "jobs/results.h"
 #include "jobs/retries.h"
+#include "jobs/service.h"
 #include "jobs/turns.h"
 
 struct crew;
@@ -105,6 +106,7 @@ struct job {
 	uint32_t retries;
 	struct job_halt halt;
 	int64_t created_unix_us;
+	struct service *service; /* owned; NULL: it is none */
 
 	/* Its life. */
 	struct job_begin begin; /* what it waits for before that */
@@ -184,6 +186,9 @@ struct jobs {
 	int64_t unix_offset_us; /* realtime - monotonic, refreshed at each settling */
 
 	bool stopping;
+	void (*on_services_stopped)(void *arg); /* NULL: nobody waits for them */
+	void *services_stopped_arg;
+	uint32_t n_services_stopped; /* told to end with the daemon */
 	struct event *stop_event; /* looks whether the store still gets on */
 	void (*on_stopped)(void *arg);
 	void *stopped_arg;
@@ -285,6 +290,7 @@ bool retry_later(struct job *job, const struct crew_ended *ended);
 void retry_forget(struct job *job); /* the heap and its timer */
 
 /* act.c */
+int job_may_act(const struct job *job, struct error *err); /* 0, or why nothing can be done to it any more */
 void job_timeout_arm(struct job *job); /* once; a paused job's goes on when it is resumed */
 
 /* finish.c */

@@ -43,7 +43,7 @@ static void settle_job(struct job *job)
 	if (job->started_ns > 0) {
 		job_timeout_arm(job);
 		begin_has(job);
-		if (job->state == JOB_QUEUED && !job->open) /* an open one stays `open` whatever it runs */
+		if (job->state == JOB_QUEUED && !job->open && service_is_up(job)) /* an open one stays `open` whatever it runs */
 			job_set_state(job, JOB_RUNNING);
 	}
 	if (job->halt.when != JOB_HALT_NEVER)
@@ -58,6 +58,8 @@ static void settle_job(struct job *job)
 	job_notify_progress(job);
 	job_check_end(job);
 	schedule_leave(job);
+	if (job->service)
+		service_settle(job);
 }
 
 static void on_settle(evutil_socket_t fd, short what, void *arg)
@@ -250,6 +252,7 @@ int jobs_start(struct jobs *jobs, struct crews *crews, struct error *err)
 
 	if (r < 0)
 		return r;
+	services_start(jobs);
 	jobs->crews = crews;
 	TAILQ_FOREACH(job, &jobs->list, link) {
 		schedule_start(job);
@@ -279,6 +282,7 @@ void jobs_let_go(struct jobs *jobs)
 	jobs->stopping = true;
 	jobs->on_stopped = NULL;
 	submit_let_go(jobs);
+	services_let_go(jobs);
 	TAILQ_FOREACH(job, &jobs->list, link)
 		schedule_abandon(job);
 	jobs->crews = NULL;
@@ -345,7 +349,16 @@ void jobs_view(struct jobs *jobs, struct jobs_view *ret_view)
 		.trouble = store_stalled(jobs->store, &why) ? why : damaged ? damaged : "",
 	};
 	memcpy(ret_view->by_state, jobs->ended_by_state, sizeof(ret_view->by_state));
-	TAILQ_FOREACH(job, &jobs->list, link)
-		if (!job_state_ended(job->state))
-			ret_view->by_state[job->open ? JOB_OPEN : job->state]++;
+	TAILQ_FOREACH(job, &jobs->list, link) {
+		struct service_view service;
+
+		if (job_state_ended(job->state))
+			continue;
+		ret_view->by_state[job->open ? JOB_OPEN : job->state]++;
+		if (!job->service)
+			continue;
+		service_view(job, &service);
+		ret_view->services++;
+		ret_view->services_failing += service.failing;
+	}
 }

@@ -41,6 +41,9 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 	      struct jobs **ret_jobs, struct error *err);
 /* Recover every unfinished job from the store, and start handing out through these crews. */
 int jobs_start(struct jobs *jobs, struct crews *crews, struct error *err);
+/* The beginning of the end: hand out nothing more and stop every service, which has its grace for that, then call
+ * on_stopped, perhaps before this returns. The tasks of other jobs go on meanwhile. */
+void jobs_stop_services(struct jobs *jobs, void (*on_stopped)(void *arg), void *arg);
 /* Record what is known; call on_stopped when the store has it. After crews_stop(). */
 void jobs_stop(struct jobs *jobs, void (*on_stopped)(void *arg), void *arg);
 /* The end, in two steps: jobs_let_go() forgets the crews and acts on nothing more (a client that goes now cancels nothing);
@@ -81,6 +84,7 @@ struct job_spec {
 	const char *label; /* "" or NULL: none */
 	uint32_t uid;
 	bool dry_run; /* resolve and check only */
+	bool service; /* only the jobs themselves ask for one: for a stanza with service = true */
 };
 
 /* Called once on the loop, not before jobs_submit() returns: status 0 once the job is on disk (or kept, if not
@@ -109,6 +113,17 @@ int job_add_inputs(struct job *job, uint64_t from, struct buffer *inputs, bool l
 void jobs_get(struct jobs *jobs, uint64_t id, void (*on_opened)(void *arg, int status, struct job *job), void *arg);
 struct job *job_ref(struct job *job);
 void job_unref(struct job *job);
+
+/* Of a service, since this daemon started. */
+struct service_view {
+	bool is_service; /* else nothing of this says anything */
+	bool failing; /* it failed so often in a row that it waits as long as it ever does */
+	uint64_t restarts;
+	uint32_t failures; /* in a row, each soon after its start */
+	const char *cause; /* why it last failed; "" where it has not */
+	int64_t up_ns; /* 0: it is not */
+	int64_t next_try_ns; /* 0: none is due */
+};
 
 struct job_view {
 	uint64_t id;
@@ -140,6 +155,7 @@ struct job_view {
 	const char *error_code, *error_text; /* of the job itself; NULL: none */
 	const char *waiting; /* why it is not running now: words for people; "" where it is, or has ended */
 	uint64_t recorded; /* outcomes on disk */
+	struct service_view service;
 };
 void job_view(const struct job *job, struct job_view *ret_view); /* texts valid until the loop is returned to */
 
@@ -153,6 +169,7 @@ struct jobs_view {
 	uint64_t by_state[JOB_CANCELLED + 1]; /* live ones, and ended since the start */
 	uint64_t tasks_done; /* since the start */
 	uint64_t queued_bytes;
+	uint64_t services, services_failing; /* live ones; of these, failing */
 	bool stopping;
 	const char *trouble; /* store stalled and the like; "" where all is well */
 };
@@ -203,9 +220,15 @@ int job_kill(struct job *job, struct error *err);
 
 /* Hand out nothing more until job_resume(); what has begun ends by itself, and the job's time limit stands still. Survives
  * the daemon. 0: on_done follows, perhaps before this returns, with status 0 once it is on disk, or -errno; else -errno with
- * words (wrong-state: ended, ending, or paused already; not paused). */
+ * words (wrong-state: ended, ending, or paused already; not paused). A service is asked to end, as by job_cancel(), and
+ * on_done comes when it has; resuming starts it again. */
 int job_pause(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err);
 int job_resume(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err);
+
+/* Stop a service and start it again in a new worker process; its failures are forgotten. 0: on_done follows, not before
+ * this returns, once its task has begun again or that start has failed (job_view() tells), status 0; -ESHUTDOWN: the
+ * daemon ended first. Else -errno with words (wrong-state: no service, paused, ended, being ended). */
+int job_restart(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err);
 
 /* How many of its tasks run at once from now on: 1 to the size of its crew (bad-workers). Until the daemon ends. */
 int job_set_workers(struct job *job, uint64_t workers, struct error *err);

@@ -140,6 +140,8 @@ void outcome_ended(void *ctx, const struct crew_ended *ended)
 		.error = (uint8_t)endings[ended->status].error,
 	};
 
+	if (service_ended(job, ended))
+		return;
 	if (ended->status == RING_FAILED_RETRY && retry_later(job, ended)) {
 		if (job->durable && !job->workload->idempotent)
 			clear_marks(job, ended->task, 1); /* it has ended: what a kill now would find is a task unbegun */
@@ -355,8 +357,13 @@ void outcome_lost(void *ctx, const struct crew_loss *loss)
 {
 	struct job_seat *seat = loss->user;
 	struct job *job = seat->job;
+	char what[MESSAGE_BYTES] = "";
 
 	(void)ctx; /* the seat knows its job, the job its jobs */
+	if (job->service)
+		describe_death(job, loss, loss->on_crash ? "it crashed" : "it was killed", what, sizeof(what));
+	if (service_lost(job, loss, what))
+		return;
 	if (loss->verdict == CREW_OVERDUE) {
 		lost_overdue(job, loss);
 	} else if (job->ending != JOB_ENDING_NO) {
@@ -424,6 +431,8 @@ void outcome_init_failed(void *ctx, struct crew *crew, void *user, const char *m
 
 	(void)ctx; /* the seat knows its job */
 	(void)crew;
+	if (service_init_failed(seat->job, message))
+		return;
 	seat->init_failed = true;
 	if (seat->job->ending != JOB_ENDING_NO || job_state_ended(seat->job->state))
 		return;

@@ -94,6 +94,8 @@ int job_resolve(struct job *job, const struct job_spec *spec, struct error *err)
 	if (jobs->stopping)
 		return error_set(err, -ESHUTDOWN, "stopping", "the daemon is shutting down and takes no jobs");
 	r = workloads_find(jobs->workloads, spec->workload, &job->workload, err);
+	if (r == 0)
+		r = service_check_spec(jobs, spec, err);
 	if (r < 0)
 		return r;
 	r = model_choose(job->workload, &spec->model, jobs->n_processors, jobs->config->max_workers, &job->choice,
@@ -122,7 +124,8 @@ int job_resolve(struct job *job, const struct job_spec *spec, struct error *err)
 	job->model_reason = strdup(job->choice.reason);
 	if (spec->label && *spec->label)
 		job->label = strdup(spec->label);
-	if (!job->workload_name || !job->model_reason || (spec->label && *spec->label && !job->label))
+	if (!job->workload_name || !job->model_reason || (spec->label && *spec->label && !job->label) ||
+	    (spec->service && service_init(job) < 0))
 		return error_set(err, -ENOMEM, "internal", "out of memory");
 	return 0;
 }
@@ -164,6 +167,8 @@ char *job_spec_format(const struct job *job)
 	failed = failed || (spec && begin_format(job, spec) < 0);
 	if (spec && job->label)
 		(void)json_object_set_new(spec, "label", json_string(job->label)); /* shows as a missing label */
+	if (spec && job->service)
+		failed = json_object_set_new(spec, "service", json_true()) < 0 || failed;
 	text = spec && !failed ? json_dumps(spec, JSON_COMPACT) : NULL;
 	json_decref(spec);
 	return text;
@@ -202,14 +207,14 @@ int job_spec_parse(struct job *job, const char *text, struct error *err)
 	const char *model, *shape, *reason, *label = NULL;
 	json_int_t workers, timeout_ns, task_timeout_ns, grace_ns, max_crashes, retries = 0, backoff_ns = 0, fail = 0;
 	int when = JOB_HALT_NEVER, percent = 0;
-	int dedicated, by_auto, r = -EBADMSG;
+	int dedicated, by_auto, service = 0, r = -EBADMSG;
 
-	if (!spec || json_unpack(spec, "{s:s, s:s, s:I, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:o, s?s, s?I, s?I, s?[iIi]}",
+	if (!spec || json_unpack(spec, "{s:s, s:s, s:I, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:o, s?s, s?I, s?I, s?[iIi], s?b}",
 				 "model", &model, "shape", &shape, "workers", &workers, "dedicated", &dedicated, "auto",
 				 &by_auto, "reason", &reason, "timeout_ns", &timeout_ns, "task_timeout_ns",
 				 &task_timeout_ns, "grace_ns", &grace_ns, "max_crashes", &max_crashes, "params",
 				 &params, "label", &label, "retries", &retries, "backoff_ns", &backoff_ns, "halt", &when,
-				 &fail, &percent) < 0)
+				 &fail, &percent, "service", &service) < 0)
 		goto out;
 	job->choice = (struct model_choice){
 		.model = model_find(model),
@@ -233,7 +238,7 @@ int job_spec_parse(struct job *job, const char *text, struct error *err)
 	if (label)
 		job->label = strdup(label);
 	job->choice.reason = job->model_reason ? job->model_reason : "";
-	r = job->model_reason && (!label || job->label) ? parse_params(job, params) : -ENOMEM;
+	r = job->model_reason && (!label || job->label) && (!service || service_init(job) == 0) ? parse_params(job, params) : -ENOMEM;
 	if (r == 0)
 		r = begin_parse(job, spec);
 out:

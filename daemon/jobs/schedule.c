@@ -66,11 +66,14 @@ void schedule_start(struct job *job)
 	};
 	int r;
 
-	if (!job->jobs->crews || !job->workload || job->main.seat || job_state_ended(job->state) || !job_may_begin(job))
+	if (!job->jobs->crews || !job->workload || job->main.seat || job_state_ended(job->state) || !job_may_begin(job) ||
+	    !service_is_up(job))
 		return;
 	r = seat_take(&job->main, &request, job->choice.workers, job->workload->idempotent, &err);
 	if (r == 0 || r == -ESHUTDOWN)
 		return; /* while stopping: the next daemon runs it */
+	if (service_start_failed(job, err.text))
+		return;
 	log_error("jobs: job %llu: %s", (unsigned long long)job->id, err.text);
 	job_fail_self(job, "worker-init", err.text); /* better than to wait for ever */
 	job_end_early(job, JOB_ENDING_FAILED, JOB_ASK);
@@ -181,7 +184,7 @@ void schedule_abandon(struct job *job)
 
 void schedule_leave(struct job *job)
 {
-	bool ended = job_state_ended(job->state) || job->finishing;
+	bool ended = job_state_ended(job->state) || job->finishing || !service_is_up(job);
 
 	if (job->solo.seat && !seat_has_work(&job->solo) && crew_seat_out(job->solo.seat) == 0 && job->marking == 0) {
 		seat_leave(&job->solo);
@@ -258,7 +261,7 @@ static void mark_more(struct job_seat *seat)
 
 static bool needs_marks(const struct job *job)
 {
-	return job->durable && !job->workload->idempotent;
+	return job->durable && !job->workload->idempotent && !job->service; /* which starts again by its nature */
 }
 
 /* ---- Handing out ---- */
@@ -294,7 +297,7 @@ static int seat_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batc
 	uint64_t from, n;
 	int r;
 
-	if (job->paused)
+	if (job->paused || !service_is_up(job))
 		return -EAGAIN;
 	if (job->choice.in_order && job->waiting.n > 0)
 		return -EAGAIN; /* a task that is to be tried again holds its place */

@@ -291,7 +291,7 @@ int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *i
 {
 	struct accept *accept;
 	struct job *job;
-	int r = check_limits(jobs, inputs->len, true, err);
+	int r = spec->service ? 0 : check_limits(jobs, inputs->len, true, err);
 
 	if (r < 0)
 		return r;
@@ -305,7 +305,7 @@ int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *i
 	accept->on_accepted = on_accepted;
 	accept->arg = arg;
 	accept->op.job = job->id;
-	accept->op.may_fail = true;
+	accept->op.may_fail = !spec->service; /* for a service nobody would try again */
 	accept->op.on_done = on_job_added;
 	r = job_resolve(job, spec, err);
 	if (r == 0)

@@ -44,6 +44,9 @@ const char *schedule_waiting(const struct job *job, char *scratch, size_t scratc
 		(void)snprintf(scratch, scratch_bytes, "the store takes nothing: %s", why);
 		return scratch;
 	}
+	why = service_waiting(job, scratch, scratch_bytes);
+	if (why)
+		return why;
 	if (job->main.seat && crew_seat_out(job->main.seat) > 0)
 		return "";
 	if (job->solo.seat && crew_seat_out(job->solo.seat) > 0)

@@ -73,6 +73,7 @@ enum store_op_type {
 	 * another number of tasks than `from`. */
 	STORE_INPUT_ADD,
 	STORE_JOB_STATE, /* state, times, error, sums: job row update; not the total; `open` only from true to false */
+	STORE_JOB_SPEC, /* another specification of a job that has not ended: a service's stanza has changed */
 	STORE_SEGMENT, /* a full segment; deletes the task rows and started marks that it replaces */
 	STORE_TASKS, /* outcomes of single tasks of open segments */
 	STORE_STARTED_SET, /* started marks, for tasks that must not run twice */
@@ -153,6 +154,7 @@ struct store_op {
 			bool last; /* no more will come */
 		} input;
 		struct store_job_state state; /* STORE_JOB_STATE */
+		const char *spec; /* STORE_JOB_SPEC: as store_job.spec */
 		struct segment *segment; /* STORE_SEGMENT: packed by the writer thread */
 		struct { /* STORE_TASKS */
 			const struct store_task *tasks;

@@ -14,6 +14,7 @@ enum statement {
 	JOB_INSERT,
 	JOB_EXTEND,
 	JOB_UPDATE,
+	JOB_RESPECIFY,
 	JOB_REMOVE,
 	INPUT_INSERT,
 	SEGMENT_INSERT,
@@ -52,6 +53,7 @@ static const char *const sql[N_STATEMENTS] = {
 	[JOB_UPDATE] = "UPDATE job SET state = ?2, open = open AND ?3, started_us = ?4, ended_us = ?5, done = ?6,"
 		       " failed = ?7, cancelled = ?8, cpu_s = ?9, wait_s = ?10, runq_s = ?11, wall_s = ?12,"
 		       " peak_rss = ?13, error_code = ?14, error_text = ?15, priority = ?16 WHERE id = ?1",
+	[JOB_RESPECIFY] = "UPDATE job SET spec = ?2 WHERE id = ?1 AND ended_us = 0",
 	[JOB_REMOVE] = "DELETE FROM job WHERE id = ?",
 	[INPUT_INSERT] = "INSERT INTO input (job, first, count, sum, packed) VALUES (?, ?, ?, ?, ?)",
 	[SEGMENT_INSERT] = "INSERT INTO segment (job, segment, count, done, failed, cancelled, cpu_s, wait_s, runq_s,"
@@ -247,6 +249,15 @@ static int op_job_state(struct statements *st, struct store_op *op)
 	query_int(q, op->u.state.state);
 	query_int(q, op->u.state.open);
 	bind_progress(q, &op->u.state);
+	return run_for_job(q);
+}
+
+static int op_job_spec(struct statements *st, struct store_op *op)
+{
+	struct query *q = &st->queries[JOB_RESPECIFY];
+
+	query_u64(q, op->job);
+	query_text(q, op->u.spec);
 	return run_for_job(q);
 }
 
@@ -454,6 +465,7 @@ static int (*const op_functions[])(struct statements *st, struct store_op *op) =
 	[STORE_JOB_ADD] = op_job_add,
 	[STORE_INPUT_ADD] = op_input_add,
 	[STORE_JOB_STATE] = op_job_state,
+	[STORE_JOB_SPEC] = op_job_spec,
 	[STORE_SEGMENT] = op_segment,
 	[STORE_TASKS] = op_tasks,
 	[STORE_STARTED_SET] = op_started_set,

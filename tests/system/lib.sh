@@ -170,7 +170,7 @@ says() {
 # made to crash may be named there.
 finish() {
 	local reports
-	reports=$(grep -nE 'Sanitizer|runtime error' "$dir/log" 2>/dev/null | grep -vE '^[0-9]+:(crash|deep|offload|scribble)\[')
+	reports=$(grep -nE 'Sanitizer|runtime error' "$dir/log" 2>/dev/null | grep -vE '^[0-9]+:(crash|deep|offload|scribble|well|looper)\[')
 	if [ -n "$reports" ]; then
 		fail "a sanitizer complained: $reports"
 	fi

@@ -452,6 +452,14 @@ int job_resume(struct job *job, void (*on_done)(void *arg, int status), void *ar
 	return 0;
 }
 
+int job_restart(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err)
+{
+	if (!job->view.service.is_service)
+		return error_set(err, -EALREADY, "wrong-state", "it is no service");
+	on_done(arg, 0);
+	return 0;
+}
+
 int job_set_workers(struct job *job, uint64_t workers, struct error *err)
 {
 	if (workers == 0 || workers > shape_workers(&job->view.shape))

@@ -269,7 +269,11 @@ static void test_each_wrong_value_is_named_with_what_would_be_right(void **state
 		{ "workloads = { a = { params = 5; }; };", "workloads.a.params", "name = value" },
 		{ "workloads = { a = { params = { x = { }; }; }; };", "workloads.a.params.x", "a string" },
 		{ "workloads = { a*b = { }; };", "workloads.a*b", "letters" },
-		{ "workloads = { a = { service = true; }; };", "workloads.a.service", "not supported by this version" },
+		{ "workloads = { a = { service = true; model = \"pool\"; }; };", "workloads.a.model", "thread or process" },
+		{ "workloads = { a = { service = true; workers = 2; }; };", "workloads.a.workers", "one task" },
+		{ "workloads = { a = { service = true; task_timeout = \"1s\"; }; };", "workloads.a.task_timeout",
+		  "says nothing" },
+		{ "workloads = { a = { service = 1; }; };", "workloads.a.service", "true or false" },
 		{ "limits = { max_jobs = 1.5; };", "limits.max_jobs", "integer" },
 		{ "limits = { max_request = \"1K\"; };", "limits.max_request", "\"1280K\"" },
 	};

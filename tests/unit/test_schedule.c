@@ -132,6 +132,27 @@ int inputs_peek(struct inputs *inputs, uint64_t task, uint32_t max_tasks, size_t
 	return input_missing ? -EAGAIN : 0;
 }
 
+bool service_is_up(const struct job *job)
+{
+	(void)job; /* none is a service */
+	return true;
+}
+
+bool service_start_failed(struct job *job, const char *message)
+{
+	(void)job;
+	(void)message;
+	return false;
+}
+
+const char *service_waiting(const struct job *job, char *scratch, size_t scratch_bytes)
+{
+	(void)job;
+	(void)scratch;
+	(void)scratch_bytes;
+	return NULL;
+}
+
 bool job_may_begin(const struct job *job)
 {
 	return !job->paused;

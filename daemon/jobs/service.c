@@ -1,0 +1,514 @@
+/* The life of a service: up, down, and when it starts again. The story is in service.h. */
+#include "jobs/service.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <event2/event.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/text.h"
+#include "crew/wire.h"
+#include "jobs/job.h"
+#include "jobs/service_delay.h"
+
+#define CAUSE_BYTES 400 /* of why it failed */
+#define LOOK_NS (5 * NS_PER_MS) /* somebody waits for it to begin: this often it is looked at */
+#define NO_MEMORY_NS NS_PER_S
+
+enum service_state { SERVICE_UP, SERVICE_LEAVING, SERVICE_DOWN };
+
+/* Who is to be told when it is down, or has begun again. */
+struct waiter {
+	struct waiter *next;
+	uint64_t start; /* the number of the start that it waits for; 0: until it is down */
+	void (*on_done)(void *arg, int status);
+	void *arg;
+};
+
+struct service {
+	enum service_state state;
+	int64_t up_ns; /* when it was started last */
+	int64_t due_ns; /* LEAVING, DOWN: when it starts again */
+	uint64_t starts; /* since the daemon's, this one included */
+	uint32_t failures; /* in a row */
+	char *cause; /* why it last failed; owned; NULL: it has not */
+	struct event *timer; /* DOWN: the next start; UP: a look whether it has begun, for waiters */
+	struct waiter *waiters;
+};
+
+int service_init(struct job *job)
+{
+	job->service = calloc(1, sizeof(*job->service));
+	if (!job->service)
+		return -ENOMEM;
+	job->service->up_ns = clock_mono_ns();
+	job->service->starts = 1; /* schedule_start() begins a job that is up */
+	return 0;
+}
+
+void service_keep_down(struct job *job)
+{
+	job->service->state = SERVICE_DOWN;
+	job->service->starts = 0;
+}
+
+void service_fini(struct job *job)
+{
+	struct service *service = job->service;
+
+	if (!service)
+		return;
+	if (service->timer)
+		event_free(service->timer);
+	free(service->cause);
+	free(service);
+	job->service = NULL;
+}
+
+bool service_is_up(const struct job *job)
+{
+	return !job->service || job->service->state == SERVICE_UP;
+}
+
+/* ---- Who waits ---- */
+
+static struct waiter *waiter_new(uint64_t start, void (*on_done)(void *arg, int status), void *arg)
+{
+	struct waiter *waiter = calloc(1, sizeof(*waiter));
+
+	if (waiter)
+		*waiter = (struct waiter){ .start = start, .on_done = on_done, .arg = arg };
+	return waiter;
+}
+
+static void waiter_done(struct waiter *waiter, int status)
+{
+	void (*on_done)(void *arg, int status) = waiter->on_done;
+	void *arg = waiter->arg;
+
+	free(waiter);
+	on_done(arg, status);
+}
+
+static bool waiter_is_due(const struct job *job, const struct waiter *waiter)
+{
+	const struct service *service = job->service;
+
+	if (job->ending != JOB_ENDING_NO)
+		return true;
+	if (waiter->start == 0)
+		return service->state == SERVICE_DOWN || !job->paused;
+	if (service->starts < waiter->start)
+		return false;
+	/* That start was made: its task has begun, or it has failed already. */
+	return service->starts > waiter->start || service->state != SERVICE_UP ||
+	       (job->main.seat && crew_seat_running(job->main.seat) > 0);
+}
+
+/* Tell those whose time has come; all of them where the daemon ends (status < 0). The job may be freed by the last. */
+static void tell_waiters(struct job *job, int status)
+{
+	struct waiter **at = &job->service->waiters, *due = NULL, **end = &due;
+
+	while (*at) {
+		struct waiter *waiter = *at;
+
+		if (status == 0 && !waiter_is_due(job, waiter)) {
+			at = &waiter->next;
+			continue;
+		}
+		*at = waiter->next;
+		waiter->next = NULL;
+		*end = waiter;
+		end = &waiter->next;
+	}
+	while (due) {
+		struct waiter *waiter = due;
+
+		due = waiter->next;
+		waiter_done(waiter, status);
+	}
+}
+
+/* ---- Starting ---- */
+
+static void on_timer(evutil_socket_t fd, short what, void *arg);
+
+static void arm(struct job *job, int64_t after_ns)
+{
+	struct service *service = job->service;
+	/* rounded up: waking before it is due would be for nothing */
+	struct timeval tv = { .tv_sec = after_ns / NS_PER_S, .tv_usec = (after_ns % NS_PER_S + NS_PER_US - 1) / NS_PER_US };
+
+	if (after_ns <= 0)
+		tv = (struct timeval){ .tv_sec = 0 };
+	if (!service->timer)
+		service->timer = event_new(loop_base(job->jobs->loop), -1, 0, on_timer, job);
+	if (!service->timer || event_add(service->timer, &tv) < 0)
+		log_error("jobs: service '%s' (job %" PRIu64 "): no timer for its next start: out of memory; "
+			  "`concctl restart %" PRIu64 "` starts it", job->workload_name, job->id, job->id);
+}
+
+static void begin(struct job *job)
+{
+	struct service *service = job->service;
+
+	if (job->main.ready.count == 0 && ranges_add(&job->main.ready, 0, 1) < 0) {
+		arm(job, NO_MEMORY_NS);
+		return;
+	}
+	service->state = SERVICE_UP;
+	service->up_ns = clock_mono_ns();
+	service->due_ns = 0;
+	service->starts++;
+	schedule_start(job);
+	schedule_ready(job);
+	job_touch(job);
+	if (service->waiters)
+		arm(job, LOOK_NS);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct job *job = job_ref(arg);
+	struct service *service = job->service;
+
+	(void)fd; /* a timer */
+	(void)what;
+	if (service->state == SERVICE_DOWN) {
+		if (!job->paused && !job->jobs->stopping && job->jobs->crews && job->ending == JOB_ENDING_NO)
+			begin(job);
+	} else {
+		tell_waiters(job, 0);
+		if (service->waiters)
+			arm(job, LOOK_NS);
+	}
+	job_unref(job);
+}
+
+/* ---- Coming down ---- */
+
+static void say_failed(const struct job *job, const char *cause, int64_t delay_ns)
+{
+	const struct service *service = job->service;
+	char delay[TEXT_DURATION_BYTES];
+
+	text_format_duration(delay_ns, delay);
+	if (service->failures > SERVICE_QUICK_FAILURES)
+		log_error("jobs: service '%s' (job %" PRIu64 ") is failing, %" PRIu32 " times in a row: %s; the next try is in %s",
+			  job->workload_name, job->id, service->failures, cause, delay);
+	else
+		log_warning("jobs: service '%s' (job %" PRIu64 "): %s; it starts again in %s", job->workload_name, job->id,
+			    cause, delay);
+}
+
+/* Words of several lines as one. */
+static void join_lines(const char *text, char ret_line[CAUSE_BYTES])
+{
+	size_t n = 0;
+
+	for (; *text && n < CAUSE_BYTES - 3; text++) {
+		if (*text == '\n' && text[1])
+			ret_line[n++] = ';';
+		ret_line[n++] = *text == '\n' ? ' ' : *text;
+	}
+	while (n > 0 && *text && ((unsigned char)ret_line[n - 1] & 0xc0) == 0x80)
+		n--; /* cut: not inside a character */
+	ret_line[n] = '\0';
+}
+
+/* It has come down without being asked to: its task is ready again, and waits. */
+static void failed(struct job *job, const char *words, int64_t ran_ns, int64_t retry_after_ns)
+{
+	struct service *service = job->service;
+	char cause[CAUSE_BYTES];
+	uint32_t random = 0;
+	int64_t delay_ns;
+
+	service->state = SERVICE_LEAVING;
+	service->failures = service_failures(service->failures, ran_ns);
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
+		random = 0; /* no jitter then */
+	delay_ns = service_delay_ns(job->backoff_ns, service->failures, retry_after_ns, random);
+	service->due_ns = clock_mono_ns() + delay_ns;
+	join_lines(words, cause);
+	free(service->cause);
+	service->cause = strdup(cause); /* only to be shown */
+	say_failed(job, cause, delay_ns);
+	job_touch(job);
+}
+
+/* The task is back. Without memory for that begin() tries again. */
+static void task_back(struct job *job)
+{
+	(void)ranges_add(&job->main.ready, 0, 1);
+	job_touch(job);
+}
+
+/* "it returned: RESULT", "it failed: WORDS" */
+static void describe_end(const struct crew_ended *ended, char text[CAUSE_BYTES])
+{
+	static const char *const what[] = {
+		[RING_DONE] = "it returned", [RING_FAILED] = "it failed", [RING_FAILED_INPUT] = "it refused its input",
+		[RING_FAILED_RETRY] = "it failed", [RING_CANCELLED] = "it ended as if cancelled",
+		[RING_TIMEOUT] = "its time limit passed", [RING_TOO_LARGE] = "it returned too large a result",
+	};
+	size_t len = ended->len < CAUSE_BYTES - 40 ? ended->len : CAUSE_BYTES - 40;
+
+	while (len > 0 && len < ended->len && (ended->data[len] & 0xc0) == 0x80)
+		len--; /* not inside a character */
+	(void)snprintf(text, CAUSE_BYTES, "%s%s%.*s", what[ended->status], len > 0 ? ": " : "", (int)len,
+		       len > 0 ? (const char *)ended->data : "");
+}
+
+bool service_ended(struct job *job, const struct crew_ended *ended)
+{
+	char cause[CAUSE_BYTES];
+
+	if (!job->service || job->ending != JOB_ENDING_NO)
+		return false;
+	if (job->service->state == SERVICE_UP) {
+		describe_end(ended, cause);
+		failed(job, cause, clock_mono_ns() - ended->begin_ns, ended->retry_after_ns);
+	}
+	task_back(job);
+	return true;
+}
+
+bool service_lost(struct job *job, const struct crew_loss *loss, const char *what)
+{
+	if (!job->service || job->ending != JOB_ENDING_NO)
+		return false;
+	if (job->service->state == SERVICE_UP)
+		failed(job, what, loss->begin_ns > 0 ? clock_mono_ns() - loss->begin_ns : 0, -1);
+	task_back(job);
+	return true;
+}
+
+bool service_init_failed(struct job *job, const char *message)
+{
+	char cause[CAUSE_BYTES];
+
+	if (!job->service || job->ending != JOB_ENDING_NO)
+		return false;
+	(void)snprintf(cause, sizeof(cause), "its worker could not be prepared: %s", message); /* cut where long */
+	if (job->service->state == SERVICE_UP)
+		failed(job, cause, 0, -1);
+	return true;
+}
+
+bool service_start_failed(struct job *job, const char *message)
+{
+	return service_init_failed(job, message);
+}
+
+/* Ask it to come down; due_ns: when it starts again, unless something keeps it down. */
+static void stop(struct job *job, int64_t due_ns)
+{
+	struct service *service = job->service;
+
+	service->due_ns = due_ns;
+	if (service->state == SERVICE_UP) {
+		service->state = SERVICE_LEAVING;
+		if (job->main.seat)
+			crew_cancel(job->main.seat, WIRE_CANCEL_USER);
+	}
+	job_touch(job);
+}
+
+static void check_all_stopped(struct jobs *jobs)
+{
+	void (*on_stopped)(void *arg) = jobs->on_services_stopped;
+	struct job *job;
+
+	if (!on_stopped)
+		return;
+	TAILQ_FOREACH(job, &jobs->list, link)
+		if (job->service && job->ending == JOB_ENDING_NO && job->service->state != SERVICE_DOWN)
+			return;
+	if (jobs->n_services_stopped > 0)
+		log_info("jobs: %" PRIu32 " service%s ended", jobs->n_services_stopped,
+			 jobs->n_services_stopped > 1 ? "s have" : " has");
+	jobs->on_services_stopped = NULL;
+	on_stopped(jobs->services_stopped_arg);
+}
+
+void service_settle(struct job *job)
+{
+	struct service *service = job->service;
+
+	job_ref(job);
+	if (service->state == SERVICE_LEAVING && !job->main.seat && job->ending == JOB_ENDING_NO) {
+		service->state = SERVICE_DOWN;
+		if (job->state == JOB_RUNNING)
+			job_set_state(job, JOB_QUEUED);
+	}
+	if (service->state == SERVICE_DOWN && service->due_ns > 0 && !job->paused && !job->jobs->stopping &&
+	    job->jobs->crews && job->ending == JOB_ENDING_NO) {
+		int64_t left_ns = service->due_ns - clock_mono_ns();
+
+		if (left_ns > 0)
+			arm(job, left_ns);
+		else
+			begin(job);
+	}
+	tell_waiters(job, 0);
+	check_all_stopped(job->jobs);
+	job_unref(job);
+}
+
+/* ---- What users do ---- */
+
+static void forgive(struct job *job)
+{
+	job->service->failures = 0;
+	if (job->service->state != SERVICE_UP)
+		job->service->due_ns = clock_mono_ns();
+	job_touch(job);
+}
+
+int job_restart(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err)
+{
+	struct service *service = job->service;
+	struct waiter *waiter;
+	int r = job_may_act(job, err);
+
+	if (r < 0)
+		return r;
+	if (!service)
+		return error_set(err, -EALREADY, "wrong-state",
+				 "job %" PRIu64 " is no service: only stanzas with service = true run as one", job->id);
+	if (job->ending != JOB_ENDING_NO)
+		return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " is being ended", job->id);
+	if (job->paused)
+		return error_set(err, -EALREADY, "wrong-state",
+				 "job %" PRIu64 " is paused; `concctl resume %" PRIu64 "` starts it", job->id, job->id);
+	waiter = waiter_new(service->starts + 1, on_done, arg);
+	if (!waiter)
+		return -ENOMEM;
+	waiter->next = service->waiters;
+	service->waiters = waiter;
+	log_info("jobs: service '%s' (job %" PRIu64 ") is restarted by request", job->workload_name, job->id);
+	stop(job, clock_mono_ns());
+	forgive(job);
+	return 0;
+}
+
+/* A pause is answered when the disk knows and the task has come back. */
+struct pause {
+	struct job *job; /* a reference */
+	struct waiter *waiter;
+};
+
+static void on_pause_written(void *arg, int status)
+{
+	struct pause *pause = arg;
+	struct job *job = pause->job;
+
+	if (status < 0 || waiter_is_due(job, pause->waiter)) {
+		waiter_done(pause->waiter, status);
+	} else {
+		pause->waiter->next = job->service->waiters;
+		job->service->waiters = pause->waiter;
+	}
+	free(pause);
+	job_unref(job);
+}
+
+int service_pause(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err)
+{
+	struct pause *pause = calloc(1, sizeof(*pause));
+
+	if (pause)
+		pause->waiter = waiter_new(0, on_done, arg);
+	if (!pause || !pause->waiter) {
+		free(pause);
+		return error_set(err, -ENOMEM, "internal", "out of memory");
+	}
+	pause->job = job_ref(job);
+	job->paused = true;
+	lane_forget(job);
+	stop(job, clock_mono_ns());
+	job_set_state(job, JOB_PAUSED);
+	job_record_course_then(job, on_pause_written, pause);
+	return 0;
+}
+
+void service_resume(struct job *job)
+{
+	forgive(job);
+}
+
+void jobs_stop_services(struct jobs *jobs, void (*on_stopped)(void *arg), void *arg)
+{
+	struct job *job;
+
+	jobs->stopping = true;
+	jobs->on_services_stopped = on_stopped;
+	jobs->services_stopped_arg = arg;
+	TAILQ_FOREACH(job, &jobs->list, link) {
+		if (!job->service || job->ending != JOB_ENDING_NO || job->service->state == SERVICE_DOWN)
+			continue;
+		jobs->n_services_stopped++;
+		stop(job, 0);
+	}
+	check_all_stopped(jobs);
+}
+
+void services_let_go(struct jobs *jobs)
+{
+	struct job *job, *next;
+
+	jobs->on_services_stopped = NULL;
+	for (job = TAILQ_FIRST(&jobs->list); job; job = next) {
+		next = TAILQ_NEXT(job, link);
+		if (job->service)
+			tell_waiters(job, -ESHUTDOWN);
+	}
+}
+
+/* ---- How it looks ---- */
+
+const char *service_waiting(const struct job *job, char *scratch, size_t scratch_bytes)
+{
+	const struct service *service = job->service;
+	char delay[TEXT_DURATION_BYTES];
+	int64_t left_ns;
+
+	if (!service || service->state == SERVICE_UP)
+		return NULL;
+	if (service->due_ns == 0 || job->jobs->stopping)
+		return "the daemon is shutting down";
+	left_ns = service->due_ns - clock_mono_ns();
+	if (service->state == SERVICE_LEAVING && left_ns <= 0)
+		return "its last run is being ended";
+	text_format_duration(left_ns > 0 ? left_ns : 0, delay);
+	(void)snprintf(scratch, scratch_bytes, "it starts again in %s", delay);
+	return scratch;
+}
+
+void service_view(const struct job *job, struct service_view *ret_view)
+{
+	const struct service *service = job->service;
+	bool lives = service && !job->from_store && !job_state_ended(job->state);
+	int64_t now = clock_mono_ns();
+
+	*ret_view = (struct service_view){ .is_service = service != NULL, .cause = "" };
+	if (!service)
+		return;
+	ret_view->restarts = service->starts > 0 ? service->starts - 1 : 0;
+	ret_view->failures = service->failures;
+	ret_view->failing = service->failures > SERVICE_QUICK_FAILURES;
+	ret_view->cause = service->cause ? service->cause : "";
+	if (lives && service->state == SERVICE_UP && job->main.seat && crew_seat_running(job->main.seat) > 0)
+		ret_view->up_ns = now > service->up_ns ? now - service->up_ns : 1;
+	if (lives && service->state != SERVICE_UP && !job->paused && service->due_ns > 0)
+		ret_view->next_try_ns = service->due_ns > now ? service->due_ns - now : 1;
+}

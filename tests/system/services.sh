@@ -1,0 +1,213 @@
+#!/usr/bin/env bash
+# Services: one job for a stanza, started with the daemon, started again whatever ends it, the same one after a restart.
+. "$(dirname "$0")/lib.sh"
+
+# service NAME MODEL [SETTINGS]: its stanza; it logs into $dir/NAME.log and does what $dir/NAME.mode says.
+service() {
+	stanza "$1" "service = true; model = \"$2\"; backoff = \"100ms\"; grace = \"1s\"; ${3:-}
+		params = { name = \"${4:-$1}\"; log = \"$dir/$1.log\"; mode = \"$dir/$1.mode\"; cleanup = \"300ms\"; };" service
+}
+write_config "workloads = { $(service well process) $(service looper thread) $(stanza init_fail 'service = true; backoff = "200ms";')
+	$(stanza plain '' service) };"
+daemon_start
+
+id_of() {
+	ctl list --json | jq_ids "$1"
+}
+# The ids of the jobs of a workload, from `list --json`, newest first, that have not ended.
+jq_ids() {
+	tr -d ' \n' | grep -oE "\"job\":\"[0-9]+\",\"state\":\"(queued|running|paused)\",\"workload\":\"$1\"" | grep -oE '[0-9]+' | tr '\n' ' ' | sed 's/ $//'
+}
+# field NAME JOB: a value out of the job's document
+field() {
+	ctl show "$2" --json | tr -d '\n' | grep -oE "\"$1\": ?(\"[^\"]*\"|[a-z0-9.]+)" | head -n 1 | sed 's/^[^:]*: *//; s/"//g'
+}
+state_is() {
+	[ "$(field state "$1")" = "$2" ]
+}
+at_least() {
+	[ "$(field "$1" "$2")" -ge "$3" ]
+}
+# how often it began; the process of its last begin
+begins() {
+	grep -c '^begin' "$dir/$1.log"
+}
+began() {
+	[ "$(begins "$1" 2>/dev/null)" -ge "$2" ]
+}
+pid_of() {
+	grep '^begin' "$dir/$1.log" | tail -n 1 | cut -d' ' -f2
+}
+mode() {
+	echo "$2" >"$dir/$1.mode"
+}
+is_up() {
+	[ "$(field up_s "$1")" != null ]
+}
+log_has() {
+	grep -qE "$1" "$dir/log"
+}
+
+echo "== start"
+check "well begins" wait_for 20 began well 1
+check "looper begins" wait_for 20 began looper 1 || exit 1
+well=$(id_of well)
+looper=$(id_of looper)
+check "well has one job" [ -n "$well" -a "${well%% *}" = "$well" ]
+check "it is up" wait_for 10 is_up "$well"
+check "it runs" wait_for 10 state_is "$well" running
+equal "the model is the stanza's" "$(field model "$well") $(field model "$looper")" "process thread"
+equal "in a crew of its own" "$(field dedicated "$well") $(field shape "$well")" "true 1x1x1"
+exits 0 ctl list
+says "service" "$dir/out"
+exits 0 ctl status
+says "services" "$dir/out"
+exits 0 ctl show "$well"
+says "up for" "$dir/out"
+
+echo "== by hand"
+exits 2 ctl run well x
+says "concctl restart $well"
+exits 2 ctl run well --dry-run x
+plain=$(ctl run plain -d x)
+exits 3 ctl restart "$plain"
+says "no service"
+exits 2 ctl set "$well" workers=2
+exits 124 ctl wait "$well" --timeout 20ms
+
+echo "== restart"
+old=$(pid_of well)
+n=$(begins well)
+exits 0 ctl restart "$well"
+equal "the answer comes when it has begun again" "$(begins well)" $((n + 1))
+check "in a new process" [ "$(pid_of well)" != "$old" ]
+check "the old run ended in order, before" grep -q "^end $old " "$dir/well.log"
+check "the old process is gone" wait_for 10 eval "! kill -0 $old"
+equal "the job is the same" "$(id_of well)" "$well"
+exits 0 ctl restart "$well" "$looper"
+mode well slow
+exits 0 ctl restart "$well"
+old=$(pid_of well)
+exits 0 ctl restart "$well"
+check "it had the time to end" grep -q "^end $old " "$dir/well.log"
+mode well hang
+exits 0 ctl restart "$well"
+old=$(pid_of well)
+mode well run
+n=$(begins well)
+exits 0 ctl restart "$well"
+equal "one that does not listen is killed after its grace" "$(begins well)" $((n + 1))
+check "it is gone" wait_for 10 eval "! kill -0 $old"
+
+echo "== what ends it"
+n=$(begins well)
+kill -KILL "$(pid_of well)"
+check "a killed worker is replaced" wait_for 20 began well $((n + 1))
+check "the cause is known" wait_for 10 eval '[ "$(field cause "$well")" != null ]'
+ctl show "$well" >"$dir/out"
+says "SIGKILL" "$dir/out"
+for how in return fail exit crash; do
+	mode well $how
+	n=$(begins well)
+	ctl restart "$well" >/dev/null 2>&1 # 1 where it has ended again before the answer
+	check "$how: it starts again by itself" wait_for 20 began well $((n + 2))
+	mode well run
+	ctl show "$well" >"$dir/out"
+	case $how in
+	return) says "it returned: enough" "$dir/out" ;;
+	fail) says "the well is dry" "$dir/out" ;;
+	exit) says "exit status 3" "$dir/out" ;;
+	crash) says "SIGABRT" "$dir/out" ;;
+	esac
+	exits 0 ctl restart "$well"
+	equal "$how: a restart forgets failures" "$(field failures "$well")" 0
+done
+bad=$(id_of init_fail)
+check "a worker that cannot be prepared is a failure" wait_for 30 at_least failures "$bad" 2
+ctl show "$bad" >"$dir/out"
+says "could not be prepared" "$dir/out"
+
+echo "== a crash loop"
+mode looper crash
+ctl restart "$looper" >"$dir/out" 2>&1
+check "it fails again and again" wait_for 60 at_least failures "$looper" 6
+equal "it is failing" "$(field failing "$looper")" true
+check "and waits at the limit of its back-off" [ "$(field next_try_s "$looper" | cut -d. -f1)" -ge 3 ]
+state_is "$looper" queued || fail "its state is $(field state "$looper")"
+exits 0 ctl list
+says "failing" "$dir/out"
+exits 0 ctl status
+says "of them failing" "$dir/out"
+ctl show "$looper" >"$dir/out"
+says "starts again in" "$dir/out"
+says "failures in a row" "$dir/out"
+check "the log is loud" log_has "error.*service 'looper' .*is failing" 
+n=$(begins looper)
+check "no more than its tries" [ "$n" -lt 20 ]
+mode looper run
+exits 0 ctl restart "$looper"
+check "restart helps at once" wait_for 10 is_up "$looper"
+
+echo "== pause"
+old=$(pid_of looper)
+exits 0 ctl pause "$looper"
+check "a paused service has ended" grep -q "^end $old " "$dir/looper.log"
+check "its state says so" state_is "$looper" paused
+exits 3 ctl pause "$looper"
+exits 3 ctl restart "$looper"
+says "resume"
+n=$(begins looper)
+daemon_kill
+wells=$(begins well)
+daemon_start
+check "the other one begins again after a kill of the daemon" wait_for 30 began well $((wells + 1))
+equal "under the same id" "$(id_of well)" "$well"
+check "paused it stays" state_is "$looper" paused
+equal "and does not begin" "$(begins looper)" "$n"
+exits 0 ctl resume "$looper"
+check "resumed it begins" wait_for 20 began looper $((n + 1))
+check "and runs" wait_for 10 state_is "$looper" running
+
+echo "== shutdown"
+mode well slow
+exits 0 ctl restart "$well"
+old=$(pid_of well)
+short=$(ctl run sleeper -d 1s)
+check "an ordinary task runs" wait_for 10 at_least running "$short" 1
+daemon_stop
+equal "concd ends with 0" $? 0
+check "the service had the time to end" grep -q "^end $old " "$dir/well.log"
+check "the log says that services ended" log_has "jobs: 2 services have ended|jobs: 3 services have ended"
+
+echo "== the configuration changes"
+mode well run
+write_config "workloads = { $(service well thread "" renamed) };"
+n=$(begins well)
+daemon_start
+check "the log says what became of the other" log_has "service 'looper' \(job $looper\) is no longer in the configuration"
+check "it is cancelled" wait_for 20 state_is "$looper" cancelled
+check "well begins" wait_for 20 began well $((n + 1))
+equal "under the same id" "$(id_of well)" "$well"
+check "with what its stanza says now" grep -q "^begin .* renamed$" "$dir/well.log"
+equal "under another model" "$(field model "$well")" thread
+exits 0 ctl wait "$short" --timeout 20s
+daemon_kill
+daemon_start
+equal "and still so" "$(field model "$well")" thread
+
+echo "== cancel"
+exits 0 ctl cancel "$well"
+check "it is cancelled" state_is "$well" cancelled
+equal "no other takes its place" "$(id_of well)" ""
+exits 3 ctl restart "$well"
+exits 2 ctl run well x
+says "starts with the daemon"
+n=$(begins well)
+daemon_stop
+daemon_start
+check "the next start has it again" wait_for 20 began well $((n + 1))
+check "as a new job" [ "$(id_of well)" != "$well" ]
+exits 0 ctl kill "$(id_of well)"
+daemon_stop
+equal "concd ends with 0" $? 0
+finish
