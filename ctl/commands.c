@@ -49,6 +49,8 @@ static const struct option run_options[] = {
 	{ "priority", 0, "N", "-100 to 100: higher ones come first among jobs that share workers" },
 	{ "halt", 0, "WHEN,fail=N[%]", "give up after N failed tasks, or N % of those ended; WHEN: soon or now" },
 	{ "delay", 0, "DURATION", "begin no sooner than this from now" },
+	{ "after", 0, "JOB[,JOB...]", "begin when these have succeeded; may be repeated" },
+	{ "after-failed", 0, "cancel|run", "what is done where one of them has not (cancel)" },
 	{ "expire", 0, "DURATION", "give up if the job has not begun by then" },
 	{ "label", 'l', "LABEL", "a name to find the job by" },
 	{ "dry-run", 0, NULL, "check, show what would be chosen, run nothing" },

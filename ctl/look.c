@@ -190,11 +190,32 @@ static void show_how(const json_t *job)
 	line_member("reason", job, "model_reason");
 }
 
+static void show_after(const json_t *job)
+{
+	const json_t *after = json_object_get(job, "after"), *id;
+	bool any = strcmp(member_text(job, "after_failed", ""), "run") == 0;
+	char text[200] = "";
+	size_t i;
+
+	json_array_foreach(after, i, id) {
+		if (strlen(text) + 32 > sizeof(text)) {
+			(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), ", and %zu more",
+				       json_array_size(after) - i);
+			break;
+		}
+		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%.20s", i > 0 ? ", " : "",
+			       json_is_string(id) ? json_string_value(id) : "?");
+	}
+	if (i > 0)
+		print_field("after", "%s%s", text, any ? ", however they end" : "");
+}
+
 static void show_times(const json_t *job)
 {
 	char cpu[TEXT_DURATION_BYTES], wait[TEXT_DURATION_BYTES], runq[TEXT_DURATION_BYTES], size[TEXT_DURATION_BYTES];
 
 	line_member("created", job, "created");
+	show_after(job);
 	line_member("not before", job, "begins");
 	line_member("expires", job, "expires");
 	line_member("started", job, "started");

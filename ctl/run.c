@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "dry_run.h"
 #include "inputs.h"
 #include "interrupt.h"
 #include "protocol.h"
@@ -372,8 +373,6 @@ static int run_dry(struct run *run, struct error *err)
 {
 	_cleanup_document_ struct document doc = DOCUMENT_INIT;
 	uint64_t count = (uint64_t)run->count;
-	char delay[TEXT_DURATION_BYTES] = "", expire[TEXT_DURATION_BYTES] = "";
-	const char *reason;
 	int r = submit_for_id(run, &doc, err);
 
 	while (r == 0 && !run->last) {
@@ -393,16 +392,7 @@ static int run_dry(struct run *run, struct error *err)
 		(void)printf("%s\n", text ? text : "");
 		return EXIT_OK;
 	}
-	reason = member_text(doc.json, "model_reason", "");
-	if (member_number(doc.json, "delay_s", 0) > 0)
-		text_format_duration((int64_t)(member_number(doc.json, "delay_s", 0) * 1e9), delay);
-	if (member_number(doc.json, "expire_s", 0) > 0)
-		text_format_duration((int64_t)(member_number(doc.json, "expire_s", 0) * 1e9), expire);
-	(void)printf("%" PRIu64 " tasks would run under %s (%s), %" PRIu64 " at once%s%s%s%s%s%s%s%s\n", count,
-		     member_text(doc.json, "model", "?"), member_text(doc.json, "shape", "?"),
-		     member_count(doc.json, "workers"), member_true(doc.json, "dedicated") ? ", dedicated" : "",
-		     *delay ? ", not before " : "", delay, *delay ? " from now" : "",
-		     *expire ? ", given up if not begun within " : "", expire, *reason ? ": " : "", reason);
+	dry_run_print(doc.json, count);
 	return EXIT_OK;
 }
 

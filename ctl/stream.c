@@ -138,7 +138,8 @@ static void say_conditions(const struct stream *s, const json_t *job)
 {
 	const char *waiting = member_text(job, "waiting", "");
 
-	if (!s->ctl->quiet && *waiting && args_text(&s->ctl->args, "delay"))
+	if (!s->ctl->quiet && *waiting &&
+	    (args_text(&s->ctl->args, "delay") || args_text(&s->ctl->args, "after")))
 		say("job %s waits: %s", s->job, waiting);
 }
 

@@ -158,6 +158,44 @@ static int add_time(json_t *json, bool *failed, const struct args *args, const c
 	return r;
 }
 
+/* --after 3,5 --after 7 */
+static int add_after(json_t *json, bool *failed, const struct args *args, struct error *err)
+{
+	const char *policy = args_text(args, "after-failed");
+	json_t *jobs = json_array();
+	int r = 0;
+
+	for (size_t i = 0; i < args->n_values && r == 0; i++) {
+		_cleanup_free_ char *list = NULL;
+		char *rest, *word;
+		uint64_t id = 0;
+
+		if (strcmp(args->values[i].option->name, "after") != 0)
+			continue;
+		list = rest = strdup(args->values[i].value);
+		while (r == 0 && (word = strsep(&rest, ","))) {
+			char text[24];
+
+			r = parse_job(word, &id, err);
+			(void)snprintf(text, sizeof(text), "%" PRIu64, id);
+			if (r == 0 && json_array_append_new(jobs, json_string(text)) < 0)
+				*failed = true;
+		}
+	}
+	if (r < 0)
+		error_prefix(err, "option '--after': ");
+	else if (policy && strcmp(policy, "cancel") != 0 && strcmp(policy, "run") != 0)
+		r = error_set(err, -EINVAL, "usage", "option '--after-failed': '%s' is neither cancel nor run", policy);
+	else if (policy && json_array_size(jobs) == 0)
+		r = error_set(err, -EINVAL, "usage", "option '--after-failed' goes with --after JOB, which is missing");
+	if (r == 0 && json_array_size(jobs) > 0)
+		set(json, failed, "after", json_incref(jobs));
+	if (r == 0 && policy)
+		set(json, failed, "after_failed", json_string(policy));
+	json_decref(jobs);
+	return r;
+}
+
 static int add_texts(json_t *json, bool *failed, const struct args *args, struct error *err)
 {
 	static const char *const names[] = { "model", "shape", "label" };
@@ -211,6 +249,8 @@ int submission_make(const struct args *args, json_t **ret_json, struct error *er
 		r = add_time(json, &failed, args, "expire", "expire_s", err);
 	if (r == 0)
 		r = add_priority(json, &failed, args, err);
+	if (r == 0)
+		r = add_after(json, &failed, args, err);
 	if (r == 0)
 		r = add_halt(json, &failed, args, err);
 	if (args_flag(args, "dedicated"))

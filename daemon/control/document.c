@@ -128,11 +128,31 @@ static json_t *service_or_null(const struct service_view *service)
 			 "next_try_s", document_seconds(service->next_try_ns));
 }
 
+json_t *document_after(const uint64_t *after, size_t n)
+{
+	json_t *ids = json_array();
+
+	for (size_t i = 0; i < n && ids; i++)
+		if (json_array_append_new(ids, id_text(after[i])) < 0) {
+			json_decref(ids);
+			ids = NULL;
+		}
+	return ids;
+}
+
+json_t *document_after_failed(size_t n, bool any)
+{
+	return n > 0 ? json_string(any ? "run" : "cancel") : json_null();
+}
+
 /* When it may begin. NULL: out of memory. */
 static json_t *with_conditions(json_t *job, const struct job_view *view)
 {
-	json_t *conditions = json_pack("{s:o, s:o, s:o}", "begins", time_or_null(view->begins_unix_us), "expires",
-				       time_or_null(view->expires_unix_us), "service", service_or_null(&view->service));
+	json_t *conditions = json_pack("{s:o, s:o, s:o, s:o, s:o}", "begins", time_or_null(view->begins_unix_us),
+				       "expires", time_or_null(view->expires_unix_us), "after",
+				       document_after(view->after, view->n_after), "after_failed",
+				       document_after_failed(view->n_after, view->after_any), "service",
+				       service_or_null(&view->service));
 
 	if (!job || !conditions || json_object_update(job, conditions) < 0) {
 		json_decref(job);

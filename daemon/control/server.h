@@ -114,6 +114,8 @@ bool call_may(const struct call *call, uint32_t owner_uid);
 
 json_t *document_text(const char *text); /* NULL: null; what is not UTF-8 is replaced by U+FFFD */
 json_t *document_seconds(int64_t ns); /* 0 and less: null */
+json_t *document_after(const uint64_t *after, size_t n); /* jobs to follow */
+json_t *document_after_failed(size_t n, bool any); /* n of them: however they end? */
 json_t *document_tasks(const struct job_view *view);
 json_t *document_job(const struct job_view *view);
 /* The line that ends a stream; with_schema: as JSON line, else as frame of this type. */

@@ -122,7 +122,7 @@ int inputs_pack(enum input_format format, const uint8_t *data, size_t len, struc
 enum spec_key {
 	KEY_WORKLOAD, KEY_SUBMISSION, KEY_INPUTS, KEY_INPUTS_B64, KEY_INPUTS_FORMAT, KEY_OPEN, KEY_MODEL, KEY_SHAPE,
 	KEY_DEDICATED, KEY_WORKERS, KEY_PARAMS, KEY_TIMEOUT_S, KEY_TASK_TIMEOUT_S, KEY_RETRIES, KEY_BACKOFF_S, KEY_HALT,
-	KEY_DELAY_S, KEY_EXPIRE_S, KEY_PRIORITY,
+	KEY_DELAY_S, KEY_EXPIRE_S, KEY_AFTER, KEY_AFTER_FAILED, KEY_PRIORITY,
 	KEY_DURABLE, KEY_LABEL, KEY_DRY_RUN,
 	KEY_COUNT,
 };
@@ -150,6 +150,8 @@ static const struct {
 	[KEY_HALT] = { "halt", "an object with `when` (now or soon) and either `fail` (from 1 on) or `percent` (1 to 100)" },
 	[KEY_DELAY_S] = { "delay_s", "a number of seconds from 0 (none) to 1e9" },
 	[KEY_EXPIRE_S] = { "expire_s", "a number of seconds from 0 (never) to 1e9" },
+	[KEY_AFTER] = { "after", "an array of at most 1000 jobs, each a string such as \"7\"" },
+	[KEY_AFTER_FAILED] = { "after_failed", "cancel or run" },
 	[KEY_DURABLE] = { "durable", "true or false" },
 	[KEY_LABEL] = { "label", "a string of at most 128 bytes" },
 	[KEY_DRY_RUN] = { "dry_run", "true or false" },
@@ -256,6 +258,35 @@ static int take_halt(json_t *value, struct job_halt *ret_halt, struct error *err
 	return 0;
 }
 
+static int take_after(struct submission *submission, const json_t *value, struct error *err)
+{
+	const json_t *id;
+	size_t i;
+
+	if (!json_is_array(value) || json_array_size(value) > JOB_MAX_AFTER)
+		return wrong_type(KEY_AFTER, err);
+	submission->after = calloc(json_array_size(value) + 1, sizeof(*submission->after));
+	if (!submission->after)
+		return -ENOMEM;
+	json_array_foreach(value, i, id) {
+		if (!json_is_string(id) || text_parse_u64(json_string_value(id), &submission->after[i]) < 0)
+			return wrong_type(KEY_AFTER, err);
+	}
+	submission->spec.after = submission->after;
+	submission->spec.n_after = i;
+	return 0;
+}
+
+static int take_after_failed(const json_t *value, bool *ret_any, struct error *err)
+{
+	const char *text = json_is_string(value) ? json_string_value(value) : "";
+
+	if (strcmp(text, "cancel") != 0 && strcmp(text, "run") != 0)
+		return wrong_type(KEY_AFTER_FAILED, err);
+	*ret_any = strcmp(text, "run") == 0;
+	return 0;
+}
+
 static int take_inputs(struct submission *submission, enum spec_key key, const json_t *array, struct error *err)
 {
 	const json_t *value;
@@ -297,6 +328,33 @@ static int64_t *seconds_of(struct job_spec *spec, enum spec_key key)
 	       key == KEY_BACKOFF_S ? &spec->backoff_ns : key == KEY_DELAY_S ? &spec->delay_ns : &spec->expire_ns;
 }
 
+/* When it may begin and when it gives up. */
+static int take_terms(struct submission *submission, enum spec_key key, json_t *value, struct error *err)
+{
+	struct job_spec *spec = &submission->spec;
+
+	switch (key) {
+	case KEY_TIMEOUT_S:
+	case KEY_TASK_TIMEOUT_S:
+	case KEY_BACKOFF_S:
+	case KEY_DELAY_S:
+	case KEY_EXPIRE_S:
+		return take_seconds(key, value, seconds_of(spec, key), err);
+	case KEY_RETRIES:
+		return take_retries(value, &spec->retries, err);
+	case KEY_PRIORITY:
+		return take_priority(value, &spec->priority, err);
+	case KEY_HALT:
+		return take_halt(value, &spec->halt, err);
+	case KEY_AFTER:
+		return take_after(submission, value, err);
+	case KEY_AFTER_FAILED:
+		return take_after_failed(value, &spec->after_any, err);
+	default:
+		return -EINVAL; /* there is none left */
+	}
+}
+
 static int take_key(struct submission *submission, enum spec_key key, json_t *value, enum input_format *format,
 		    struct error *err)
 {
@@ -333,28 +391,15 @@ static int take_key(struct submission *submission, enum spec_key key, json_t *va
 		return 0;
 	case KEY_PARAMS:
 		return take_params(submission, value, err);
-	case KEY_TIMEOUT_S:
-	case KEY_TASK_TIMEOUT_S:
-	case KEY_BACKOFF_S:
-	case KEY_DELAY_S:
-	case KEY_EXPIRE_S:
-		return take_seconds(key, value, seconds_of(spec, key), err);
-	case KEY_RETRIES:
-		return take_retries(value, &spec->retries, err);
-	case KEY_PRIORITY:
-		return take_priority(value, &spec->priority, err);
-	case KEY_HALT:
-		return take_halt(value, &spec->halt, err);
 	case KEY_DURABLE:
 		return take_bool(key, value, &spec->durable, err);
 	case KEY_LABEL:
 		return take_text(key, value, 0, PROTOCOL_MAX_LABEL_BYTES, &spec->label, err);
 	case KEY_DRY_RUN:
 		return take_bool(key, value, &spec->dry_run, err);
-	case KEY_COUNT:
-		break;
+	default:
+		return take_terms(submission, key, value, err);
 	}
-	return -EINVAL;
 }
 
 static int take_object(struct submission *submission, enum input_format *format, struct error *err)
@@ -430,6 +475,7 @@ void submission_fini(struct submission *submission)
 {
 	buffer_fini(&submission->inputs);
 	free(submission->params);
+	free(submission->after);
 	json_decref(submission->root);
 	*submission = (struct submission){ .inputs = BUFFER_INIT };
 }

@@ -29,6 +29,7 @@ struct submission {
 	uint64_t n_inputs;
 	json_t *root;
 	struct config_pair *params;
+	uint64_t *after;
 };
 
 /* Parse a body. 0, or -errno with words (bad-request, too-large); ret_submission is the caller's to submission_fini()

@@ -1,4 +1,4 @@
-/* When a job may begin: dates, in UTC.
+/* When a job may begin: dates, in UTC. Jobs that follow others: after.c.
  *
  * A delay becomes a date at acceptance, and the date is kept with the job: it means the same after a restart, after days
  * switched off, and whatever the clock is set to meanwhile. One alarm serves the first date of all jobs, and rings too
@@ -26,7 +26,7 @@
 
 bool job_may_begin(const struct job *job)
 {
-	return !job->paused && !job->begin.delayed;
+	return !job->paused && !job->begin.delayed && after_is_over(job);
 }
 
 /* As far as is known: under an earlier daemon outcomes may say it, or its row. */
@@ -60,10 +60,20 @@ void begin_wait(struct job *job)
 {
 	if (has_begun(job) || job->ending != JOB_ENDING_NO)
 		return;
+	after_break(job); /* one of its predecessors ended badly while it was accepted */
+	if (job->ending != JOB_ENDING_NO)
+		return;
 	job->begin.delayed = job->begin.begins_unix_us > 0;
 	wait_for_date(job);
 	if (job->begin.date.place > 0)
 		set_alarm(job->jobs);
+}
+
+void begin_recovered(struct job *job)
+{
+	if (!has_begun(job) && job->ending == JOB_ENDING_NO)
+		(void)after_find(job, NULL, NULL); /* what is wrong with one of them ends the job, now or then */
+	begin_wait(job);
 }
 
 static void expire(struct job *job)
@@ -103,7 +113,7 @@ void begin_on_alarm(void *arg)
 
 void begin_has(struct job *job)
 {
-	if (job->begin.expires_unix_us == 0 || job->begin.recorded)
+	if (job->begin.recorded || (job->begin.expires_unix_us == 0 && !job->begin.afters))
 		return;
 	begin_forget(job);
 	job->begin.recorded = true;
@@ -112,6 +122,7 @@ void begin_has(struct job *job)
 
 void begin_forget(struct job *job)
 {
+	after_forget(job);
 	dates_remove(&job->jobs->dates, &job->begin.date); /* the alarm that rings for nothing is set anew then */
 }
 
@@ -128,7 +139,7 @@ int begin_resolve(struct job *job, const struct job_spec *spec, struct error *er
 		job->begin.begins_unix_us = now + (spec->delay_ns + NS_PER_US - 1) / NS_PER_US;
 	if (spec->expire_ns > 0)
 		job->begin.expires_unix_us = now + (spec->expire_ns + NS_PER_US - 1) / NS_PER_US;
-	return 0;
+	return after_resolve(job, spec, err);
 }
 
 int begin_format(const struct job *job, json_t *spec)
@@ -139,14 +150,14 @@ int begin_format(const struct job *job, json_t *spec)
 		r = json_object_set_new(spec, "begins_us", json_integer(job->begin.begins_unix_us));
 	if (r == 0 && job->begin.expires_unix_us > 0)
 		r = json_object_set_new(spec, "expires_us", json_integer(job->begin.expires_unix_us));
-	return r < 0 ? -ENOMEM : 0;
+	return r < 0 ? -ENOMEM : after_format(job, spec);
 }
 
 int begin_parse(struct job *job, const json_t *spec)
 {
 	job->begin.begins_unix_us = json_integer_value(json_object_get(spec, "begins_us"));
 	job->begin.expires_unix_us = json_integer_value(json_object_get(spec, "expires_us"));
-	return 0;
+	return after_parse(job, spec);
 }
 
 /* ---- In words ---- */
@@ -170,7 +181,7 @@ const char *begin_waiting(const struct job *job, char *scratch, size_t scratch_b
 	int64_t now = clock_unix_us();
 
 	if (!job->begin.delayed)
-		return NULL;
+		return after_waiting(job, scratch, scratch_bytes);
 	format_date(job->begin.begins_unix_us, now, date);
 	if (job->begin.begins_unix_us <= now)
 		return "it begins now";

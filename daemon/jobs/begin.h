@@ -7,11 +7,14 @@
 
 #include "jobs/dates.h"
 
+struct afters;
+
 struct job_begin {
 	int64_t begins_unix_us; /* not before; 0: at once. Fixed at acceptance */
 	int64_t expires_unix_us; /* not after; 0: never. Fixed at acceptance */
 	bool delayed; /* its date has not come; once it has, it stays so whatever the clock says */
-	bool recorded; /* of one that expires: the disk was told that it has begun */
+	bool recorded; /* of one that expires or follows others: the disk was told that it has begun */
+	struct afters *afters; /* jobs that it follows (after.c); NULL: none */
 	struct date date; /* the next of the two, in jobs->dates */
 };
 

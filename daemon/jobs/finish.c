@@ -24,7 +24,8 @@ struct state_op {
 static enum job_state final_state(const struct job *job)
 {
 	/* A cancel that came too late for every task of a whole job changed nothing. */
-	if (job->ending == JOB_ENDING_CANCELLED && (job->cancelled > 0 || job->total == 0 || job->cut_short))
+	if ((job->ending == JOB_ENDING_CANCELLED || job->ending == JOB_ENDING_PREDECESSOR) &&
+	    (job->cancelled > 0 || job->total == 0 || job->cut_short))
 		return JOB_CANCELLED;
 	if (job->failed > 0 || job->cancelled > 0 || job->error_code)
 		return JOB_FAILED;
@@ -98,6 +99,7 @@ static void job_ended(struct job *job, enum job_state state)
 		job_unpublish(job);
 	else
 		keep_ephemeral(job);
+	after_job_ended(jobs, job->id, state);
 	job_unref(job);
 }
 
@@ -178,6 +180,7 @@ static const struct {
 	{ JOB_ENDING_FAILED, "worker-init" },
 	{ JOB_ENDING_HALTED, "halted" },
 	{ JOB_ENDING_EXPIRED, "expired" },
+	{ JOB_ENDING_PREDECESSOR, "predecessor" },
 };
 
 static void on_course_written(struct store_op *op, int status)
@@ -241,7 +244,7 @@ void job_resume_course(struct job *job, const char *error_code, const char *erro
 	for (size_t i = 0; i < ARRAY_SIZE(courses); i++)
 		if (strcmp(courses[i].code, error_code) == 0)
 			job->ending = courses[i].ending;
-	job->cut_short = job->ending == JOB_ENDING_CANCELLED;
+	job->cut_short = job->ending == JOB_ENDING_CANCELLED || job->ending == JOB_ENDING_PREDECESSOR;
 	if (job->ending != JOB_ENDING_CANCELLED)
 		job_fail_self(job, error_code, error_text ? error_text : "");
 }

@@ -69,6 +69,7 @@ static void job_free(struct job *job)
 	struct task_history *history, *next;
 
 	assert(job->begin.date.place == 0);
+	after_free(job);
 	assert(!job->main.seat && !job->solo.seat && job->turn.at == 0 && !job->published && !job->touched);
 	results_fini(job);
 	inputs_fini(&job->inputs);
@@ -288,6 +289,7 @@ void job_view(const struct job *job, struct job_view *ret_view)
 		.recorded = job->from_store ? ended : job->results.recorded,
 	};
 	service_view(job, &ret_view->service);
+	after_view(job, ret_view);
 }
 
 int job_segment(struct job *job, uint64_t task, struct segment **ret_segment)

@@ -22,6 +22,7 @@
 
 struct crew;
 struct alarm;
+struct followed;
 struct crew_seat;
 struct store_crash;
 struct store_op;
@@ -70,6 +71,7 @@ enum job_ending {
 	JOB_ENDING_FAILED, /* its workers cannot be prepared */
 	JOB_ENDING_HALTED, /* as many tasks failed as it was told to bear */
 	JOB_ENDING_EXPIRED, /* its time to begin has passed */
+	JOB_ENDING_PREDECESSOR, /* a job that it was to follow ended badly */
 };
 
 /* What an end that comes early does to tasks that have begun. */
@@ -169,6 +171,7 @@ struct jobs {
 	bool settling; /* jobs_settle() is running */
 	struct dates dates; /* of jobs that begin, or expire, later */
 	struct alarm *alarm; /* for the first of them */
+	struct followed *followed; /* jobs that others wait for, by id */
 
 	uint64_t next_id;
 	uint64_t ids_on_disk; /* no id below this is given again, whatever happens */
@@ -219,9 +222,10 @@ void submit_on_turn(int fd, short what, void *arg); /* answers to what is not ke
 void submit_let_go(struct jobs *jobs);
 
 /* begin.c */
-/* Nothing keeps it from beginning: neither a pause, nor its date. */
+/* Nothing keeps it from beginning: neither a pause, nor its date, nor a job that it follows. */
 bool job_may_begin(const struct job *job);
-void begin_wait(struct job *job); /* once, after acceptance or recovery: from here on its dates are watched */
+void begin_wait(struct job *job); /* once accepted: from here on its dates are watched */
+void begin_recovered(struct job *job); /* the same after a restart, once its outcomes are known */
 void begin_forget(struct job *job); /* they are not, any more */
 void begin_has(struct job *job); /* its first task was handed out */
 void begin_on_alarm(void *arg); /* the struct jobs */
@@ -230,6 +234,22 @@ int begin_format(const struct job *job, json_t *spec); /* into the specification
 int begin_parse(struct job *job, const json_t *spec); /* 0, -ENOMEM, -EBADMSG */
 /* What it waits for before it may begin; NULL: nothing. */
 const char *begin_waiting(const struct job *job, char *scratch, size_t scratch_bytes);
+
+/* after.c */
+/* Look for the jobs that it follows. 0: all are there; 1: on_found (may be NULL) follows, and then after_status(); -errno: one
+ * is not, see after_status(). */
+int after_find(struct job *job, void (*on_found)(struct job *job, void *arg), void *arg);
+int after_status(const struct job *job, struct error *err); /* 0, -ENOENT, -EIO, -ENOMEM with words */
+void after_job_ended(struct jobs *jobs, uint64_t id, enum job_state state); /* to its followers */
+void after_break(struct job *job); /* end it, where one of them was found to have ended badly */
+bool after_is_over(const struct job *job); /* all that it follows have ended */
+void after_forget(struct job *job); /* it waits for none any more */
+void after_free(struct job *job);
+int after_resolve(struct job *job, const struct job_spec *spec, struct error *err);
+int after_format(const struct job *job, json_t *spec);
+int after_parse(struct job *job, const json_t *spec);
+void after_view(const struct job *job, struct job_view *view);
+const char *after_waiting(const struct job *job, char *scratch, size_t scratch_bytes);
 
 /* lane.c */
 struct lane *lane_find(struct jobs *jobs, const struct crew *crew);

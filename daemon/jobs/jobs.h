@@ -64,6 +64,7 @@ struct job_halt {
 #define JOB_HALT_PERCENT_TASKS 10 /* ended tasks before a percentage means anything */
 #define JOB_MAX_RETRIES 1000
 #define JOB_PRIORITY_UNSET INT32_MIN
+#define JOB_MAX_AFTER 1000
 
 struct job_spec {
 	const char *submission; /* the client's own id; NULL: one is made */
@@ -79,6 +80,9 @@ struct job_spec {
 	struct job_halt halt;
 	int64_t delay_ns; /* it does not begin before this has passed, by the date; 0: at once */
 	int64_t expire_ns; /* it ends as failed where it has not begun by then; 0: never */
+	const uint64_t *after; /* jobs to follow */
+	size_t n_after;
+	bool after_any; /* however they end; else only where all are done */
 	bool durable;
 	bool open; /* more pieces follow */
 	const char *label; /* "" or NULL: none */
@@ -148,6 +152,9 @@ struct job_view {
 	int32_t priority;
 	struct job_halt halt;
 	uint64_t retrying; /* of the queued tasks: those that wait to be tried again */
+	const uint64_t *after; /* n_after jobs that it follows */
+	size_t n_after;
+	bool after_any;
 	int64_t begins_unix_us, expires_unix_us; /* not before, not after; 0: as it comes */
 	int64_t created_unix_us, started_unix_us, ended_unix_us; /* 0: not yet */
 	double wall_s, cpu_s, wait_s, runq_s; /* wall so far */

@@ -106,6 +106,7 @@ static void ending_of_job(const struct job *job, struct task_record *record, con
 		return;
 	case JOB_ENDING_HALTED:
 	case JOB_ENDING_EXPIRED:
+	case JOB_ENDING_PREDECESSOR:
 		*ret_text = job->error_text ? job->error_text : "the job was ended";
 		break;
 	case JOB_ENDING_CANCELLED:

@@ -180,7 +180,7 @@ static int on_job(void *arg, const struct store_recovered_job *row)
 		log_info("jobs: job %" PRIu64 " '%s' goes on: %" PRIu64 " of %" PRIu64 " tasks have ended", job->id,
 			 job->workload_name, job->done + job->failed + job->cancelled, job->total);
 		job_arm_open_timeout(job);
-		begin_wait(job);
+		begin_recovered(job);
 		job_touch(job);
 	}
 	job_unref(job);

@@ -286,6 +286,32 @@ static void accept_ephemeral(struct accept *accept)
 	store_submit(jobs->store, &accept->op);
 }
 
+/* Have it written, or its number. 0: the answer follows. */
+static int accept_start(struct accept *accept)
+{
+	if (accept->job->durable)
+		return accept_durable(accept);
+	accept_ephemeral(accept);
+	return 0;
+}
+
+static void on_predecessors_found(struct job *job, void *arg)
+{
+	struct error err = ERROR_INIT;
+	struct accept *accept = arg;
+	struct jobs *jobs = job->jobs;
+	int r = after_status(job, &err);
+
+	if (r == 0)
+		r = accept_start(accept);
+	if (r == 0)
+		return;
+	(void)error_set(&err, r, "internal", "out of memory");
+	accept->on_accepted(accept->arg, r, NULL, 0, &err);
+	accept_free(accept);
+	jobs_op_done(jobs);
+}
+
 int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *inputs, jobs_accepted_fn on_accepted,
 		void *arg, struct error *err)
 {
@@ -317,10 +343,12 @@ int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *i
 	r = job->submission ? 0 : -ENOMEM;
 	jobs->next_id++;
 	jobs_op_submitted(jobs);
-	if (r == 0 && job->durable)
-		r = accept_durable(accept);
+	if (r == 0)
+		r = after_find(job, on_predecessors_found, accept);
+	if (r < 0 && job->begin.afters)
+		(void)after_status(job, err);
 	else if (r == 0)
-		accept_ephemeral(accept);
+		r = accept_start(accept);
 	if (r < 0) {
 		jobs_op_done(jobs);
 		(void)error_set(err, r, "internal", "out of memory");

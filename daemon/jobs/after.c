@@ -1,0 +1,388 @@
+/* Jobs that follow others: they may begin when their predecessors have ended.
+ *
+ * A predecessor was accepted before its follower, and what a job follows never changes: no chain comes back to where it
+ * began. One that has not ended is waited for by its number (jobs->followed), one that is not in memory is looked up in
+ * the store, before the follower is accepted and again after a restart:
+ *
+ *	looked up ──> awaited ──> ended well, or followed however it ends ──> the last of them: the job may begin
+ *	                 └──────> failed, cancelled ──> the job ends as cancelled, with its own error `predecessor`
+ *
+ * That a predecessor did badly is on disk, as the follower's end, before the predecessor's rows can be removed. So one
+ * that is gone after a restart either did well or was not durable; of the latter nobody knows any more how it ended.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "jobs/job.h"
+
+#define SHOWN 3 /* predecessors that a job's reason for waiting names */
+
+/* One predecessor of one job. */
+struct after {
+	struct job *job; /* the follower, which has this */
+	uint64_t id;
+	bool forgotten; /* it is not durable: forgotten with its daemon */
+	bool ended;
+	struct followed *followed; /* NULL: it is not waited for */
+	LIST_ENTRY(after) link; /* of its followers */
+};
+
+struct afters {
+	bool any; /* however they end */
+	bool broken; /* one ended badly, and the job ends for it */
+	uint32_t n_awaited; /* not known to have ended */
+	uint32_t n_looking; /* not known yet whether they are there */
+	int status; /* of looking for them: the first that is wrong, and which */
+	uint64_t culprit;
+	void (*on_found)(struct job *job, void *arg); /* once, when n_looking is 0; NULL: nobody waits for that */
+	void *arg;
+	uint32_t n;
+	uint64_t *ids; /* of all of them; behind at[] */
+	struct after at[]; /* n */
+};
+
+/* A job that others wait for. */
+struct followed {
+	uint64_t id;
+	LIST_HEAD(, after) followers;
+	UT_hash_handle hh; /* jobs->followed */
+};
+
+static void unlink_after(struct jobs *jobs, struct after *after)
+{
+	struct followed *followed = after->followed;
+
+	if (!followed)
+		return;
+	LIST_REMOVE(after, link);
+	after->followed = NULL;
+	if (!LIST_EMPTY(&followed->followers))
+		return;
+	HASH_DEL(jobs->followed, followed);
+	free(followed);
+}
+
+static int link_after(struct jobs *jobs, struct after *after)
+{
+	struct followed *followed;
+
+	HASH_FIND(hh, jobs->followed, &after->id, sizeof(after->id), followed);
+	if (!followed) {
+		followed = calloc(1, sizeof(*followed));
+		if (!followed)
+			return -ENOMEM;
+		followed->id = after->id;
+		LIST_INIT(&followed->followers);
+		HASH_ADD(hh, jobs->followed, id, sizeof(followed->id), followed);
+	}
+	LIST_INSERT_HEAD(&followed->followers, after, link);
+	after->followed = followed;
+	return 0;
+}
+
+/* ---- How predecessors end ---- */
+
+static void break_off(struct job *job, uint64_t predecessor, const char *how)
+{
+	char text[128];
+
+	job->begin.afters->broken = true;
+	if (job->ending != JOB_ENDING_NO)
+		return;
+	(void)snprintf(text, sizeof(text), "job %" PRIu64 ", which it was to follow, %s", predecessor, how);
+	job_fail_self(job, "predecessor", text);
+	if (job->published)
+		after_break(job);
+}
+
+void after_break(struct job *job)
+{
+	if (job->begin.afters && job->begin.afters->broken)
+		job_end_early(job, JOB_ENDING_PREDECESSOR, JOB_ASK);
+}
+
+/* how: what is wrong with its end; NULL: nothing. */
+static void after_ended(struct after *after, const char *how)
+{
+	struct job *job = after->job;
+	struct afters *afters = job->begin.afters;
+
+	unlink_after(job->jobs, after);
+	after->ended = true;
+	afters->n_awaited--;
+	if (afters->broken)
+		return;
+	if (how && !afters->any) {
+		break_off(job, after->id, how);
+	} else if (afters->n_awaited == 0) {
+		job->ready_ns = clock_mono_ns(); /* it did not wait for a worker until now */
+		if (job->published)
+			job_touch(job);
+	}
+}
+
+static const char *how_it_ended(enum job_state state)
+{
+	return state == JOB_DONE ? NULL : state == JOB_CANCELLED ? "was cancelled" : "failed";
+}
+
+void after_job_ended(struct jobs *jobs, uint64_t id, enum job_state state)
+{
+	struct followed *followed;
+
+	HASH_FIND(hh, jobs->followed, &id, sizeof(id), followed);
+	while (followed) {
+		struct after *after = LIST_FIRST(&followed->followers);
+
+		if (!LIST_NEXT(after, link))
+			followed = NULL; /* gone with its last follower */
+		after_ended(after, how_it_ended(state));
+	}
+}
+
+bool after_is_over(const struct job *job)
+{
+	return !job->begin.afters || job->begin.afters->n_awaited == 0;
+}
+
+/* ---- Looking for them ---- */
+
+static void looked(struct afters *afters, uint64_t id, int status)
+{
+	if (status == 0 || afters->status < 0)
+		return;
+	afters->status = status;
+	afters->culprit = id;
+}
+
+/* It is neither alive nor on disk. */
+static void not_there(struct after *after)
+{
+	struct afters *afters = after->job->begin.afters;
+
+	if (after->job->published) /* recovered: its predecessor was there when it was accepted */
+		after_ended(after, after->forgotten ? "was not durable and is forgotten" : NULL);
+	else if (afters->any)
+		after_ended(after, NULL);
+	else
+		looked(afters, after->id, -ENOENT);
+}
+
+static void look_at(struct after *after, int status, const struct job *predecessor)
+{
+	struct job *job = after->job;
+	int r;
+
+	if (status == -ENOENT) {
+		not_there(after);
+		return;
+	}
+	if (status == 0 && job_state_ended(predecessor->state)) {
+		after_ended(after, how_it_ended(predecessor->state));
+		return;
+	}
+	if (status < 0 && !job->published) {
+		looked(job->begin.afters, after->id, status);
+		return;
+	}
+	if (status == 0)
+		after->forgotten = !predecessor->durable;
+	else
+		log_warning("jobs: job %" PRIu64 " waits for job %" PRIu64 ", which cannot be read: %s", job->id, after->id,
+			    strerror(-status));
+	r = link_after(job->jobs, after);
+	if (r < 0 && job->published)
+		break_off(job, after->id, "cannot be waited for: the daemon is out of memory");
+	else
+		looked(job->begin.afters, after->id, r);
+}
+
+static void on_opened(void *arg, int status, struct job *predecessor)
+{
+	struct after *after = arg;
+	struct job *job = after->job;
+	struct afters *afters = job->begin.afters;
+
+	if (job->ending == JOB_ENDING_NO && !job_state_ended(job->state))
+		look_at(after, status, predecessor);
+	job_unref(predecessor);
+	if (--afters->n_looking == 0 && afters->on_found)
+		afters->on_found(job, afters->arg);
+	job_unref(job);
+}
+
+int after_find(struct job *job, void (*on_found)(struct job *job, void *arg), void *arg)
+{
+	struct afters *afters = job->begin.afters;
+
+	if (!afters)
+		return 0;
+	afters->n_looking = afters->n + 1; /* this function's one keeps on_found from being called in it */
+	afters->n_awaited = afters->n;
+	for (uint32_t i = 0; i < afters->n; i++) {
+		job_ref(job); /* until its answer has come, perhaps at once */
+		jobs_get(job->jobs, afters->at[i].id, on_opened, &afters->at[i]);
+	}
+	if (--afters->n_looking == 0)
+		return afters->status;
+	afters->on_found = on_found;
+	afters->arg = arg;
+	return 1;
+}
+
+int after_status(const struct job *job, struct error *err)
+{
+	const struct afters *afters = job->begin.afters;
+
+	if (afters->status == -ENOENT)
+		return error_set(err, -ENOENT, "no-such-job", "there is no job %" PRIu64 " to follow; if it has been removed, "
+				 "--after-failed=run follows it however it ended", afters->culprit);
+	if (afters->status < 0)
+		return error_set(err, afters->status, "internal", "job %" PRIu64 ", which it is to follow: %s",
+				 afters->culprit, strerror(-afters->status));
+	return 0;
+}
+
+void after_forget(struct job *job)
+{
+	struct afters *afters = job->begin.afters;
+
+	for (uint32_t i = 0; afters && i < afters->n; i++)
+		unlink_after(job->jobs, &afters->at[i]);
+}
+
+void after_free(struct job *job)
+{
+	after_forget(job);
+	free(job->begin.afters);
+	job->begin.afters = NULL;
+}
+
+/* ---- As asked for, and on disk ---- */
+
+static struct afters *afters_new(struct job *job, size_t n, bool any)
+{
+	struct afters *afters = calloc(1, sizeof(*afters) + n * (sizeof(struct after) + sizeof(uint64_t)));
+
+	job->begin.afters = afters;
+	if (!afters)
+		return NULL;
+	afters->any = any;
+	afters->ids = (uint64_t *)(void *)&afters->at[n];
+	return afters;
+}
+
+static void add(struct job *job, uint64_t id)
+{
+	struct afters *afters = job->begin.afters;
+
+	for (uint32_t i = 0; i < afters->n; i++)
+		if (afters->at[i].id == id)
+			return;
+	afters->ids[afters->n] = id;
+	afters->at[afters->n++] = (struct after){ .job = job, .id = id };
+}
+
+int after_resolve(struct job *job, const struct job_spec *spec, struct error *err)
+{
+	if (spec->n_after == 0)
+		return 0;
+	if (!afters_new(job, spec->n_after, spec->after_any))
+		return error_set(err, -ENOMEM, "internal", "out of memory");
+	for (size_t i = 0; i < spec->n_after; i++) {
+		if (spec->after[i] == 0 || spec->after[i] >= job->jobs->next_id)
+			return error_set(err, -ENOENT, "no-such-job", "there is no job %" PRIu64 " to follow; 'concctl list' "
+					 "has the jobs there are", spec->after[i]);
+		add(job, spec->after[i]);
+	}
+	return 0;
+}
+
+/* {"any":false,"jobs":[3,5],"forgotten":[5]} */
+int after_format(const struct job *job, json_t *spec)
+{
+	const struct afters *afters = job->begin.afters;
+	json_t *ids = json_array(), *forgotten = json_array();
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && afters && i < afters->n; i++) {
+		json_int_t id = (json_int_t)afters->at[i].id;
+
+		r = json_array_append_new(ids, json_integer(id));
+		if (r == 0 && afters->at[i].forgotten)
+			r = json_array_append_new(forgotten, json_integer(id));
+	}
+	if (r == 0 && afters)
+		r = json_object_set_new(spec, "after", json_pack("{s:b, s:O, s:O}", "any", afters->any, "jobs", ids,
+								 "forgotten", forgotten));
+	json_decref(ids);
+	json_decref(forgotten);
+	return r < 0 ? -ENOMEM : 0;
+}
+
+int after_parse(struct job *job, const json_t *spec)
+{
+	const json_t *after = json_object_get(spec, "after"), *ids = json_object_get(after, "jobs"), *value;
+	struct afters *afters;
+	size_t i;
+
+	if (json_array_size(ids) == 0)
+		return 0;
+	afters = afters_new(job, json_array_size(ids), json_is_true(json_object_get(after, "any")));
+	if (!afters)
+		return -ENOMEM;
+	json_array_foreach(ids, i, value)
+		add(job, (uint64_t)json_integer_value(value));
+	json_array_foreach(json_object_get(after, "forgotten"), i, value) {
+		for (uint32_t k = 0; k < afters->n; k++)
+			if (afters->at[k].id == (uint64_t)json_integer_value(value))
+				afters->at[k].forgotten = true;
+	}
+	return 0;
+}
+
+/* ---- As it looks from outside ---- */
+
+void after_view(const struct job *job, struct job_view *view)
+{
+	const struct afters *afters = job->begin.afters;
+
+	if (!afters)
+		return;
+	view->after = afters->ids;
+	view->n_after = afters->n;
+	view->after_any = afters->any;
+}
+
+const char *after_waiting(const struct job *job, char *scratch, size_t scratch_bytes)
+{
+	const struct afters *afters = job->begin.afters;
+	uint32_t shown = 0;
+	size_t len;
+
+	if (after_is_over(job))
+		return NULL;
+	len = (size_t)snprintf(scratch, scratch_bytes, "it begins when job%s", afters->n_awaited > 1 ? "s" : "");
+	for (uint32_t i = 0; i < afters->n && shown < SHOWN && len < scratch_bytes; i++) {
+		if (afters->at[i].ended)
+			continue;
+		len += (size_t)snprintf(scratch + len, scratch_bytes - len, "%s %" PRIu64, shown > 0 ? "," : "",
+					afters->at[i].id);
+		shown++;
+	}
+	if (afters->n_awaited > shown && len < scratch_bytes)
+		len += (size_t)snprintf(scratch + len, scratch_bytes - len, " and %" PRIu32 " more",
+					afters->n_awaited - shown);
+	if (len < scratch_bytes)
+		(void)snprintf(scratch + len, scratch_bytes - len, " %s %s", afters->n_awaited > 1 ? "have" : "has",
+			       afters->any ? "ended" : "succeeded");
+	return scratch;
+}
