@@ -1,5 +1,5 @@
-/* cancel, kill, pause, resume, restart, set: each for several jobs. What cannot be done to one is said and does not keep the others
- * from it; the first such error decides the exit status. */
+/* cancel, kill, pause, resume, restart, set, rm, clean: each for several jobs. What cannot be done to one is said and does not keep the
+ * others from it; the first such error decides the exit status. */
 #include "ctl.h"
 
 #include <errno.h>
@@ -8,8 +8,10 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/error.h"
 #include "base/text.h"
 #include "protocol.h"
+#include "select.h"
 #include "talk.h"
 
 /* A restart is answered when the service has begun, or when that has failed already. */
@@ -23,136 +25,136 @@ static int restart_status(const json_t *job)
 	return EXIT_TASKS_FAILED;
 }
 
-/* One request for one job. 0, or the exit status of what was wrong and was said; -errno where going on makes no sense. */
-static int act_on(struct ctl *ctl, uint64_t id, const char *action, bool tell, const char *done, struct error *err)
-{
-	_cleanup_document_ struct document doc = DOCUMENT_INIT;
-	struct error why = ERROR_INIT;
-	char url[160];
-	int r;
+struct telling {
+	const struct ctl *ctl;
+	const char *done; /* what is said of each job; NULL: its state */
+	bool restarts;
+};
 
-	(void)snprintf(url, sizeof(url), "/v1/jobs/%" PRIu64 "/%s", id, action);
-	r = talk_document(ctl, "POST", url, NULL, 0, TALK_NO_TIMEOUT, &doc, &why);
-	if (r < 0) {
-		if (doc.status == 0 || ctl->args.n_words == 1) { /* nothing answers, or there is no other */
-			*err = why;
-			return r;
-		}
-		if (ctl->json && doc.json)
-			(void)document_print(&doc, &why); /* said below as well */
-		say("%s", why.text);
-		return exit_status_of(why.code);
-	}
-	if (!tell)
-		return 0;
-	if (ctl->json)
-		r = document_print(&doc, err);
-	else if (!ctl->quiet)
-		(void)printf("job %" PRIu64 ": %s\n", id, done ? done : member_text(doc.json, "state", "?"));
-	return r == 0 && strcmp(action, "restart") == 0 ? restart_status(doc.json) : r;
+static int tell(void *arg, const json_t *line, struct error *err)
+{
+	const struct telling *telling = arg;
+
+	(void)err; /* printing is looked at when the command ends */
+	if (!telling->ctl->json && !telling->ctl->quiet)
+		(void)printf("job %s: %s\n", member_text(line, "job", "?"),
+			     telling->done ? telling->done : member_text(line, "state", "?"));
+	return telling->restarts ? restart_status(line) : 0;
 }
 
-/* The same for every job named by the first n words. */
-static int act_on_all(struct ctl *ctl, size_t n, const char *action, bool tell, const char *done, int status,
-		      struct error *err)
+static int act(struct ctl *ctl, const char *verb, const char *query, size_t n_words, const char *done, struct error *err)
 {
-	_cleanup_free_ uint64_t *ids = NULL;
-	int r = parse_jobs(&ctl->args, n, &ids, err);
+	_cleanup_buffer_ struct buffer keys = BUFFER_INIT;
+	bool restarts = strcmp(verb, "restart") == 0;
+	struct telling telling = { .ctl = ctl, .done = done, .restarts = restarts };
+	int r = buffer_printf(&keys, "%s%s", query, ctl->json || restarts ? "" : *query ? "&brief=1" : "brief=1");
 
-	for (size_t i = 0; r >= 0 && i < n; i++) {
-		r = act_on(ctl, ids[i], action, tell, done, err);
-		if (r > 0 && status == EXIT_OK)
-			status = r;
-	}
-	return r < 0 ? r : status;
-}
-
-/* Of several jobs each is told before any is waited for: their grace times run side by side. */
-static int end_jobs(struct ctl *ctl, const char *now, const char *waiting, const char *done, struct error *err)
-{
-	size_t n = ctl->args.n_words;
-	int status = EXIT_OK;
-
-	if (args_flag(&ctl->args, "no-wait"))
-		return act_on_all(ctl, n, now, true, done, status, err);
-	if (n == 1)
-		return act_on_all(ctl, n, waiting, true, NULL, status, err);
-	status = act_on_all(ctl, n, now, false, NULL, status, err);
-	if (status < 0)
-		return status;
-	for (size_t i = 0; i < n; i++) {
-		_cleanup_document_ struct document doc = DOCUMENT_INIT;
-		uint64_t id;
-		char url[64];
-		int r = parse_job(ctl->args.words[i], &id, err);
-
-		(void)snprintf(url, sizeof(url), "/v1/jobs/%" PRIu64 "/wait", id);
-		if (r == 0 && talk_document(ctl, "GET", url, NULL, 0, TALK_NO_TIMEOUT, &doc, err) < 0) {
-			if (doc.status == 0)
-				return -EIO;
-			*err = (struct error)ERROR_INIT;
-			continue; /* there is no such job: that was said */
-		}
-		if (r == 0 && ctl->json)
-			r = document_print(&doc, err);
-		else if (r == 0 && !ctl->quiet)
-			(void)printf("job %" PRIu64 ": %s\n", id, member_text(doc.json, "state", "?"));
-		if (r < 0)
-			return r;
-	}
-	return status;
+	if (r == 0)
+		r = buffer_add(&keys, "", 1);
+	if (r < 0)
+		return r;
+	return select_run(ctl, &(struct select_request){ .verb = verb, .words = strcmp(verb, "set") == 0 ? "change" : verb,
+							 .query = (const char *)keys.data, .n_words = n_words,
+							 .on_line = tell, .arg = &telling }, err);
 }
 
 int command_cancel(struct ctl *ctl, struct error *err)
 {
-	return end_jobs(ctl, "cancel?wait=0", "cancel", "is being cancelled", err);
+	bool now = args_flag(&ctl->args, "no-wait");
+
+	return act(ctl, "cancel", now ? "wait=0" : "", ctl->args.n_words, now ? "is being cancelled" : NULL, err);
 }
 
 int command_kill(struct ctl *ctl, struct error *err)
 {
-	return end_jobs(ctl, "kill?wait=0", "kill", "is being killed", err);
+	bool now = args_flag(&ctl->args, "no-wait");
+
+	return act(ctl, "kill", now ? "wait=0" : "", ctl->args.n_words, now ? "is being killed" : NULL, err);
 }
 
 int command_pause(struct ctl *ctl, struct error *err)
 {
-	return act_on_all(ctl, ctl->args.n_words, "pause", true, NULL, EXIT_OK, err);
+	return act(ctl, "pause", "", ctl->args.n_words, NULL, err);
 }
 
 int command_resume(struct ctl *ctl, struct error *err)
 {
-	return act_on_all(ctl, ctl->args.n_words, "resume", true, "goes on", EXIT_OK, err);
+	return act(ctl, "resume", "", ctl->args.n_words, "goes on", err);
 }
 
 int command_restart(struct ctl *ctl, struct error *err)
 {
-	return act_on_all(ctl, ctl->args.n_words, "restart", true, NULL, EXIT_OK, err);
+	return act(ctl, "restart", "", ctl->args.n_words, NULL, err);
 }
 
 /* The words without '=' are jobs, and come first. */
 int command_set(struct ctl *ctl, struct error *err)
 {
-	_cleanup_buffer_ struct buffer action = BUFFER_INIT;
+	_cleanup_buffer_ struct buffer query = BUFFER_INIT;
 	size_t n = 0;
-	int r = buffer_printf(&action, "set");
+	int r = 0;
 
 	while (n < ctl->args.n_words && !strchr(ctl->args.words[n], '='))
 		n++;
-	if (n == 0 || n == ctl->args.n_words)
+	if (n == ctl->args.n_words)
 		return error_set(err, -EINVAL, "usage", "usage: concctl set JOB... KEY=VALUE...; for example set 7 priority=10");
 	for (size_t i = n; i < ctl->args.n_words && r == 0; i++) {
 		const char *word = ctl->args.words[i], *equals = strchr(word, '=');
 
 		if (!equals || equals == word)
 			return error_set(err, -EINVAL, "usage", "'%s' is no KEY=VALUE; for example priority=10", word);
-		r = buffer_printf(&action, "%c%.*s=", i == n ? '?' : '&', (int)(equals - word), word);
+		r = buffer_printf(&query, "%s%.*s=", i == n ? "" : "&", (int)(equals - word), word);
 		if (r == 0)
-			r = url_add(&action, equals + 1);
+			r = url_add(&query, equals + 1);
 	}
 	if (r == 0)
-		r = buffer_add(&action, "", 1);
+		r = buffer_add(&query, "", 1);
+	return r < 0 ? r : act(ctl, "set", (const char *)query.data, n, "set", err);
+}
+
+/* ---- rm, clean ---- */
+
+struct removing {
+	const struct ctl *ctl;
+	bool each; /* say each; else how many */
+	uint64_t n;
+};
+
+static int on_removed(void *arg, const json_t *line, struct error *err)
+{
+	struct removing *removing = arg;
+
+	(void)err; /* printing is looked at when the command ends */
+	removing->n++;
+	if (removing->each && !removing->ctl->json && !removing->ctl->quiet)
+		(void)printf("job %s: removed\n", member_text(line, "job", "?"));
+	return 0;
+}
+
+int command_rm(struct ctl *ctl, struct error *err)
+{
+	struct removing removing = { .ctl = ctl, .each = true };
+
+	return select_run(ctl, &(struct select_request){ .verb = "rm", .words = "remove", .query = "",
+							 .n_words = ctl->args.n_words, .on_line = on_removed, .arg = &removing }, err);
+}
+
+int command_clean(struct ctl *ctl, struct error *err)
+{
+	struct removing removing = { .ctl = ctl };
+	struct select_request request = { .verb = "rm", .words = "remove", .all = true, .on_line = on_removed,
+					  .arg = &removing };
+	int64_t age_ns = 0;
+	char query[48];
+	int r = args_duration(&ctl->args, "older-than", &age_ns, err);
+
 	if (r < 0)
 		return r;
-	if (action.len > 120)
-		return error_set(err, -EINVAL, "usage", "the settings are too long");
-	return act_on_all(ctl, n, (const char *)action.data, true, "set", EXIT_OK, err);
+	/* also where it is 0: nothing to remove is then no error */
+	(void)snprintf(query, sizeof(query), "older_than_s=%.3f", (double)age_ns / 1e9); /* fits */
+	request.query = query;
+	r = select_run(ctl, &request, err);
+	if (r >= 0 && removing.n > 0 && !ctl->json && !ctl->quiet)
+		(void)printf("%" PRIu64 " job%s removed\n", removing.n, removing.n == 1 ? "" : "s");
+	return r;
 }

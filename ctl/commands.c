@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "http.h"
 #include "protocol.h"
+#include "select.h"
 
 const struct option global_options[] = {
 	{ "socket", 's', "SOCKET", "the daemon's socket; else $CONCD_SOCKET, else the first that is found" },
@@ -66,6 +67,7 @@ static const struct option list_options[] = {
 };
 
 static const struct option wait_options[] = {
+	SELECT_OPTIONS,
 	{ "any", 0, NULL, "until one of them has ended" },
 	{ "timeout", 0, "DURATION", "wait no longer than this" },
 	{ NULL, 0, NULL, NULL },
@@ -83,6 +85,23 @@ static const struct option results_options[] = {
 
 static const struct option no_wait_options[] = {
 	{ "no-wait", 0, NULL, "do not wait until it is done" },
+	{ NULL, 0, NULL, NULL },
+};
+
+static const struct option end_options[] = {
+	SELECT_OPTIONS,
+	{ "no-wait", 0, NULL, "do not wait until it is done" },
+	{ NULL, 0, NULL, NULL },
+};
+
+static const struct option select_options[] = {
+	SELECT_OPTIONS,
+	{ NULL, 0, NULL, NULL },
+};
+
+static const struct option clean_options[] = {
+	SELECT_OPTIONS,
+	{ "older-than", 0, "DURATION", "only jobs that ended longer ago than this" },
 	{ NULL, 0, NULL, NULL },
 };
 
@@ -104,7 +123,7 @@ static const struct command commands[] = {
 	{ "list", "", 0, 0, "list jobs, newest first", NULL, list_options, command_list },
 	{ "show", "JOB", 1, 1, "show everything about a job", NULL, NULL, command_show },
 	{ "follow", "JOB", 1, 1, "watch a job until it has ended", NULL, NULL, command_follow },
-	{ "wait", "JOB...", 1, MANY_WORDS, "wait until jobs have ended",
+	{ "wait", "[JOB...]", 0, MANY_WORDS, "wait until jobs have ended",
 	  "Exits 0 only if all of them succeeded, 1 if not, 124 when the time was over first.\n", wait_options,
 	  command_wait },
 	{ "results", "JOB", 1, 1, "print the results of a job", NULL, results_options, command_results },
@@ -112,23 +131,28 @@ static const struct command commands[] = {
 	  "The task receives it when it asks for messages; those it does not take are lost with it.\n"
 	  "Exits 3 when the task is not running, 75 when it has 64 messages or 256 KiB waiting.\n",
 	  send_options, command_send },
-	{ "cancel", "JOB...", 1, MANY_WORDS, "cancel jobs",
-	  "Running tasks are asked to end, and killed when their grace time is over.\n", no_wait_options,
+	{ "cancel", "[JOB...]", 0, MANY_WORDS, "cancel jobs",
+	  "Running tasks are asked to end, and killed when their grace time is over.\n", end_options,
 	  command_cancel },
-	{ "kill", "JOB...", 1, MANY_WORDS, "cancel jobs without grace",
+	{ "kill", "[JOB...]", 0, MANY_WORDS, "cancel jobs without grace",
 	  "Running tasks are killed at once with their worker processes; tasks of other jobs\n"
-	  "that ran in these run again.\n", no_wait_options, command_kill },
-	{ "pause", "JOB...", 1, MANY_WORDS, "begin no more tasks of jobs, until resume",
-	  "What runs ends by itself. The jobs' time limits stand still. Survives the daemon.\n", NULL,
+	  "that ran in these run again.\n", end_options, command_kill },
+	{ "pause", "[JOB...]", 0, MANY_WORDS, "begin no more tasks of jobs, until resume",
+	  "What runs ends by itself. The jobs' time limits stand still. Survives the daemon.\n", select_options,
 	  command_pause },
-	{ "resume", "JOB...", 1, MANY_WORDS, "let paused jobs go on", NULL, NULL, command_resume },
-	{ "restart", "JOB...", 1, MANY_WORDS, "stop services and start them again",
+	{ "resume", "[JOB...]", 0, MANY_WORDS, "let paused jobs go on", NULL, select_options, command_resume },
+	{ "restart", "[JOB...]", 0, MANY_WORDS, "stop services and start them again",
 	  "Each is asked to end, killed when its grace time is over, and begins again in a new worker\n"
-	  "process, at once. Exits 1 where one failed again meanwhile, 3 for a job that is no service.\n", NULL,
-	  command_restart },
-	{ "set", "JOB... KEY=VALUE...", 2, MANY_WORDS, "change jobs that have not ended",
+	  "process, at once. Exits 1 where one failed again meanwhile, 3 for a job that is no service.\n",
+	  select_options, command_restart },
+	{ "set", "[JOB...] KEY=VALUE...", 1, MANY_WORDS, "change jobs that have not ended",
 	  "  workers=N    how many of its tasks run at once, within the size of its crew\n"
-	  "  priority=N   -100 to 100: its place among the jobs that share its workers\n", NULL, command_set },
+	  "  priority=N   -100 to 100: its place among the jobs that share its workers\n", select_options, command_set },
+	{ "rm", "[JOB...]", 0, MANY_WORDS, "remove jobs that have ended, with their results",
+	  "What is removed is gone: inputs, results and the job's number. Live jobs are to be cancelled first.\n",
+	  select_options, command_rm },
+	{ "clean", "", 0, 0, "remove all jobs that have ended, or some of them",
+	  "  concctl clean --older-than 1d --state done\n", clean_options, command_clean },
 	{ "workloads", "", 0, 0, "list the workloads the daemon has", NULL, NULL, command_workloads },
 	{ "models", "", 0, 0, "list the concurrency models", NULL, NULL, command_models },
 	{ "params", "WORKLOAD", 1, 1, "list the parameters of a workload", NULL, NULL, command_params },

@@ -73,6 +73,8 @@ int command_pause(struct ctl *ctl, struct error *err);
 int command_resume(struct ctl *ctl, struct error *err);
 int command_restart(struct ctl *ctl, struct error *err);
 int command_set(struct ctl *ctl, struct error *err);
+int command_rm(struct ctl *ctl, struct error *err);
+int command_clean(struct ctl *ctl, struct error *err);
 int command_send(struct ctl *ctl, struct error *err); /* send.c */
 int command_status(struct ctl *ctl, struct error *err); /* daemon.c */
 int command_ping(struct ctl *ctl, struct error *err);

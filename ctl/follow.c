@@ -11,6 +11,7 @@
 #include "interrupt.h"
 #include "protocol.h"
 #include "progress.h"
+#include "select.h"
 #include "talk.h"
 
 #define MAX_EVENT_BYTES (1u << 20)
@@ -135,7 +136,7 @@ int command_follow(struct ctl *ctl, struct error *err)
 	struct http *http = NULL;
 	char url[64];
 	uint64_t id;
-	int r = parse_job(ctl->args.words[0], &id, err);
+	int r = select_job(ctl, ctl->args.words[0], &id, err);
 
 	if (r == 0)
 		r = interrupt_install();

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "protocol.h"
+#include "select.h"
 #include "table.h"
 #include "talk.h"
 
@@ -411,7 +412,7 @@ int command_show(struct ctl *ctl, struct error *err)
 	const json_t *error;
 	char url[64];
 	uint64_t id;
-	int r = parse_job(ctl->args.words[0], &id, err);
+	int r = select_job(ctl, ctl->args.words[0], &id, err);
 
 	if (r < 0)
 		return r;

@@ -235,22 +235,6 @@ int args_count(const struct args *args, const char *name, uint64_t min, uint64_t
 int parse_job(const char *word, uint64_t *ret_id, struct error *err)
 {
 	if (text_parse_u64(word, ret_id) < 0 || *ret_id == 0)
-		return error_set(err, -EINVAL, "usage", "'%s' is no job: jobs have numbers; see 'concctl list'", word);
-	return 0;
-}
-
-int parse_jobs(const struct args *args, size_t n, uint64_t **ret_ids, struct error *err)
-{
-	_cleanup_free_ uint64_t *ids = calloc(n + 1, sizeof(*ids));
-
-	if (!ids)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		int r = parse_job(args->words[i], &ids[i], err);
-
-		if (r < 0)
-			return r;
-	}
-	*ret_ids = take_ptr(ids);
+		return error_set(err, -EINVAL, "usage", "'%s' is no job: a job is a number, or @last; see 'concctl list'", word);
 	return 0;
 }

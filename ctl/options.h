@@ -52,9 +52,7 @@ int args_duration(const struct args *args, const char *name, int64_t *ret_ns, st
 int args_count(const struct args *args, const char *name, uint64_t min, uint64_t max, uint64_t *ret_value,
 	       struct error *err);
 
-/* A job's id as a word. 0 or -EINVAL. */
+/* A job's id as a word. 0 or -EINVAL. @last is none: select_job(). */
 int parse_job(const char *word, uint64_t *ret_id, struct error *err);
-/* Those among the first n words; all of them are to be. The caller frees. */
-int parse_jobs(const struct args *args, size_t n, uint64_t **ret_ids, struct error *err);
 
 #endif

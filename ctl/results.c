@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "interrupt.h"
 #include "protocol.h"
+#include "select.h"
 #include "stream.h"
 #include "talk.h"
 
@@ -131,7 +132,7 @@ int command_results(struct ctl *ctl, struct error *err)
 	struct stream *s = NULL;
 	struct target target;
 	uint64_t id;
-	int r = parse_job(ctl->args.words[0], &id, err);
+	int r = select_job(ctl, ctl->args.words[0], &id, err);
 
 	if (r == 0)
 		r = interrupt_install();

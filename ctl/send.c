@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "protocol.h"
+#include "select.h"
 #include "talk.h"
 
 int command_send(struct ctl *ctl, struct error *err)
@@ -16,7 +17,7 @@ int command_send(struct ctl *ctl, struct error *err)
 	struct iovec body = { .iov_base = (void *)(uintptr_t)ctl->args.words[1], .iov_len = strlen(ctl->args.words[1]) };
 	uint64_t id, task = 0;
 	char url[96];
-	int r = parse_job(ctl->args.words[0], &id, err);
+	int r = select_job(ctl, ctl->args.words[0], &id, err);
 
 	if (r == 0)
 		r = args_count(&ctl->args, "task", 0, UINT64_MAX, &task, err);

@@ -1,4 +1,4 @@
-/* Acting on jobs: cancel, kill, pause, resume, restart, set. An answer comes when its effect is there. */
+/* Acting on one job: cancel, kill, pause, resume, restart, set. An answer comes when its effect is there. On many: handle_verb.c */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -54,6 +54,27 @@ static void on_opened(void *arg, int status, struct job *job)
 			   strerror(-status));
 }
 
+static void on_last_found(void *arg, int status, uint64_t id)
+{
+	struct lookup *lookup = arg;
+
+	if (lookup->call.req && status == 0) {
+		lookup->call.id = id;
+		jobs_get(lookup->call.control->options.jobs, id, on_opened, lookup);
+		return;
+	}
+	if (lookup->call.req) {
+		lookup->call.req->user = NULL;
+		lookup->call.req->on_gone = NULL;
+		if (status == -ENOENT)
+			reply_code(lookup->call.req, "no-such-job",
+				   "there is no last job: you have submitted none that is still here");
+		else
+			reply_code(lookup->call.req, "internal", "your last job cannot be read: %s", strerror(-status));
+	}
+	free(lookup);
+}
+
 void with_job(const struct call *call, void (*then)(const struct call *call, struct job *job))
 {
 	struct lookup *lookup = malloc(sizeof(*lookup));
@@ -65,7 +86,10 @@ void with_job(const struct call *call, void (*then)(const struct call *call, str
 	*lookup = (struct lookup){ .call = *call, .then = then };
 	call->req->user = lookup;
 	call->req->on_gone = on_lookup_gone;
-	jobs_get(call->control->options.jobs, call->id, on_opened, lookup); /* lookup is its callback's from here */
+	if (call->id == 0)
+		jobs_last(call->control->options.jobs, call->req->peer.uid, on_last_found, lookup);
+	else
+		jobs_get(call->control->options.jobs, call->id, on_opened, lookup); /* lookup is its callback's from here */
 }
 
 /* ---- show, results ---- */

@@ -9,7 +9,9 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "control/selector.h"
 #include "control/server.h"
+#include "crew/workload.h"
 #include "ctl/protocol.h"
 #include "jobs/jobs.h"
 
@@ -24,7 +26,7 @@ struct entry {
 
 struct listing {
 	struct call call; /* call.req NULL: the client has left */
-	const char *state, *workload, *label; /* of the query; NULL: any */
+	struct selector selector;
 	uint64_t below; /* ids below this one; 0: all */
 	uint32_t limit;
 
@@ -47,6 +49,7 @@ static void listing_free(struct listing *listing)
 {
 	free_entries(listing->live, listing->n_live);
 	free_entries(listing->ended, listing->n_ended);
+	selector_fini(&listing->selector);
 	free(listing);
 }
 
@@ -54,11 +57,7 @@ static bool wanted(const struct listing *listing, const struct job_view *view)
 {
 	if (listing->below > 0 && view->id >= listing->below)
 		return false;
-	if (listing->state && strcmp(listing->state, job_state_name(view->state)) != 0)
-		return false;
-	if (listing->label && strcmp(listing->label, view->label ? view->label : "") != 0)
-		return false;
-	return !listing->workload || strcmp(listing->workload, view->workload) == 0;
+	return selector_fits(&listing->selector, view);
 }
 
 /* Live jobs come oldest first and the newest are wanted: a ring holds the last `limit` of them. */
@@ -110,6 +109,21 @@ static int by_id_descending(const void *a, const void *b)
 	return x < y ? 1 : x > y ? -1 : 0;
 }
 
+/* Nothing fits because there is no such workload, and never was as far as anybody remembers. */
+static bool refuse_unknown_workload(struct listing *listing)
+{
+	const struct workload *workload;
+	struct error err = ERROR_INIT;
+
+	if (!listing->selector.workload || listing->n_live + listing->n_ended > 0 || listing->below > 0 ||
+	    workloads_find(listing->call.control->options.workloads, listing->selector.workload, &workload, &err) !=
+		    -ENOENT)
+		return false;
+	reply_error(listing->call.req, -ENOENT, &err);
+	listing_free(listing);
+	return true;
+}
+
 /* Put both together and answer. */
 static void listing_finish(struct listing *listing)
 {
@@ -153,10 +167,10 @@ static void on_ended_row(void *arg, const struct job_view *view)
 		}
 		listing->call.req->user = NULL;
 		listing->call.req->on_gone = NULL;
-		if (listing->rows < PAGE || listing->n_ended >= listing->limit || listing->failed)
-			listing_finish(listing);
-		else
+		if (listing->rows == PAGE && listing->n_ended < listing->limit && !listing->failed)
 			listing_next_page(listing);
+		else if (!refuse_unknown_workload(listing))
+			listing_finish(listing);
 		return;
 	}
 	listing->rows++;
@@ -186,27 +200,13 @@ static void listing_next_page(struct listing *listing)
 	jobs_list_ended(listing->call.control->options.jobs, listing->last_row, PAGE, on_ended_row, listing);
 }
 
-static int check_state(const char *text, struct error *err)
-{
-	if (!text)
-		return 0;
-	for (unsigned int state = JOB_OPEN; state <= JOB_CANCELLED; state++)
-		if (strcmp(text, job_state_name((enum job_state)state)) == 0)
-			return 0;
-	return error_set(err, -EINVAL, "bad-request", "query: state: '%.40s' is no state of a job: open, queued, running, "
-			 "paused, done, failed and cancelled are", text);
-}
-
 static int listing_begin(struct listing *listing, const struct call *call, struct error *err)
 {
 	uint64_t limit = DEFAULT_LIMIT;
 	int r;
 
 	listing->call = *call;
-	listing->state = query_get(&call->query, "state");
-	listing->workload = query_get(&call->query, "workload");
-	listing->label = query_get(&call->query, "label");
-	r = check_state(listing->state, err);
+	r = selector_parse_query(&call->query, &listing->selector, err);
 	if (r == 0)
 		r = query_get_u64(&call->query, "limit", &limit, err);
 	if (r == 0)

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "config.h"
 #include "control/http_parse.h"
+#include "control/selector.h"
 #include "ctl/protocol.h"
 #include "jobs/jobs.h"
 
@@ -27,7 +28,7 @@ static const struct route routes[] = {
 	{ "GET", "/v1/models", "", 0, handle_models },
 	{ "POST", "/v1/jobs", "stream " STREAM_KEYS, ROUTE_NEEDS_JOBS, handle_submit },
 	{ "POST", "/v1/jobs/ID/inputs", "from last format", ROUTE_NEEDS_JOBS, handle_inputs },
-	{ "GET", "/v1/jobs", "state workload label limit below", ROUTE_NEEDS_JOBS, handle_list },
+	{ "GET", "/v1/jobs", SELECTOR_KEYS " limit below", ROUTE_NEEDS_JOBS, handle_list },
 	{ "GET", "/v1/jobs/ID", "", ROUTE_NEEDS_JOBS, handle_show },
 	{ "GET", "/v1/jobs/ID/results", "format " STREAM_KEYS, ROUTE_NEEDS_JOBS, handle_results },
 	{ "GET", "/v1/jobs/ID/follow", "", ROUTE_NEEDS_JOBS, handle_follow },
@@ -38,6 +39,14 @@ static const struct route routes[] = {
 	{ "POST", "/v1/jobs/ID/resume", "", ROUTE_NEEDS_JOBS, handle_resume },
 	{ "POST", "/v1/jobs/ID/restart", "", ROUTE_NEEDS_JOBS, handle_restart },
 	{ "POST", "/v1/jobs/ID/set", "workers priority", ROUTE_NEEDS_JOBS, handle_set },
+	{ "POST", "/v1/jobs/cancel", SELECTOR_KEYS " wait brief", ROUTE_NEEDS_JOBS, handle_cancel_many },
+	{ "POST", "/v1/jobs/kill", SELECTOR_KEYS " wait brief", ROUTE_NEEDS_JOBS, handle_kill_many },
+	{ "POST", "/v1/jobs/pause", SELECTOR_KEYS " brief", ROUTE_NEEDS_JOBS, handle_pause_many },
+	{ "POST", "/v1/jobs/resume", SELECTOR_KEYS " brief", ROUTE_NEEDS_JOBS, handle_resume_many },
+	{ "POST", "/v1/jobs/restart", SELECTOR_KEYS " brief", ROUTE_NEEDS_JOBS, handle_restart_many },
+	{ "POST", "/v1/jobs/set", SELECTOR_KEYS " brief workers priority", ROUTE_NEEDS_JOBS, handle_set_many },
+	{ "POST", "/v1/jobs/rm", SELECTOR_KEYS, ROUTE_NEEDS_JOBS, handle_rm_many },
+	{ "POST", "/v1/jobs/wait", SELECTOR_KEYS " brief any timeout_s", ROUTE_NEEDS_JOBS, handle_wait_many },
 	{ "POST", "/v1/jobs/ID/send", "task", ROUTE_NEEDS_JOBS, handle_send },
 	{ "POST", "/v1/shutdown", "", 0, handle_shutdown },
 };
@@ -85,8 +94,11 @@ static int take_variable(struct call *call, const char *pattern, const char *var
 		call->name = text;
 		return 0;
 	}
-	if (text_parse_u64(text, &id) < 0)
-		return error_set(err, -EINVAL, "no-such-job", "there is no job '%.64s': a job's id is a number", text);
+	if (strcmp(text, "@last") == 0)
+		return 0; /* 0: with_job() finds it */
+	if (text_parse_u64(text, &id) < 0 || id == 0)
+		return error_set(err, -EINVAL, "no-such-job", "there is no job '%.64s': a job's id is a number, or @last",
+				 text);
 	call->id = id;
 	return 0;
 }

@@ -46,7 +46,7 @@ int query_get_u64(const struct query *query, const char *key, uint64_t *ret_valu
 struct call {
 	struct control *control;
 	struct http_request *req;
-	uint64_t id; /* of the path's ID */
+	uint64_t id; /* of the path's ID; 0: @last, until with_job() has found it */
 	const char *name; /* of the path's NAME */
 	struct query query;
 };
@@ -85,6 +85,14 @@ void handle_pause(const struct call *call);
 void handle_resume(const struct call *call);
 void handle_restart(const struct call *call);
 void handle_set(const struct call *call);
+void handle_cancel_many(const struct call *call); /* handle_verb.c */
+void handle_kill_many(const struct call *call);
+void handle_pause_many(const struct call *call);
+void handle_resume_many(const struct call *call);
+void handle_restart_many(const struct call *call);
+void handle_set_many(const struct call *call);
+void handle_rm_many(const struct call *call);
+void handle_wait_many(const struct call *call);
 void handle_send(const struct call *call);
 
 /* ---- Answers (reply.c): the request is gone afterwards ---- */

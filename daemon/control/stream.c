@@ -128,13 +128,20 @@ static int add_progress(struct stream *stream, struct pass *pass)
 /* The rest cannot be had: say so where the format allows it, and let the cut be seen. */
 static void stream_fail(struct stream *stream, struct pass *pass)
 {
-	static const char words[] = "{\"schema\":1,\"type\":\"error\",\"error\":{\"code\":\"internal\","
-				    "\"message\":\"results cannot be read; the daemon's log says more\"}}";
+	static const char unreadable[] = "{\"schema\":1,\"type\":\"error\",\"error\":{\"code\":\"internal\","
+					 "\"message\":\"results cannot be read; the daemon's log says more\"}}";
+	static const char removed[] = "{\"schema\":1,\"type\":\"error\",\"error\":{\"code\":\"no-such-job\","
+				      "\"message\":\"the job was removed while its results were read\"}}";
+	struct job_view view;
+	const char *words;
 
-	log_error("control: results of job %s: they cannot be read, or memory is out; stream cut",
-		  stream->cursor.job_text);
+	job_view(stream->job, &view);
+	words = view.removed ? removed : unreadable;
+	if (!view.removed)
+		log_error("control: results of job %s: they cannot be read, or memory is out; stream cut",
+			  stream->cursor.job_text);
 	if (pass && stream->cursor.options.format != STREAM_PLAIN)
-		(void)pass_add_line(pass, words, sizeof(words) - 1); /* the cut itself tells as well */
+		(void)pass_add_line(pass, words, strlen(words)); /* the cut itself tells as well */
 	if (pass)
 		pass_commit(pass);
 	http_stream_abort(stream->req);

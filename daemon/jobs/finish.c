@@ -38,6 +38,16 @@ static enum job_state final_state(const struct job *job)
 #define PUT_OUT_DELAY_MS 200
 #define PUT_OUT_SLICE 16
 
+void job_forget_kept(struct job *job)
+{
+	struct jobs *jobs = job->jobs;
+
+	TAILQ_REMOVE(&jobs->kept, job, kept_link);
+	jobs->n_kept--;
+	HASH_DELETE(hh_submission, jobs->submissions, job);
+	job_unpublish(job);
+}
+
 /* Jobs that are not on disk stay for `results`, the last few of them. */
 static void keep_ephemeral(struct job *job)
 {
@@ -51,10 +61,7 @@ static void keep_ephemeral(struct job *job)
 		next = TAILQ_NEXT(at, kept_link);
 		if (at->watches)
 			continue;
-		TAILQ_REMOVE(&jobs->kept, at, kept_link);
-		jobs->n_kept--;
-		HASH_DELETE(hh_submission, jobs->submissions, at);
-		job_unpublish(at);
+		job_forget_kept(at);
 	}
 	if (jobs->ephemeral_bytes > KEPT_BYTES)
 		(void)event_add(jobs->put_out_event, &delay); /* out of memory: the next end tries again */
@@ -95,10 +102,12 @@ static void job_ended(struct job *job, enum job_state state)
 		 " cancelled, %.3f s under %s",
 		 job->id, job->workload_name, job_state_name(state), job->done, job->failed, job->cancelled,
 		 job->wall_s, job->choice.model->name);
-	if (job->durable)
+	if (job->durable) {
 		job_unpublish(job);
-	else
+		job_opened(job);
+	} else {
 		keep_ephemeral(job);
+	}
 	after_job_ended(jobs, job->id, state);
 	job_unref(job);
 }

@@ -71,6 +71,8 @@ static void job_free(struct job *job)
 	assert(job->begin.date.place == 0);
 	after_free(job);
 	assert(!job->main.seat && !job->solo.seat && job->turn.at == 0 && !job->published && !job->touched);
+	if (job->in_opened)
+		TAILQ_REMOVE(&job->jobs->opened, job, opened_link);
 	results_fini(job);
 	inputs_fini(&job->inputs);
 	for (struct job_seat *seat = &job->main; seat; seat = seat == &job->main ? &job->solo : NULL) {
@@ -146,6 +148,12 @@ void job_unpublish(struct job *job)
 	TAILQ_REMOVE(&job->jobs->list, job, link);
 	job->published = false;
 	job_unref(job);
+}
+
+void job_opened(struct job *job)
+{
+	TAILQ_INSERT_TAIL(&job->jobs->opened, job, opened_link);
+	job->in_opened = true;
 }
 
 void job_touch(struct job *job)
@@ -287,6 +295,7 @@ void job_view(const struct job *job, struct job_view *ret_view)
 		.error_text = job->error_text,
 		.waiting = schedule_waiting(job, waiting, sizeof(waiting)),
 		.recorded = job->from_store ? ended : job->results.recorded,
+		.removed = job->removed,
 	};
 	service_view(job, &ret_view->service);
 	after_view(job, ret_view);
@@ -294,14 +303,17 @@ void job_view(const struct job *job, struct job_view *ret_view)
 
 int job_segment(struct job *job, uint64_t task, struct segment **ret_segment)
 {
-	return results_get(job, task, ret_segment);
+	return job->removed ? -ESTALE : results_get(job, task, ret_segment);
 }
 
 int job_inputs(struct job *job, uint64_t task, const uint8_t **ret_packed, size_t *ret_bytes, uint64_t *ret_count)
 {
 	uint32_t count;
-	int r = inputs_peek(&job->inputs, task, UINT32_MAX, SIZE_MAX, ret_packed, ret_bytes, &count);
+	int r;
 
+	if (job->removed)
+		return -ESTALE;
+	r = inputs_peek(&job->inputs, task, UINT32_MAX, SIZE_MAX, ret_packed, ret_bytes, &count);
 	if (r == 0)
 		*ret_count = count;
 	return r;

@@ -29,6 +29,7 @@ struct store_op;
 
 TAILQ_HEAD(job_list, job);
 TAILQ_HEAD(kept_list, job);
+TAILQ_HEAD(opened_list, job);
 struct accept;
 STAILQ_HEAD(accept_list, accept);
 
@@ -88,8 +89,9 @@ struct job {
 	TAILQ_ENTRY(job) link; /* jobs->list, by id */
 	struct turn turn; /* in its lane, while it may have tasks to hand out; has its priority */
 	TAILQ_ENTRY(job) kept_link; /* jobs->kept, once it has ended and is not on disk */
+	TAILQ_ENTRY(job) opened_link; /* jobs->opened, while in_opened */
 	UT_hash_handle hh_submission; /* jobs->submissions, of jobs that are not on disk */
-	bool published;
+	bool published, in_opened;
 
 	/* Fixed at acceptance. Texts owned. */
 	uint64_t id;
@@ -122,6 +124,7 @@ struct job {
 	bool finishing; /* its last row is being written */
 	bool end_failed; /* no memory for its last row: tried again */
 	bool from_store; /* an ended job, loaded to be looked at */
+	bool removed; /* nothing more of it can be read */
 	int64_t started_ns, ended_ns; /* CLOCK_MONOTONIC, 0: not yet */
 	int64_t ready_ns; /* when its newest inputs could have begun */
 	int64_t started_unix_us, ended_unix_us;
@@ -182,6 +185,7 @@ struct jobs {
 	uint64_t ended_by_state[JOB_CANCELLED + 1];
 	uint64_t tasks_done;
 	uint64_t n_live, queued_bytes;
+	struct opened_list opened; /* ended jobs that are on disk and that somebody looks at */
 	struct kept_list kept; /* ended jobs that are not on disk, oldest first */
 	uint32_t n_kept;
 	uint64_t ephemeral_bytes; /* recorded segments of jobs not on disk that are in memory */
@@ -201,6 +205,7 @@ struct jobs {
 struct job *job_new(struct jobs *jobs, uint64_t id);
 void job_publish(struct job *job); /* into the table; the table's reference is new */
 void job_unpublish(struct job *job);
+void job_opened(struct job *job); /* ended, on disk, and looked at: it is to hear of its removal */
 void job_set_state(struct job *job, enum job_state state);
 void job_notify_progress(struct job *job);
 /* Remember to look at this job once the present burst of news is over (jobs_settle()). */
@@ -322,6 +327,9 @@ void job_record_course(struct job *job);
 void job_record_course_then(struct job *job, void (*on_written)(void *arg, int status), void *arg);
 /* What job_record_course() wrote, read back. */
 void job_resume_course(struct job *job, const char *error_code, const char *error_text);
+
+/* An ended job that is not on disk goes: out of the table, and with the last one who looks at it. */
+void job_forget_kept(struct job *job);
 
 /* recover.c */
 int recover_jobs(struct jobs *jobs, struct error *err);

@@ -219,6 +219,7 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 	jobs->unix_offset_us = unix_offset_us();
 	TAILQ_INIT(&jobs->list);
 	TAILQ_INIT(&jobs->kept);
+	TAILQ_INIT(&jobs->opened);
 	TAILQ_INIT(&jobs->touched);
 	STAILQ_INIT(&jobs->turns);
 	jobs->settle_event = event_new(loop_base(loop), -1, 0, on_settle, jobs);

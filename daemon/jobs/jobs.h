@@ -115,6 +115,9 @@ int job_add_inputs(struct job *job, uint64_t from, struct buffer *inputs, bool l
 /* Find or load a job; on_opened gets a reference to give back with job_unref(). May call back before it returns. status 0,
  * -ENOENT, -EIO. */
 void jobs_get(struct jobs *jobs, uint64_t id, void (*on_opened)(void *arg, int status, struct job *job), void *arg);
+/* The job that this user submitted last and that has not been removed: on_found once, perhaps before this returns, with status
+ * 0, -ENOENT or -EIO. */
+void jobs_last(struct jobs *jobs, uint32_t uid, void (*on_found)(void *arg, int status, uint64_t id), void *arg);
 struct job *job_ref(struct job *job);
 void job_unref(struct job *job);
 
@@ -163,6 +166,7 @@ struct job_view {
 	const char *waiting; /* why it is not running now: words for people; "" where it is, or has ended */
 	uint64_t recorded; /* outcomes on disk */
 	struct service_view service;
+	bool removed; /* it is being removed, or is gone: there is nothing more to read */
 };
 void job_view(const struct job *job, struct job_view *ret_view); /* texts valid until the loop is returned to */
 
@@ -199,11 +203,12 @@ int job_walk_retrying(struct job *job, uint32_t limit, int (*fn)(void *arg, cons
 /* ---- Results ---- */
 
 /* The segment that holds task `task`, with a reference (segment_unref()). 0; -EAGAIN: being read from disk, the job's
- * watchers hear on_progress when it is there; -ENOENT: no such task, or nothing of that segment is recorded yet; -EIO.
+ * watchers hear on_progress when it is there; -ENOENT: no such task, or nothing of that segment is recorded yet; -EIO;
+ * -ESTALE: the job was removed.
  * Only records with `recorded` set may be shown. */
 int job_segment(struct job *job, uint64_t task, struct segment **ret_segment);
 /* The packed inputs from task `task` on: points at task's own entry and says how many follow in the same run. 0; -EAGAIN as above;
- * -ENOENT; -EIO. Valid until the loop is returned to. */
+ * -ENOENT; -EIO; -ESTALE. Valid until the loop is returned to. */
 int job_inputs(struct job *job, uint64_t task, const uint8_t **ret_packed, size_t *ret_bytes, uint64_t *ret_count);
 
 /* Watching: on_progress after outcomes were recorded or a read finished, on_state after a change of state (ended: all
@@ -243,6 +248,11 @@ int job_set_workers(struct job *job, uint64_t workers, struct error *err);
  * follows, perhaps before this returns, with status 0 once it is on disk, or -errno. */
 int job_set_priority(struct job *job, int64_t priority, void (*on_done)(void *arg, int status), void *arg,
 		     struct error *err);
+
+/* Remove a job that has ended, with all that belongs to it. Whoever still reads it is told by its watch, and finds `removed`
+ * in its view. 0: on_done follows, perhaps before this returns, with status 0 once nothing of it is left, or -errno; else -errno
+ * with words (wrong-state: it has not ended). */
+int job_remove(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err);
 
 /* Put a message of at most 64 KiB into the inbox of a running task; the bytes are copied. 0: on_sent follows once, not
  * before the call returns, perhaps after the job is gone: status 0, -EBUSY (the inbox is full), -ESRCH (the task stopped

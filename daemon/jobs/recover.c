@@ -199,6 +199,7 @@ int recover_jobs(struct jobs *jobs, struct error *err)
 static void fill_ended(struct job *job, const struct store_job_state *state)
 {
 	job->from_store = true;
+	job_opened(job);
 	job->open = false;
 	job->state = (enum job_state)state->state;
 	job->done = state->done;

@@ -20,6 +20,7 @@ enum statement {
 	JOB_BY_ID,
 	JOB_BY_SUBMISSION,
 	JOBS_BELOW,
+	JOB_LAST,
 	N_STATEMENTS,
 };
 
@@ -35,6 +36,7 @@ static const char *const sql[N_STATEMENTS] = {
 	[JOB_BY_ID] = "SELECT " JOB_COLUMNS " FROM job WHERE id = ?",
 	[JOB_BY_SUBMISSION] = "SELECT " JOB_COLUMNS " FROM job WHERE submission = ?",
 	[JOBS_BELOW] = "SELECT " JOB_COLUMNS " FROM job WHERE ended_us != 0 AND id < ? ORDER BY id DESC LIMIT ?",
+	[JOB_LAST] = "SELECT " JOB_COLUMNS " FROM job WHERE uid = ? ORDER BY id DESC LIMIT 1",
 };
 
 struct store_reader {
@@ -267,6 +269,10 @@ static int serve(struct store_reader *rd, struct store_read *read)
 	case STORE_FIND_SUBMISSION:
 		q = &rd->queries[JOB_BY_SUBMISSION];
 		query_text(q, read->submission);
+		return read_one_job(q, read);
+	case STORE_READ_LAST:
+		q = &rd->queries[JOB_LAST];
+		query_u64(q, read->uid);
 		return read_one_job(q, read);
 	}
 	assert(!"a read of no known type");

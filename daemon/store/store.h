@@ -218,6 +218,7 @@ enum store_read_type {
 	STORE_READ_JOB, /* one ended or live job's row */
 	STORE_READ_JOBS, /* rows of ended jobs, newest first */
 	STORE_FIND_SUBMISSION, /* the job that a submission became */
+	STORE_READ_LAST, /* the newest job of user `uid` */
 };
 
 struct store_read {
@@ -227,6 +228,7 @@ struct store_read {
 	uint64_t below; /* STORE_READ_JOBS: ids below this one; 0: from the newest */
 	uint32_t limit; /* STORE_READ_JOBS: rows at most (no more than 1,000) */
 	const char *submission;
+	uint32_t uid; /* STORE_READ_LAST */
 	/* On the loop thread. status 0, -ENOENT, -EBADMSG (damaged), -EIO. The request is the caller's again; what it
 	 * found is valid until the callback returns, unless taken (take_ptr on input.data or segment). */
 	void (*on_done)(struct store_read *read, int status);
@@ -236,7 +238,7 @@ struct store_read {
 	uint64_t input_first;
 	uint32_t input_count;
 	struct segment *segment;
-	struct store_recovered_job *jobs; /* n_jobs of them; STORE_READ_JOB and FIND_SUBMISSION give one */
+	struct store_recovered_job *jobs; /* n_jobs of them; all but STORE_READ_JOBS give one */
 	size_t n_jobs;
 
 	struct store_read *next; /* private to the store from here on */

@@ -21,6 +21,8 @@
 #include "base/log.h"
 
 #define RETRY_NS (1 * NS_PER_S)
+#define SLICE_NS (4 * NS_PER_MS) /* of removing rows, between two batches */
+#define SLICE_JOBS 256 /* that may end in one slice */
 #define IDLE_NS (100 * NS_PER_MS)
 #define RESERVE_RETRY_NS (30 * NS_PER_S)
 #define LOG_EVERY_NS (60 * NS_PER_S) /* a disk that fills up again and again says so once a minute */
@@ -363,12 +365,34 @@ static void delete_first(struct writer *w)
 
 /* ---- Removing rows ---- */
 
-static int slice(struct writer *w, uint64_t job)
-{
-	int r = query_run(&w->begin, NULL), more = 0;
+/* Jobs whose last rows went in a slice. */
+struct gone {
+	uint64_t jobs[SLICE_JOBS];
+	size_t n;
+};
 
-	if (r == 0)
-		r = more = doomed_slice(w->statements, job);
+/* Remove rows for a few milliseconds, in one transaction; for one step only where room is short. 1: more are left; 0. */
+static int slice(struct writer *w, struct gone *ret_gone)
+{
+	int64_t until_ns = clock_mono_ns() + SLICE_NS;
+	int r = query_run(&w->begin, NULL), more = 1;
+
+	ret_gone->n = 0;
+	while (r >= 0 && ret_gone->n < SLICE_JOBS) {
+		uint64_t job = 0;
+
+		r = doomed_find(w->statements, &job);
+		if (r == -ENOENT) {
+			more = r = 0;
+			break;
+		}
+		if (r == 0)
+			r = doomed_slice(w->statements, job);
+		if (r == 0)
+			ret_gone->jobs[ret_gone->n++] = job;
+		if (w->making_room || clock_mono_ns() >= until_ns)
+			break;
+	}
 	if (r >= 0)
 		r = query_run(&w->commit, NULL);
 	if (r < 0)
@@ -376,38 +400,36 @@ static int slice(struct writer *w, uint64_t job)
 	return r < 0 ? r : more;
 }
 
-/* Its rows are gone: tell whoever asked for it. */
-static void report_deleted(struct writer *w, uint64_t job)
+/* Their rows are gone: tell whoever asked for it. */
+static void report_deleted(struct writer *w, const struct gone *gone)
 {
 	struct op_list keep, done;
 	struct store_op *op;
 
 	op_list_init(&keep);
 	op_list_init(&done);
-	while ((op = op_list_take(&w->deleting)))
-		op_list_add(op->job == job ? &done : &keep, op);
+	while ((op = op_list_take(&w->deleting))) {
+		bool is_gone = false;
+
+		for (size_t i = 0; i < gone->n && !is_gone; i++)
+			is_gone = gone->jobs[i] == op->job;
+		op_list_add(is_gone ? &done : &keep, op);
+	}
 	op_list_join(&w->deleting, &keep);
 	store_report_ops(w->store, &done);
 }
 
 static void remove_slice(struct writer *w)
 {
-	uint64_t job = 0;
-	int r = doomed_find(w->statements, &job);
+	struct gone gone;
+	int r = slice(w, &gone);
 
-	if (r == -ENOENT) {
-		w->doomed = false;
-		w->making_room = false;
-		return;
-	}
-	if (r == 0)
-		r = slice(w, job);
 	if (r == -ENOSPC) {
 		reserve_give_up(w->store->path);
 		w->reserve_missing = true;
 		w->making_room = true;
 		checkpoint(w);
-		r = slice(w, job);
+		r = slice(w, &gone);
 	}
 	w->doomed_retry_ns = r < 0 ? clock_mono_ns() + RETRY_NS : 0;
 	if (r < 0) {
@@ -420,8 +442,11 @@ static void remove_slice(struct writer *w)
 		(void)db_exec(w->db, VACUUM_SLICE_STALLED); /* where it fails, pages stay free inside the file */
 		checkpoint(w);
 	}
-	if (r == 0)
-		report_deleted(w, job);
+	report_deleted(w, &gone);
+	if (r == 0) {
+		w->doomed = false;
+		w->making_room = false;
+	}
 }
 
 /* All deletions out are reported as they are: their jobs are gone, the rows go at the next start. */

@@ -296,6 +296,8 @@ struct job *job_ref(struct job *job)
 
 void job_unref(struct job *job)
 {
+	if (!job)
+		return;
 	assert_true(job->jobs->live_refs > 0);
 	job->jobs->live_refs--;
 }
@@ -457,6 +459,26 @@ int job_restart(struct job *job, void (*on_done)(void *arg, int status), void *a
 	if (!job->view.service.is_service)
 		return error_set(err, -EALREADY, "wrong-state", "it is no service");
 	on_done(arg, 0);
+	return 0;
+}
+
+void jobs_last(struct jobs *jobs, uint32_t uid, void (*on_found)(void *arg, int status, uint64_t id), void *arg)
+{
+	uint64_t id = 0;
+
+	for (const struct job *job = jobs->all; job; job = job->next)
+		if (job->view.uid == uid && !job->view.removed)
+			id = job->view.id;
+	on_found(arg, id > 0 ? 0 : -ENOENT, id);
+}
+
+int job_remove(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err)
+{
+	if (!job_state_ended(job->view.state))
+		return error_set(err, -EBUSY, "wrong-state", "job %llu is %s: cancel it first",
+				 (unsigned long long)job->view.id, job_state_name(job->view.state));
+	job->view.removed = true;
+	on_done(arg, job->jobs->remove_status);
 	return 0;
 }
 

@@ -43,7 +43,9 @@ static void test_wrong_command_lines_exit_2_without_asking_anybody(void **state)
 	static const char *const lines[][4] = { { "staus" }, { "status", "x" }, { "show" }, { "show", "x" }, { "show", "7", "8" },
 		{ "run" }, { "run", "squares" }, { "run", "squares", "1", "-jx" }, { "run", "squares", "1", "-pnoequals" },
 		{ "run", "squares", "-i", "/nonexistent" }, { "wait", "7", "--timeout=10" }, { "--color=blue", "list" },
-		{ "list", "-n0" }, { "results", "7", "-o/tmp" }, { "cancel", "@last" }, { "help", "nothing" } };
+		{ "list", "-n0" }, { "results", "7", "-o/tmp" }, { "cancel", "@lost" }, { "cancel" }, { "cancel", "7", "--all" },
+		{ "rm", "--all", "-wx" }, { "pause", "7", "-lx" }, { "set", "7" }, { "set", "7", "=1" }, { "wait", "0" },
+		{ "clean", "7" }, { "clean", "--older-than=soon" }, { "help", "nothing" } };
 	struct server *s = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
@@ -96,23 +98,36 @@ static void test_an_endless_socket_path_is_a_usage_error(void **state)
 #define ENDED(id, state, failed) \
 	"{\"schema\":1,\"job\":\"" id "\",\"state\":\"" state "\",\"tasks\":{\"done\":1,\"failed\":" #failed "}}"
 
+#define SUMMARY "{\"schema\":1,\"type\":\"summary\",\"done\":1,\"failed\":0}\n"
+
+/* Answer a verb on many jobs with these lines; `names`: what the request's body is to be. */
+static void serve_lines(struct server *s, const char *begins, const char *names, const char *lines)
+{
+	int fd = server_accept(s);
+	struct request request;
+
+	server_read(fd, &request);
+	assert_int_equal(strncmp(request.line, begins, strlen(begins)), 0);
+	assert_int_equal(request.body.len, strlen(names));
+	assert_memory_equal(request.body.data, names, request.body.len);
+	buffer_fini(&request.body);
+	server_stream(fd, "");
+	server_chunk(fd, lines);
+	server_stream_end(fd);
+	(void)close(fd);
+}
+
 static void test_wait_exits_by_what_became_of_all_jobs(void **state)
 {
 	struct server *s = *state;
-	int fd;
 
 	concctl_start(s, "wait", "1", "2");
-	fd = server_accept(s);
-	server_expect_only(fd, "GET /v1/jobs/1/wait ");
-	server_answer(fd, 200, ENDED("1", "done", 0));
-	server_expect_only(fd, "GET /v1/jobs/2/wait "); /* on the same connection */
-	server_answer(fd, 200, ENDED("2", "failed", 1));
+	serve_lines(s, "POST /v1/jobs/wait?brief=1& ", "1\n2\n", ENDED("1", "done", 0) "\n" ENDED("2", "failed", 1) "\n" SUMMARY);
 	assert_int_equal(concctl_wait(s), 1);
 	assert_non_null(strstr(s->stdout_text, "job 1: done"));
 	assert_non_null(strstr(s->stdout_text, "job 2: failed"));
-	(void)close(fd);
 	concctl_start(s, "wait", "1", "-q");
-	serve(s, "GET /v1/jobs/1/wait ", 200, ENDED("1", "done", 0));
+	serve_lines(s, "POST /v1/jobs/wait?brief=1& ", "1\n", ENDED("1", "done", 0) "\n" SUMMARY);
 	assert_int_equal(concctl_wait(s), 0);
 	assert_string_equal(s->stdout_text, "");
 }
@@ -122,26 +137,66 @@ static void test_wait_that_takes_too_long_exits_124(void **state)
 	struct server *s = *state;
 
 	concctl_start(s, "wait", "1", "--timeout", "10s");
-	serve(s, "GET /v1/jobs/1/wait?timeout_s=", 200, "{\"schema\":1,\"timeout\":true,\"job\":\"1\",\"state\":\"running\"}");
+	serve_lines(s, "POST /v1/jobs/wait?brief=1&timeout_s=10.000 ", "1\n",
+		    "{\"schema\":1,\"timeout\":true,\"job\":\"1\",\"state\":\"running\"}\n");
 	assert_int_equal(concctl_wait(s), 124);
 	assert_non_null(strstr(s->stderr_text, "job 1 is running"));
 }
 
-static void test_wait_any_ends_with_the_first(void **state)
+static void test_wait_any_asks_for_the_first_only(void **state)
 {
 	struct server *s = *state;
-	int first, second;
 
-	concctl_start(s, "wait", "--any", "1", "2");
-	first = server_accept(s);
-	second = server_accept(s);
-	server_expect_only(first, "GET /v1/jobs/1/wait ");
-	server_expect_only(second, "GET /v1/jobs/2/wait ");
-	server_answer(second, 200, ENDED("2", "done", 0));
+	concctl_start(s, "wait", "--any", "-w", "a b", "--json");
+	serve_lines(s, "POST /v1/jobs/wait?any=1&&workload=a%20b ", "", ENDED("2", "done", 0) "\n" SUMMARY);
 	assert_int_equal(concctl_wait(s), 0);
-	assert_non_null(strstr(s->stdout_text, "job 2: done"));
-	(void)close(first);
-	(void)close(second);
+	assert_string_equal(s->stdout_text, ENDED("2", "done", 0) "\n");
+}
+
+static void test_an_error_of_one_job_is_said_beside_the_others(void **state)
+{
+	struct server *s = *state;
+
+	concctl_start(s, "cancel", "1", "@last");
+	serve_lines(s, "POST /v1/jobs/cancel?brief=1 ", "1\n@last\n",
+		    "{\"schema\":1,\"job\":\"1\",\"error\":{\"code\":\"wrong-state\",\"message\":\"job 1 has ended\"}}\n"
+		    "{\"schema\":1,\"job\":\"2\",\"state\":\"cancelled\",\"error\":null}\n" SUMMARY);
+	assert_int_equal(concctl_wait(s), 3);
+	assert_string_equal(s->stdout_text, "job 2: cancelled\n");
+	assert_string_equal(s->stderr_text, "concctl: job 1 has ended\n");
+	concctl_start(s, "rm", "--state", "failed,cancelled");
+	serve_lines(s, "POST /v1/jobs/rm?&state=failed%2Ccancelled ", "",
+		    "{\"schema\":1,\"job\":\"2\",\"removed\":true}\n" SUMMARY);
+	assert_int_equal(concctl_wait(s), 0);
+	assert_string_equal(s->stdout_text, "job 2: removed\n");
+}
+
+static void test_an_answer_that_ends_before_its_summary_is_69(void **state)
+{
+	struct server *s = *state;
+
+	concctl_start(s, "pause", "--all");
+	serve_lines(s, "POST /v1/jobs/pause?brief=1&all=1 ", "", "{\"schema\":1,\"job\":\"2\",\"state\":\"paused\"}\n");
+	assert_int_equal(concctl_wait(s), 69);
+	concctl_start(s, "pause", "--all");
+	serve_lines(s, "POST /v1/jobs/pause?", "", "{\"schema\":1,\"type\":\"summary\",\"done\":0}\n");
+	assert_int_equal(concctl_wait(s), 0);
+	assert_string_equal(s->stderr_text, "concctl: there is no job to pause\n");
+}
+
+static void test_the_last_job_is_asked_for(void **state)
+{
+	struct server *s = *state;
+	int fd;
+
+	concctl_start(s, "show", "@last");
+	fd = server_accept(s);
+	server_expect_only(fd, "GET /v1/jobs/@last ");
+	server_answer(fd, 200, "{\"schema\":1,\"job\":\"12\"}");
+	server_expect_only(fd, "GET /v1/jobs/12 ");
+	server_answer(fd, 200, "{\"schema\":1,\"job\":\"12\",\"state\":\"done\"}");
+	assert_int_equal(concctl_wait(s), 0);
+	(void)close(fd);
 }
 
 static void test_results_appear_in_a_file_only_when_they_are_complete(void **state)
@@ -276,7 +331,10 @@ int main(void)
 		TEST(test_an_endless_socket_path_is_a_usage_error),
 		TEST(test_wait_exits_by_what_became_of_all_jobs),
 		TEST(test_wait_that_takes_too_long_exits_124),
-		TEST(test_wait_any_ends_with_the_first),
+		TEST(test_wait_any_asks_for_the_first_only),
+		TEST(test_an_error_of_one_job_is_said_beside_the_others),
+		TEST(test_an_answer_that_ends_before_its_summary_is_69),
+		TEST(test_the_last_job_is_asked_for),
 		TEST(test_results_appear_in_a_file_only_when_they_are_complete),
 		TEST(test_failed_tasks_can_be_listed),
 		TEST(test_follow_prints_states_and_exits_by_the_end),

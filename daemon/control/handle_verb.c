@@ -1,0 +1,207 @@
+/* The verbs on many jobs: what each does to one, and which jobs its descriptions mean. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "control/selection.h"
+#include "control/server.h"
+#include "jobs/jobs.h"
+
+#define MAX_WAIT_S 1e8
+
+/* Parse what several verbs take, and begin. */
+static void start(const struct call *call, const struct verb *verb, struct verb_options *options)
+{
+	const char *timeout = query_get(&call->query, "timeout_s");
+	struct error err = ERROR_INIT;
+	int r = query_get_bool(&call->query, "wait", &options->wait, &err);
+
+	options->timeout_s = -1;
+	if (r == 0)
+		r = query_get_bool(&call->query, "brief", &options->brief, &err);
+	if (r == 0)
+		r = query_get_bool(&call->query, "any", &options->any, &err);
+	if (r == 0 && timeout && (text_parse_double(timeout, &options->timeout_s) < 0 || options->timeout_s < 0 ||
+				  options->timeout_s > MAX_WAIT_S))
+		r = error_set(&err, -EINVAL, "bad-request",
+			      "query: timeout_s: '%.40s' is not a number of seconds from 0 on", timeout);
+	if (r < 0)
+		reply_error(call->req, r, &err);
+	else
+		selection_start(call, verb, options);
+}
+
+/* ---- cancel, kill ---- */
+
+static int act_cancel(struct slot *slot, struct job *job, const struct verb_options *options, struct error *err)
+{
+	(void)slot; /* done at once; the end is waited for in the second round */
+	(void)options;
+	return job_cancel(job, err);
+}
+
+void handle_cancel_many(const struct call *call)
+{
+	static const struct verb verb = { .name = "cancel", .words = "cancel", .act = act_cancel };
+
+	start(call, &verb, &(struct verb_options){ .wait = true });
+}
+
+static int act_kill(struct slot *slot, struct job *job, const struct verb_options *options, struct error *err)
+{
+	(void)slot; /* as above */
+	(void)options;
+	return job_kill(job, err);
+}
+
+void handle_kill_many(const struct call *call)
+{
+	static const struct verb verb = { .name = "kill", .words = "kill", .act = act_kill };
+
+	start(call, &verb, &(struct verb_options){ .wait = true });
+}
+
+/* ---- pause, resume ---- */
+
+static void on_course(void *arg, int status)
+{
+	struct error err = ERROR_INIT;
+
+	if (status < 0)
+		(void)error_set(&err, status, "internal", "it is so, but not on disk: %s", strerror(-status));
+	slot_done(arg, status, &err);
+}
+
+static bool is_paused(const struct job_view *view)
+{
+	return view->state == JOB_PAUSED;
+}
+
+static bool is_not_paused(const struct job_view *view)
+{
+	return view->state != JOB_PAUSED;
+}
+
+static int act_pause(struct slot *slot, struct job *job, const struct verb_options *options, struct error *err)
+{
+	int r = job_pause(job, on_course, slot, err);
+
+	(void)options;
+	return r == 0 ? 1 : r;
+}
+
+void handle_pause_many(const struct call *call)
+{
+	static const struct verb verb = { .name = "pause", .words = "pause", .fits = is_not_paused,
+					  .act = act_pause };
+
+	start(call, &verb, &(struct verb_options){ .wait = false });
+}
+
+static int act_resume(struct slot *slot, struct job *job, const struct verb_options *options, struct error *err)
+{
+	int r = job_resume(job, on_course, slot, err);
+
+	(void)options;
+	return r == 0 ? 1 : r;
+}
+
+void handle_resume_many(const struct call *call)
+{
+	static const struct verb verb = { .name = "resume", .words = "resume", .fits = is_paused, .act = act_resume };
+
+	start(call, &verb, &(struct verb_options){ .wait = false });
+}
+
+/* ---- restart ---- */
+
+static bool is_service(const struct job_view *view)
+{
+	return view->service.is_service && view->state != JOB_PAUSED;
+}
+
+static int act_restart(struct slot *slot, struct job *job, const struct verb_options *options, struct error *err)
+{
+	int r = job_restart(job, on_course, slot, err);
+
+	(void)options;
+	return r == 0 ? 1 : r;
+}
+
+void handle_restart_many(const struct call *call)
+{
+	static const struct verb verb = { .name = "restart", .words = "restart", .fits = is_service, .act = act_restart };
+
+	start(call, &verb, &(struct verb_options){ .wait = false });
+}
+
+/* ---- set ---- */
+
+static int act_set(struct slot *slot, struct job *job, const struct verb_options *options, struct error *err)
+{
+	int r = options->has_workers ? job_set_workers(job, options->workers, err) : 0;
+
+	if (r < 0 || !options->has_priority)
+		return r;
+	r = job_set_priority(job, options->priority, on_course, slot, err);
+	return r == 0 ? 1 : r;
+}
+
+void handle_set_many(const struct call *call)
+{
+	static const struct verb verb = { .name = "set", .words = "change", .act = act_set };
+	const char *priority = query_get(&call->query, "priority");
+	struct verb_options options = { .has_workers = query_get(&call->query, "workers"), .has_priority = priority };
+	struct error err = ERROR_INIT;
+	int r = query_get_u64(&call->query, "workers", &options.workers, &err);
+
+	if (r == 0 && priority && text_parse_i64(priority, &options.priority) < 0)
+		r = error_set(&err, -EINVAL, "bad-request", "query: priority: '%.40s' is not a whole number", priority);
+	if (r == 0 && !options.has_workers && !options.has_priority)
+		r = error_set(&err, -EINVAL, "bad-request", "nothing to set: workers=N and priority=N are what can be");
+	if (r < 0)
+		reply_error(call->req, r, &err);
+	else
+		start(call, &verb, &options);
+}
+
+/* ---- rm ---- */
+
+static void on_removed(void *arg, int status)
+{
+	struct error err = ERROR_INIT;
+
+	if (status == -ENOENT)
+		(void)error_set(&err, status, "no-such-job", "somebody else has removed the job");
+	else if (status == -ENOSPC)
+		(void)error_set(&err, status, "full", "the disk is full, and the job is still there; try again");
+	else if (status < 0)
+		(void)error_set(&err, status, "internal", "the store failed: %s; the daemon's log says more", strerror(-status));
+	slot_done(arg, status, &err);
+}
+
+static int act_rm(struct slot *slot, struct job *job, const struct verb_options *options, struct error *err)
+{
+	int r = job_remove(job, on_removed, slot, err);
+
+	(void)options;
+	return r == 0 ? 1 : r;
+}
+
+void handle_rm_many(const struct call *call)
+{
+	static const struct verb verb = { .name = "rm", .words = "remove", .on_ended = true, .act = act_rm,
+					  .removed = "removed" };
+
+	start(call, &verb, &(struct verb_options){ .wait = false });
+}
+
+/* ---- wait ---- */
+
+void handle_wait_many(const struct call *call)
+{
+	static const struct verb verb = { .name = "wait", .words = "wait for", .for_all = true };
+
+	start(call, &verb, &(struct verb_options){ .wait = true });
+}

@@ -1,0 +1,588 @@
+/* One verb on many jobs. */
+#include "control/selection.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "control/selector.h"
+#include "control/server.h"
+#include "crew/workload.h"
+#include "ctl/protocol.h"
+#include "jobs/jobs.h"
+
+#define SLOTS 64 /* jobs in work at once */
+#define SLOTS_ANY 4096 /* jobs of which the first to end is waited for */
+#define PAGE 500 /* ended jobs asked of the store at once */
+#define TURN 256 /* jobs begun before others have their turn */
+#define QUEUED_BYTES (256u << 10) /* of the answer: more waits until the client has read */
+
+struct slot {
+	struct selection *selection;
+	size_t index; /* its job's, in selection->ids */
+	struct job *job; /* a reference; NULL: being looked for */
+	struct job_watch watch; /* while it waits for the end */
+	bool busy, waiting;
+	struct slot *next_free;
+};
+
+struct selection {
+	struct call call; /* call.req NULL: the client has left */
+	const struct verb *verb;
+	struct verb_options options;
+	struct selector selector;
+	bool described; /* not named */
+	struct jobs *jobs;
+
+	uint64_t *ids; /* 0: said already, or passed over */
+	size_t n, cap;
+	uint64_t last_row; /* lowest id of the pages so far */
+	uint32_t rows; /* of the page that is coming */
+	size_t n_last; /* named places for which the last job is being looked for */
+	bool failed; /* out of memory */
+
+	bool answering; /* the stream has begun */
+	bool ending; /* the second round: wait for each */
+	size_t next; /* place in ids */
+	struct slot *slots, *free;
+	size_t n_slots, n_busy;
+	uint64_t n_done, n_failed;
+	struct event kick, timeout;
+};
+
+static void release_slot(struct slot *slot)
+{
+	struct selection *s = slot->selection;
+
+	job_unwatch(&slot->watch);
+	job_unref(take_ptr(slot->job));
+	slot->busy = slot->waiting = false;
+	slot->next_free = s->free;
+	s->free = slot;
+	s->n_busy--;
+}
+
+static void selection_free(struct selection *s)
+{
+	(void)event_del(&s->kick); /* fails for an event without a base only */
+	(void)event_del(&s->timeout);
+	selector_fini(&s->selector);
+	free(s->ids);
+	free(s->slots);
+	free(s);
+}
+
+/* The last callback after the client has left; not over the loop, which may have ended. */
+static void free_unheard(struct selection *s)
+{
+	if (s->answering && s->n_busy == 0)
+		selection_free(s);
+}
+
+/* Nobody listens any more: those that wait are let go, those that are asked something are waited for. */
+static void let_go(struct selection *s)
+{
+	s->call.req = NULL;
+	(void)event_del(&s->kick); /* fails for an event without a base only */
+	(void)event_del(&s->timeout);
+	for (size_t i = 0; i < s->n_slots; i++)
+		if (s->slots[i].busy && s->slots[i].waiting)
+			release_slot(&s->slots[i]);
+	free_unheard(s);
+}
+
+static void on_gone(struct http_request *req)
+{
+	let_go(req->user);
+}
+
+static void refuse(struct selection *s, int r, const struct error *err)
+{
+	struct http_request *req = s->call.req;
+
+	if (req) {
+		req->user = NULL;
+		req->on_gone = NULL;
+		reply_error(req, r, err);
+	}
+	selection_free(s);
+}
+
+/* ---- The answer's lines ---- */
+
+static void cut(struct selection *s)
+{
+	log_error("control: %s: out of memory; answer cut", s->verb->name);
+	http_stream_abort(s->call.req);
+	let_go(s);
+}
+
+/* Takes ownership; NULL: out of memory. false: the answer was cut, and the selection is gone unless slots are busy. */
+static bool add_line(struct selection *s, json_t *document)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
+	uint8_t *at;
+
+	if (!s->call.req) {
+		json_decref(document);
+		return true;
+	}
+	text = document ? document_dump(document, &len) : NULL;
+	json_decref(document);
+	at = text ? http_chunk_reserve(s->call.req, len + 1) : NULL;
+	if (!at) {
+		cut(s);
+		return false;
+	}
+	memcpy(at, text, len);
+	at[len] = '\n';
+	http_chunk_commit(s->call.req, len + 1);
+	return true;
+}
+
+static json_t *id_text(uint64_t id)
+{
+	return json_sprintf("%llu", (unsigned long long)id);
+}
+
+static json_t *error_line(uint64_t id, int status, const struct error *err)
+{
+	const char *code = err && err->code ? err->code : status == -ENOSPC ? "full" : "internal";
+
+	return json_pack("{s:i, s:o, s:{s:s, s:o}}", "schema", PROTOCOL_SCHEMA, "job", id_text(id), "error", "code", code,
+			 "message", document_text(err && err->code ? err->text : strerror(-status)));
+}
+
+static json_t *job_line(const struct selection *s, uint64_t id, const struct job *job)
+{
+	struct job_view view;
+
+	if (s->verb->removed)
+		return json_pack("{s:i, s:o, s:b}", "schema", PROTOCOL_SCHEMA, "job", id_text(id), s->verb->removed, 1);
+	job_view(job, &view);
+	if (!s->options.brief)
+		return document_job(&view);
+	return json_pack("{s:i, s:o, s:s, s:o, s:o}", "schema", PROTOCOL_SCHEMA, "job", id_text(id), "state",
+			 job_state_name(view.state), "tasks", document_tasks(&view), "error", document_job_error(&view));
+}
+
+/* ---- Each job ---- */
+
+static void kick(struct selection *s)
+{
+	event_active(&s->kick, EV_TIMEOUT, 0);
+}
+
+/* Its line, unless it is said later. */
+static void finish_slot(struct slot *slot, int status, const struct error *err)
+{
+	struct selection *s = slot->selection;
+	uint64_t id = s->ids[slot->index];
+	json_t *line = NULL;
+	bool later = status == 0 && !s->ending && s->options.wait;
+	/* of those described, some change between the look and the act */
+	bool passed = status < 0 && s->described && err && err->code &&
+		      (strcmp(err->code, "wrong-state") == 0 || strcmp(err->code, "no-such-job") == 0);
+
+	if (!later) {
+		s->ids[slot->index] = 0;
+		s->n_done += status == 0;
+		s->n_failed += status < 0 && !passed;
+	}
+	if (!later && !passed)
+		line = status < 0 ? error_line(id, status, err) : job_line(s, id, slot->job);
+	release_slot(slot);
+	if ((later || passed || add_line(s, line)) && s->call.req)
+		kick(s);
+	else
+		free_unheard(s);
+}
+
+void slot_done(struct slot *slot, int status, const struct error *err)
+{
+	finish_slot(slot, status, err);
+}
+
+static void on_wait_progress(struct job_watch *watch)
+{
+	(void)watch; /* only its end is of interest */
+}
+
+static void on_wait_state(struct job_watch *watch, enum job_state state)
+{
+	struct slot *slot = container_of(watch, struct slot, watch);
+
+	/* answered from the loop: the jobs are in the middle of something */
+	if (job_state_ended(state))
+		kick(slot->selection);
+}
+
+static bool has_ended(const struct job *job)
+{
+	struct job_view view;
+
+	job_view(job, &view);
+	return job_state_ended(view.state);
+}
+
+static void wait_in(struct slot *slot)
+{
+	if (has_ended(slot->job)) {
+		finish_slot(slot, 0, NULL);
+		return;
+	}
+	slot->waiting = true;
+	slot->watch = (struct job_watch){ .on_progress = on_wait_progress, .on_state = on_wait_state };
+	job_watch(slot->job, &slot->watch);
+}
+
+static void act_in(struct slot *slot)
+{
+	struct selection *s = slot->selection;
+	struct error err = ERROR_INIT;
+	struct job_view view;
+	int r = 0;
+
+	job_view(slot->job, &view);
+	if (!s->verb->for_all && !call_may(&s->call, view.uid))
+		r = error_set(&err, -EPERM, "denied", "job %llu belongs to user %u", (unsigned long long)view.id,
+			      view.uid);
+	if (r == 0)
+		r = s->verb->act(slot, slot->job, &s->options, &err);
+	if (r <= 0)
+		finish_slot(slot, r, &err);
+}
+
+static void on_job(void *arg, int status, struct job *job)
+{
+	struct slot *slot = arg;
+	struct selection *s = slot->selection;
+	struct error err = ERROR_INIT;
+
+	if (status == 0)
+		slot->job = job; /* the reference is the slot's */
+	if (status == 0 && !s->call.req) {
+		release_slot(slot); /* who asked has left */
+		free_unheard(s);
+	} else if (status < 0) {
+		(void)error_set(&err, status, status == -ENOENT ? "no-such-job" : "internal",
+				status == -ENOENT ? "there is no job %llu" : "job %llu cannot be read",
+				(unsigned long long)s->ids[slot->index]);
+		finish_slot(slot, status, &err);
+	} else if (s->ending) {
+		wait_in(slot);
+	} else {
+		act_in(slot);
+	}
+}
+
+static void begin(struct selection *s)
+{
+	struct slot *slot = s->free;
+
+	s->free = slot->next_free;
+	s->n_busy++;
+	slot->busy = true;
+	slot->index = s->next++;
+	jobs_get(s->jobs, s->ids[slot->index], on_job, slot);
+}
+
+/* ---- All of them ---- */
+
+static void end_answer(struct selection *s)
+{
+	json_t *line = json_pack("{s:i, s:s, s:s, s:I, s:I}", "schema", PROTOCOL_SCHEMA, "type", "summary", "verb",
+				 s->verb->name, "done", (json_int_t)s->n_done, "failed", (json_int_t)s->n_failed);
+
+	if (!add_line(s, line))
+		return;
+	http_stream_end(s->call.req);
+	let_go(s);
+}
+
+static bool is_over(const struct selection *s)
+{
+	return s->options.any && s->n_done + s->n_failed > 0;
+}
+
+/* Those whose job has ended meanwhile. */
+static void look_at_waiting(struct selection *s)
+{
+	for (size_t i = 0; i < s->n_slots && s->call.req && !is_over(s); i++)
+		if (s->slots[i].busy && s->slots[i].waiting && has_ended(s->slots[i].job))
+			finish_slot(&s->slots[i], 0, NULL);
+}
+
+/* As far as slots, the client's reading and fairness allow. */
+static void begin_some(struct selection *s)
+{
+	static const struct timeval at_once = { .tv_sec = 0 };
+	unsigned int n = 0;
+
+	while (s->call.req && s->free && s->next < s->n && !is_over(s)) {
+		if (s->ids[s->next] == 0) {
+			s->next++;
+			continue;
+		}
+		if (http_queued(s->call.req) > QUEUED_BYTES)
+			return; /* on_writable goes on */
+		if (n++ == TURN) {
+			if (evtimer_add(&s->kick, &at_once) < 0)
+				cut(s);
+			return;
+		}
+		begin(s);
+	}
+}
+
+/* May free the selection. */
+static void go_on(struct selection *s)
+{
+	s->n_busy++; /* so that it stays while its slots come and go */
+	look_at_waiting(s);
+	begin_some(s);
+	s->n_busy--;
+	if (!s->call.req) {
+		free_unheard(s);
+	} else if (is_over(s)) {
+		end_answer(s);
+	} else if (s->n_busy == 0 && s->next == s->n && s->options.wait && !s->ending) {
+		s->ending = true;
+		s->next = 0;
+		kick(s);
+	} else if (s->n_busy == 0 && s->next == s->n) {
+		end_answer(s);
+	}
+}
+
+static void on_kick(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	go_on(arg);
+}
+
+static void on_writable(struct http_request *req)
+{
+	go_on(req->user);
+}
+
+static void on_timeout(evutil_socket_t fd, short what, void *arg)
+{
+	struct selection *s = arg;
+	struct job_view view;
+	json_t *line;
+	size_t first = 0;
+
+	(void)fd;
+	(void)what;
+	while (first < s->n && s->ids[first] == 0)
+		first++;
+	line = json_pack("{s:i, s:b, s:o}", "schema", PROTOCOL_SCHEMA, "timeout", 1, "job",
+			 id_text(first < s->n ? s->ids[first] : 0));
+	for (size_t i = 0; i < s->n_slots && first < s->n; i++) {
+		if (!s->slots[i].busy || !s->slots[i].waiting || s->slots[i].index != first)
+			continue;
+		job_view(s->slots[i].job, &view);
+		(void)json_object_set_new(line, "state", json_string(job_state_name(view.state))); /* told where it can be */
+	}
+	if (!add_line(s, line))
+		return;
+	http_stream_end(s->call.req);
+	let_go(s);
+}
+
+static void answer(struct selection *s)
+{
+	struct timeval tv = { .tv_sec = (time_t)s->options.timeout_s };
+	size_t n = s->options.any ? s->n : s->n < SLOTS ? s->n : SLOTS;
+	struct http_request *req = s->call.req;
+	struct error err = ERROR_INIT;
+
+	if (n > SLOTS_ANY) {
+		refuse(s, error_set(&err, -E2BIG, "too-large", "the first of %zu jobs: at most %d can be waited for so", n,
+				    SLOTS_ANY), &err);
+		return;
+	}
+	s->slots = calloc(n + 1, sizeof(*s->slots));
+	if (!s->slots) {
+		refuse(s, -ENOMEM, NULL);
+		return;
+	}
+	for (size_t i = n; i > 0; i--) {
+		s->slots[i - 1].selection = s;
+		s->slots[i - 1].next_free = s->free;
+		s->free = &s->slots[i - 1];
+	}
+	s->n_slots = n;
+	s->ending = !s->verb->act;
+	s->answering = true;
+	req->on_writable = on_writable;
+	http_stream_begin(req, NULL, "application/x-ndjson");
+	tv.tv_usec = (suseconds_t)((s->options.timeout_s - (double)tv.tv_sec) * 1e6);
+	if (s->options.timeout_s >= 0 && evtimer_add(&s->timeout, &tv) < 0) {
+		cut(s);
+		return;
+	}
+	go_on(s);
+}
+
+/* ---- Finding them ---- */
+
+static void add_id(struct selection *s, uint64_t id)
+{
+	if (s->n == s->cap) {
+		size_t cap = s->cap ? 2 * s->cap : 64;
+		uint64_t *ids = reallocarray(s->ids, cap, sizeof(*ids));
+
+		if (!ids) {
+			s->failed = true;
+			return;
+		}
+		s->ids = ids;
+		s->cap = cap;
+	}
+	s->ids[s->n++] = id;
+}
+
+static bool wanted(const struct selection *s, const struct job_view *view)
+{
+	return job_state_ended(view->state) == s->verb->on_ended && !view->removed &&
+	       (s->verb->for_all || call_may(&s->call, view->uid)) && (!s->verb->fits || s->verb->fits(view)) &&
+	       selector_fits(&s->selector, view);
+}
+
+static int on_live(void *arg, struct job *job)
+{
+	struct selection *s = arg;
+	struct job_view view;
+
+	job_view(job, &view);
+	if (wanted(s, &view))
+		add_id(s, view.id);
+	return s->failed ? -ENOMEM : 0;
+}
+
+/* Descriptions that fit nothing are an error, so that a misspelt one is seen; `all` of nothing is none. */
+static void found(struct selection *s)
+{
+	const struct workload *workload;
+	struct error err = ERROR_INIT;
+	int r = 0;
+
+	if (!s->call.req) {
+		selection_free(s);
+		return;
+	}
+	if (s->failed) {
+		refuse(s, -ENOMEM, NULL);
+		return;
+	}
+	if (s->n == 0 && s->selector.workload)
+		r = workloads_find(s->call.control->options.workloads, s->selector.workload, &workload, &err);
+	if (s->n == 0 && !s->selector.all && s->selector.ended_before_unix_us == 0 && r != -ENOENT) {
+		err = (struct error)ERROR_INIT;
+		r = error_set(&err, -ENOENT, "no-such-job", "there is no such job to %s", s->verb->words);
+	}
+	if (s->n == 0 && r < 0)
+		refuse(s, r, &err);
+	else
+		answer(s);
+}
+
+static void on_row(void *arg, const struct job_view *view)
+{
+	struct selection *s = arg;
+
+	if (view) {
+		s->rows++;
+		s->last_row = view->id;
+		if (s->call.req && wanted(s, view))
+			add_id(s, view->id);
+		return;
+	}
+	if (s->rows < PAGE || s->failed || !s->call.req) {
+		found(s);
+		return;
+	}
+	s->rows = 0;
+	jobs_list_ended(s->jobs, s->last_row, PAGE, on_row, s);
+}
+
+static void on_last(void *arg, int status, uint64_t id)
+{
+	struct selection *s = arg;
+	struct error err = ERROR_INIT;
+
+	if (!s->call.req) {
+		selection_free(s);
+		return;
+	}
+	if (status < 0) {
+		refuse(s, error_set(&err, status, status == -ENOENT ? "no-such-job" : "internal",
+				    status == -ENOENT ? "there is no last job: you have submitted none that is still here" :
+							"the last job cannot be read"), &err);
+		return;
+	}
+	for (size_t i = 0; i < s->n; i++)
+		if (s->ids[i] == SELECTOR_LAST)
+			s->ids[i] = id;
+	answer(s);
+}
+
+static void find_named(struct selection *s)
+{
+	bool last = false;
+
+	s->ids = take_ptr(s->selector.named);
+	s->n = s->selector.n_named;
+	for (size_t i = 0; i < s->n; i++)
+		last = last || s->ids[i] == SELECTOR_LAST;
+	if (last)
+		jobs_last(s->jobs, s->call.req->peer.uid, on_last, s);
+	else
+		answer(s);
+}
+
+void selection_start(const struct call *call, const struct verb *verb, const struct verb_options *options)
+{
+	struct http_request *req = call->req;
+	struct error err = ERROR_INIT;
+	struct selection *s = calloc(1, sizeof(*s));
+	int r = s ? selector_parse(&call->query, req->body, req->body_len, &s->selector, &err) : -ENOMEM;
+
+	if (r < 0) {
+		reply_error(req, r, &err);
+		if (s)
+			selector_fini(&s->selector);
+		free(s);
+		return;
+	}
+	s->call = *call;
+	s->verb = verb;
+	s->options = *options;
+	s->jobs = call->control->options.jobs;
+	s->described = s->selector.n_named == 0;
+	(void)evtimer_assign(&s->kick, loop_base(call->control->options.loop), on_kick, s);
+	(void)evtimer_assign(&s->timeout, loop_base(call->control->options.loop), on_timeout, s);
+	req->user = s;
+	req->on_gone = on_gone;
+	if (!s->described) {
+		find_named(s);
+		return;
+	}
+	(void)jobs_walk(s->jobs, on_live, s); /* its error is in s->failed */
+	if (verb->on_ended && !s->failed)
+		jobs_list_ended(s->jobs, 0, PAGE, on_row, s);
+	else
+		found(s);
+}

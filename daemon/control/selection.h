@@ -1,0 +1,51 @@
+/* One verb on many jobs: what `cancel`, `kill`, `pause`, `resume`, `set`, `rm` and `wait` have in common.
+ *
+ *	named: the ids ────────────────────────────┐
+ *	described: live jobs, then pages of ended ──┴─> act on each (64 at once) ──> wait for each, if asked ──> summary
+ *
+ * The answer is a stream, one JSON line a job and a summary. What has not been told when the client leaves stays as it
+ * is. Jobs of others are passed over where they are described, and refused where they are named; so are those whose state
+ * does not allow it.
+ */
+#ifndef CONCD_CONTROL_SELECTION_H
+#define CONCD_CONTROL_SELECTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct call;
+struct error;
+struct job;
+struct job_view;
+struct query;
+struct slot;
+
+/* What the query says beside the selector. */
+struct verb_options {
+	bool wait; /* until it has ended */
+	bool any; /* until one has */
+	bool brief; /* lines with number and state only */
+	double timeout_s; /* of the waiting; negative: none */
+	bool has_workers, has_priority; /* set */
+	uint64_t workers;
+	int64_t priority;
+};
+
+struct verb {
+	const char *name;
+	const char *words; /* in "there is no job to ..." */
+	bool on_ended; /* descriptions select ended jobs, not live ones */
+	bool for_all; /* who may look may do it */
+	bool (*fits)(const struct job_view *view); /* of what is described; NULL: all */
+	/* Act. 0: done; 1: slot_done() follows, or was called; -errno with words. NULL: there is nothing to do but wait. */
+	int (*act)(struct slot *slot, struct job *job, const struct verb_options *options, struct error *err);
+	const char *removed; /* the job is gone afterwards: "removed":true is said of it */
+};
+
+/* The answer of an act() that returned 1; status 0 or -errno. */
+void slot_done(struct slot *slot, int status, const struct error *err);
+
+/* Serve the request. */
+void selection_start(const struct call *call, const struct verb *verb, const struct verb_options *options);
+
+#endif

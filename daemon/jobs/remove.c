@@ -1,0 +1,138 @@
+/* Removing ended jobs, and finding the last one of a user. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "jobs/job.h"
+#include "store/store.h"
+
+/* ---- Removing ---- */
+
+struct removal {
+	struct store_op op;
+	struct jobs *jobs;
+	void (*on_done)(void *arg, int status);
+	void *arg;
+};
+
+/* Everybody has a copy of an ended job of his own: all of them are told. */
+static void mark_removed(struct jobs *jobs, uint64_t id, bool removed)
+{
+	struct job *job, *next;
+
+	for (job = TAILQ_FIRST(&jobs->opened); job; job = next) {
+		next = TAILQ_NEXT(job, opened_link);
+		if (job->id != id || job->removed == removed)
+			continue;
+		job->removed = removed;
+		job_notify_progress(job); /* watchers note it, they free nothing */
+	}
+}
+
+static void on_removed(struct store_op *op, int status)
+{
+	struct removal *removal = container_of(op, struct removal, op);
+	struct jobs *jobs = removal->jobs;
+
+	if (status < 0 && status != -ENOENT)
+		mark_removed(jobs, op->job, false); /* its row is still there */
+	removal->on_done(removal->arg, status);
+	free(removal);
+	jobs_op_done(jobs);
+}
+
+int job_remove(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err)
+{
+	struct jobs *jobs = job->jobs;
+	struct removal *removal;
+
+	if (!job_state_ended(job->state))
+		return error_set(err, -EBUSY, "wrong-state", "job %" PRIu64 " is %s: cancel it first", job->id,
+				 job_state_name(job->state));
+	if (jobs->stopping)
+		return error_set(err, -ESHUTDOWN, "stopping", "the daemon is shutting down; try again after its restart");
+	if (job->removed)
+		return error_set(err, -ENOENT, "no-such-job", "job %" PRIu64 " is being removed already", job->id);
+	if (!job->durable) {
+		job->removed = true;
+		job_notify_progress(job);
+		job_forget_kept(job);
+		on_done(arg, 0);
+		return 0;
+	}
+	if (job->published) /* it has ended a moment ago, and its watchers are being told */
+		return error_set(err, -EBUSY, "busy", "job %" PRIu64 " is just ending; try again", job->id);
+	removal = calloc(1, sizeof(*removal));
+	if (!removal)
+		return error_set(err, -ENOMEM, "internal", "out of memory");
+	removal->jobs = jobs;
+	removal->on_done = on_done;
+	removal->arg = arg;
+	removal->op = (struct store_op){
+		.type = STORE_JOB_DELETE,
+		.may_fail = true,
+		.job = job->id,
+		.on_done = on_removed,
+	};
+	mark_removed(jobs, job->id, true);
+	jobs_op_submitted(jobs);
+	store_submit(jobs->store, &removal->op);
+	return 0;
+}
+
+/* ---- The last one ---- */
+
+struct last {
+	struct store_read read;
+	struct jobs *jobs;
+	void (*on_found)(void *arg, int status, uint64_t id);
+	void *arg;
+};
+
+/* The newest of those that are not on disk, newer than `than`; else `than`. */
+static uint64_t newest_kept(const struct jobs *jobs, uint32_t uid, uint64_t than)
+{
+	const struct job *job;
+
+	TAILQ_FOREACH_REVERSE(job, &jobs->list, job_list, link) {
+		if (job->id <= than)
+			break;
+		if (!job->durable && job->uid == uid)
+			return job->id;
+	}
+	return than;
+}
+
+static void on_last_read(struct store_read *read, int status)
+{
+	struct last *last = container_of(read, struct last, read);
+	struct jobs *jobs = last->jobs;
+	uint64_t id = status == 0 ? read->jobs[0].job.id : 0;
+
+	if (status == 0 || status == -ENOENT) {
+		id = newest_kept(jobs, read->uid, id);
+		status = id > 0 ? 0 : -ENOENT;
+	}
+	last->on_found(last->arg, status, id);
+	store_read_fini(read);
+	free(last);
+	jobs_op_done(jobs);
+}
+
+void jobs_last(struct jobs *jobs, uint32_t uid, void (*on_found)(void *arg, int status, uint64_t id), void *arg)
+{
+	struct last *last = calloc(1, sizeof(*last));
+
+	if (!last) {
+		on_found(arg, -ENOMEM, 0);
+		return;
+	}
+	last->jobs = jobs;
+	last->on_found = on_found;
+	last->arg = arg;
+	last->read = (struct store_read){ .type = STORE_READ_LAST, .uid = uid, .on_done = on_last_read };
+	jobs_op_submitted(jobs);
+	store_read(jobs->store, &last->read);
+}

@@ -1,0 +1,154 @@
+#!/usr/bin/env bash
+# The handles on jobs: selectors on every verb, @last, removing, and what a restart makes of it.
+. "$(dirname "$0")/lib.sh"
+write_config "workloads = { $(stanza noop) $(stanza identity) $(stanza crash) };"
+daemon_start
+
+shown() { # shown KEY JOB: the value of a key
+	ctl show "$2" --json | tr -d ' \n' | grep -oE "\"$1\":(\"[^\"]*\"|[0-9a-z.]+)" | head -n 1 | cut -d: -f2 | tr -d '"'
+}
+has() { # has KEY VALUE JOB
+	[ "$(shown "$1" "$3")" = "$2" ]
+}
+live() { # live OPTIONS...: a job that runs for long
+	ctl run sleeper -d -m async "$@" 100s 100s
+}
+
+echo "== selectors"
+for verb in cancel kill pause resume rm wait "set workers=1"; do
+	name=${verb%% *} words=${verb#"$name"}
+	# shellcheck disable=SC2086 # words are words
+	exits 2 ctl $name $words
+	exits 2 ctl $name 1 --all $words
+	exits 2 ctl $name @last -w sleeper $words
+	exits 2 ctl $name --all -l x $words
+	exits 2 ctl $name seven $words
+	exits 2 ctl $name 0 $words
+	exits 2 ctl $name --state fine $words
+	says "'fine' is no state"
+	exits 4 ctl $name -w nosuch $words
+	says "nosuch"
+	exits 4 ctl $name -l nosuch $words
+	exits 4 ctl $name 99 $words
+	exits 4 ctl $name @last $words
+	says "last job"
+	exits 0 ctl $name --all $words
+	says "no job"
+done
+exits 2 ctl clean 7
+exits 2 ctl clean --older-than yesterday
+exits 0 ctl clean -w noop
+exits 4 ctl list -w nosuch
+exits 2 ctl list --state fine
+equal "the message names the state only" "$(cut -c 1-30 "$dir/err")" "concctl: 'fine' is no state of"
+for verb in show results follow "send x"; do
+	exits 4 ctl ${verb%% *} @last ${verb#"${verb%% *}"}
+done
+
+a=$(live -l red) b=$(live -l blue) c=$(live -l red)
+done_job=$(ctl run noop -d 1 2 3)
+exits 0 ctl wait @last
+equal "@last is the job submitted last" "$(shown job @last)" "$done_job"
+equal "of the results too" "$(ctl results @last | tr '\n' ' ')" "1 2 3 "
+exits 0 ctl pause -l red
+check "those with the label are paused" has state paused "$a"
+check "both of them" has state paused "$c"
+check "the others are not" has state running "$b"
+exits 0 ctl resume --state paused
+check "and go on" wait_for 10 has state running "$a"
+exits 0 ctl set -w sleeper -l red workers=1
+equal "each has its number" "$(shown workers "$a") $(shown workers "$c")" "1 1"
+exits 3 ctl cancel "$a" "$done_job"
+says "job $done_job has ended"
+equal "what can be done is done" "$(cat "$dir/out")" "job $a: cancelled"
+exits 0 ctl cancel --no-wait -w sleeper --state running -l blue
+exits 1 ctl wait "$b"
+exits 0 ctl kill --all
+equal "one was left" "$(cat "$dir/out")" "job $c: cancelled"
+equal "JSON has a line a job" "$(d=$(live); ctl cancel --json "$d" | tr -d ' ' | grep -c "^{\"schema\":1,\"job\":\"$d\",\"state\":\"cancelled\"")" 1
+
+echo "== waiting"
+a=$(live) b=$(ctl run sleeper -d -m pool 1ms)
+exits 0 ctl wait --any "$a" "$b"
+says "job $b: done" "$dir/out"
+exits 124 ctl wait --all --timeout 100ms
+says "job $a is running"
+ctl wait -w sleeper >"$dir/waited" 2>&1 &
+waiter=$!
+exits 0 ctl cancel "$a"
+wait $waiter
+equal "wait exits by what became of them" $? 1
+exits 0 ctl wait --all
+
+echo "== removing"
+a=$(live)
+exits 3 ctl rm "$a"
+says "cancel it first"
+exits 3 ctl rm "$a" "$done_job"
+exits 4 ctl show "$done_job"
+exits 4 ctl results "$done_job"
+exits 0 ctl cancel "$a"
+exits 0 ctl rm @last
+exits 4 ctl rm "$a"
+b=$(ctl run noop -d 5)
+check "numbers are not given again" test "$b" -gt "$a"
+exits 0 ctl wait "$b"
+ctl run crash -q -m process crash >/dev/null 2>&1
+exits 0 ctl rm --state failed
+equal "only failed ones" "$(ctl list --json | grep -o '"job": *"[0-9]*"' | grep -c .)" "$(ctl list --state done,cancelled --json | grep -o '"job": *"[0-9]*"' | grep -c .)"
+exits 0 ctl clean --older-than 1h
+exits 0 ctl show "$b"
+exits 0 ctl clean
+equal "clean removes all that ended" "$(ctl list --json | grep -c '"job"')" 0
+exits 0 ctl clean
+kept=$(ctl run noop -d --no-durable 1)
+exits 0 ctl wait @last
+exits 0 ctl rm "$kept"
+exits 4 ctl results "$kept"
+
+echo "== a reader of what is removed"
+seq 1 300000 | sed 's/$/ 0123456789012345678901234567890123456789/' >"$dir/wide"
+id=$(ctl run identity -d -m pool -i "$dir/wide")
+exits 0 ctl wait "$id"
+mkfifo "$dir/pipe"
+ctl results "$id" >"$dir/pipe" 2>"$dir/reader" &
+reader=$!
+exec 7<"$dir/pipe"
+head -c 1000 <&7 >/dev/null
+exits 0 ctl rm "$id"
+cat <&7 >"$dir/rest"
+exec 7<&-
+wait $reader
+equal "ends with an error" $? 4
+says "removed" "$dir/reader"
+check "and did not get all" test "$(stat -c %s "$dir/rest")" -lt "$(stat -c %s "$dir/wide")"
+
+echo "== a thousand jobs, and a kill of the daemon between"
+printf '{"workload":"sleeper","model":"async","label":"many","inputs":["100s"]}' >"$dir/job"
+curl -s --unix-socket "$sock" --data-binary "@$dir/job" -o /dev/null 'http://concd/v1/jobs#[1-1000]'
+exits 0 ctl pause -l many
+equal "each has a line" "$(grep -c paused "$dir/out")" 1000
+daemon_kill
+daemon_start
+equal "paused still" "$(ctl list --state paused -n 2000 --json | grep -o '"job": *"[0-9]*"' | grep -c .)" 1000
+ctl cancel -l many >/dev/null &
+canceller=$!
+daemon_kill
+wait $canceller
+daemon_start
+ctl cancel -l many >/dev/null 2>&1
+ctl wait --all >/dev/null
+equal "cancelled all" "$(ctl list --state cancelled -n 2000 -l many --json | grep -o '"job": *"[0-9]*"' | grep -c .)" 1000
+ctl rm -l many >/dev/null 2>&1 &
+remover=$!
+wait_for 5 test "$(ctl list -l many -n 2000 --json | grep -o '"job": *"[0-9]*"' | grep -c .)" -lt 1000
+daemon_kill
+wait $remover
+daemon_start
+exits 0 ctl clean
+exits 0 ctl list
+says "no jobs"
+check "and the next job runs" test "$(ctl run noop -q 7)" = 7
+daemon_stop
+equal "concd ends with 0" $? 0
+finish
