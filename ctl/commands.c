@@ -59,10 +59,13 @@ static const struct option run_options[] = {
 };
 
 static const struct option list_options[] = {
-	{ "state", 0, "STATE", "only jobs in this state" },
+	{ "state", 0, "STATE", "only jobs in this state, or in several: failed,cancelled" },
 	{ "workload", 'w', "WORKLOAD", "only jobs of this workload" },
 	{ "label", 'l', "LABEL", "only jobs with this label" },
-	{ "limit", 'n', "N", "at most so many, the newest (50)" },
+	{ "limit", 'n', "N", "at most so many (50)" },
+	{ "columns", 'o', "COLUMN,...", "what to show: job, state, done, time, error, ...: see concctl(1)" },
+	{ "sort", 0, "COLUMN", "by this column instead of the newest first" },
+	{ "reverse", 'r', NULL, "in the opposite order" },
 	{ NULL, 0, NULL, NULL },
 };
 
@@ -120,7 +123,9 @@ static const struct command commands[] = {
 	  "  find . -name '*.url' -print0 | concctl run downloader -0 -i - -p dir=/tmp/files\n",
 	  run_options, command_run },
 	{ "status", "", 0, 0, "show the daemon: jobs, crews, memory, store", NULL, NULL, command_status },
-	{ "list", "", 0, 0, "list jobs, newest first", NULL, list_options, command_list },
+	{ "list", "", 0, 0, "list jobs, newest first",
+	  "  concctl list --state failed,cancelled\n"
+	  "  concctl list --sort time -n 10 -o job,workload,time,label\n", list_options, command_list },
 	{ "show", "JOB", 1, 1, "show everything about a job", NULL, NULL, command_show },
 	{ "follow", "JOB", 1, 1, "watch a job until it has ended", NULL, NULL, command_follow },
 	{ "wait", "[JOB...]", 0, MANY_WORDS, "wait until jobs have ended",

@@ -63,8 +63,8 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Handlers, each by the file that has it. */
 int command_run(struct ctl *ctl, struct error *err); /* run.c */
 int command_results(struct ctl *ctl, struct error *err); /* results.c */
-int command_list(struct ctl *ctl, struct error *err); /* look.c */
-int command_show(struct ctl *ctl, struct error *err);
+int command_list(struct ctl *ctl, struct error *err); /* list.c */
+int command_show(struct ctl *ctl, struct error *err); /* look.c */
 int command_follow(struct ctl *ctl, struct error *err); /* follow.c */
 int command_wait(struct ctl *ctl, struct error *err); /* wait.c */
 int command_cancel(struct ctl *ctl, struct error *err); /* act.c */

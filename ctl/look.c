@@ -1,4 +1,4 @@
-/* list and show. */
+/* show. */
 #include "ctl.h"
 
 #include <errno.h>
@@ -13,9 +13,6 @@
 #include "table.h"
 #include "talk.h"
 
-#define LIST_LIMIT 50 /* unless -n says otherwise */
-#define LIST_PAGE 1000 /* in one answer */
-#define LIST_MAX 1000000
 #define TASKS_SHOWN 10 /* of those that wait to be tried again, and of the failed ones */
 
 static const char *duration_text(const json_t *json, const char *key, char text[TEXT_DURATION_BYTES])
@@ -26,144 +23,6 @@ static const char *duration_text(const json_t *json, const char *key, char text[
 		return "";
 	text_format_duration((int64_t)(s * 1e9), text);
 	return text;
-}
-
-/* "20 of 20", "13 of 20, 2 failed". */
-static void tasks_text(const json_t *tasks, char *text, size_t size)
-{
-	uint64_t failed = member_count(tasks, "failed"), cancelled = member_count(tasks, "cancelled");
-	const json_t *total = json_object_get(tasks, "total");
-
-	(void)snprintf(text, size, "%" PRIu64, member_count(tasks, "done"));
-	if (json_is_integer(total))
-		(void)snprintf(text + strlen(text), size - strlen(text), " of %" PRIu64, member_count(tasks, "total"));
-	if (failed > 0)
-		(void)snprintf(text + strlen(text), size - strlen(text), ", %" PRIu64 " failed", failed);
-	if (cancelled > 0)
-		(void)snprintf(text + strlen(text), size - strlen(text), ", %" PRIu64 " cancelled", cancelled);
-}
-
-/* A service never is done: how it fares instead. */
-static void service_text(const json_t *service, char *text, size_t size)
-{
-	uint64_t restarts = member_count(service, "restarts");
-
-	(void)snprintf(text, size, "service%s", member_true(service, "failing") ? ", failing" : "");
-	if (restarts > 0)
-		(void)snprintf(text + strlen(text), size - strlen(text), ", %" PRIu64 " restart%s", restarts,
-			       restarts > 1 ? "s" : "");
-}
-
-static int print_list(const json_t *jobs, bool color)
-{
-	static const struct table_column columns[] = {
-		{ "JOB", true }, { "STATE", false }, { "WORKLOAD", false }, { "MODEL", false }, { "SHAPE", false },
-		{ "DONE", false }, { "TIME", true }, { "CREATED", false }, { "LABEL", false }, { "WAITING", false }, { NULL, false },
-	};
-	_cleanup_table_ struct table table;
-	const json_t *job;
-	size_t i;
-
-	table_init(&table, columns);
-	json_array_foreach(jobs, i, job) {
-		char text[160], time[TEXT_DURATION_BYTES];
-
-		table_add(&table, member_text(job, "job", ""));
-		table_add(&table, member_text(job, "state", ""));
-		table_add(&table, member_text(job, "workload", ""));
-		table_add(&table, member_text(job, "model", ""));
-		table_add(&table, member_text(job, "shape", ""));
-		if (json_is_object(json_object_get(job, "service")))
-			service_text(json_object_get(job, "service"), text, sizeof(text));
-		else
-			tasks_text(json_object_get(job, "tasks"), text, sizeof(text));
-		table_add(&table, text);
-		table_add(&table, duration_text(job, "wall_s", time));
-		table_printf(&table, "%.19s", member_text(job, "created", ""));
-		table_add(&table, member_text(job, "label", ""));
-		table_add(&table, member_text(job, "waiting", ""));
-	}
-	return table_print(&table, stdout, color);
-}
-
-/* One page of the list behind jobs, which has those before it. `below`: of the page before, 0 for the first. */
-static int add_page(struct ctl *ctl, json_t *jobs, uint64_t limit, uint64_t below, struct error *err)
-{
-	const char *state = args_text(&ctl->args, "state"), *workload = args_text(&ctl->args, "workload");
-	const char *label = args_text(&ctl->args, "label");
-	_cleanup_document_ struct document doc = DOCUMENT_INIT;
-	_cleanup_buffer_ struct buffer url = BUFFER_INIT;
-	int r = buffer_printf(&url, "/v1/jobs?limit=%" PRIu64, limit);
-
-	if (r == 0 && below > 0)
-		r = buffer_printf(&url, "&below=%" PRIu64, below);
-	if (r == 0 && state)
-		r = buffer_printf(&url, "&state=") < 0 ? -ENOMEM : url_add(&url, state);
-	if (r == 0 && workload)
-		r = buffer_printf(&url, "&workload=") < 0 ? -ENOMEM : url_add(&url, workload);
-	if (r == 0 && label)
-		r = buffer_printf(&url, "&label=") < 0 ? -ENOMEM : url_add(&url, label);
-	if (r == 0)
-		r = buffer_add(&url, "", 1);
-	if (r == 0)
-		r = talk_get(ctl, (const char *)url.data, &doc, err);
-	if (r == 0 && json_array_extend(jobs, json_object_get(doc.json, "jobs")) < 0 &&
-	    json_is_array(json_object_get(doc.json, "jobs")))
-		r = -ENOMEM;
-	return r;
-}
-
-static int collect_list(struct ctl *ctl, json_t *jobs, uint64_t limit, struct error *err)
-{
-	uint64_t below = 0;
-
-	for (;;) {
-		size_t had = json_array_size(jobs), got;
-		uint64_t want = limit - had < LIST_PAGE ? limit - had : LIST_PAGE;
-		int r = add_page(ctl, jobs, want, below, err);
-
-		if (r < 0)
-			return r;
-		got = json_array_size(jobs) - had;
-		if (got < want || json_array_size(jobs) >= limit)
-			return 0;
-		if (text_parse_u64(member_text(json_array_get(jobs, had + got - 1), "job", ""), &below) < 0)
-			return error_set(err, -EPROTO, "internal", "the list has a job without a number");
-	}
-}
-
-static int print_list_json(json_t *jobs)
-{
-	_cleanup_json_ json_t *doc = json_pack("{s:i, s:O}", "schema", PROTOCOL_SCHEMA, "jobs", jobs);
-	_cleanup_free_ char *text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
-
-	if (!text)
-		return -ENOMEM;
-	(void)puts(text);
-	return EXIT_OK;
-}
-
-int command_list(struct ctl *ctl, struct error *err)
-{
-	_cleanup_json_ json_t *jobs = json_array();
-	uint64_t limit = LIST_LIMIT;
-	int r = args_count(&ctl->args, "limit", 1, LIST_MAX, &limit, err);
-
-	if (r == 0)
-		r = collect_list(ctl, jobs, limit, err);
-	if (r < 0)
-		return r;
-	if (ctl->json)
-		return print_list_json(jobs);
-	if (json_array_size(jobs) == 0) {
-		if (!ctl->quiet)
-			say("no jobs");
-		return EXIT_OK;
-	}
-	r = print_list(jobs, ctl->color);
-	if (json_array_size(jobs) == limit && !args_text(&ctl->args, "limit") && !ctl->quiet)
-		say("the newest %d; -n N shows more", LIST_LIMIT);
-	return r;
 }
 
 static void line_member(const char *name, const json_t *job, const char *key)

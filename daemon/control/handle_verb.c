@@ -43,7 +43,7 @@ static int act_cancel(struct slot *slot, struct job *job, const struct verb_opti
 
 void handle_cancel_many(const struct call *call)
 {
-	static const struct verb verb = { .name = "cancel", .words = "cancel", .act = act_cancel };
+	static const struct verb verb = { .name = "cancel", .words = "cancel", .not_services = true, .act = act_cancel };
 
 	start(call, &verb, &(struct verb_options){ .wait = true });
 }
@@ -57,7 +57,7 @@ static int act_kill(struct slot *slot, struct job *job, const struct verb_option
 
 void handle_kill_many(const struct call *call)
 {
-	static const struct verb verb = { .name = "kill", .words = "kill", .act = act_kill };
+	static const struct verb verb = { .name = "kill", .words = "kill", .not_services = true, .act = act_kill };
 
 	start(call, &verb, &(struct verb_options){ .wait = true });
 }
@@ -201,7 +201,7 @@ void handle_rm_many(const struct call *call)
 
 void handle_wait_many(const struct call *call)
 {
-	static const struct verb verb = { .name = "wait", .words = "wait for", .for_all = true };
+	static const struct verb verb = { .name = "wait", .words = "wait for", .for_all = true, .not_services = true };
 
 	start(call, &verb, &(struct verb_options){ .wait = true });
 }

@@ -456,6 +456,8 @@ static void add_id(struct selection *s, uint64_t id)
 
 static bool wanted(const struct selection *s, const struct job_view *view)
 {
+	if (view->service.is_service && s->verb->not_services && !s->selector.workload && !s->selector.label)
+		return false;
 	return job_state_ended(view->state) == s->verb->on_ended && !view->removed &&
 	       (s->verb->for_all || call_may(&s->call, view->uid)) && (!s->verb->fits || s->verb->fits(view)) &&
 	       selector_fits(&s->selector, view);

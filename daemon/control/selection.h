@@ -36,6 +36,7 @@ struct verb {
 	const char *words; /* in "there is no job to ..." */
 	bool on_ended; /* descriptions select ended jobs, not live ones */
 	bool for_all; /* who may look may do it */
+	bool not_services; /* which never end: `all` and `state` do not mean them */
 	bool (*fits)(const struct job_view *view); /* of what is described; NULL: all */
 	/* Act. 0: done; 1: slot_done() follows, or was called; -errno with words. NULL: there is nothing to do but wait. */
 	int (*act)(struct slot *slot, struct job *job, const struct verb_options *options, struct error *err);

@@ -288,6 +288,40 @@ static void test_long_lists_come_in_pages_and_print_as_one(void **state)
 	(void)close(fd);
 }
 
+#define LISTED(id, state, wall) "{\"job\":\"" id "\",\"state\":\"" state "\",\"workload\":\"w\",\"wall_s\":" wall \
+	",\"created\":\"2026-11-2" id "T00:00:00.123Z\",\"tasks\":{\"total\":3,\"done\":1,\"failed\":2}}"
+#define LIST "{\"schema\":1,\"jobs\":[" LISTED("3", "done", "2.0") "," LISTED("2", "running", "30.0") "," \
+	LISTED("1", "failed", "1.0") "]}"
+
+static void test_lists_have_the_columns_and_the_order_that_are_asked_for(void **state)
+{
+	struct server *s = *state;
+
+	concctl_start(s, "list", "-o", "job,done,created", "--sort", "time", "-n", "2");
+	serve(s, "GET /v1/jobs?limit=1000 ", 200, LIST);
+	assert_int_equal(concctl_wait(s), 0);
+	assert_string_equal(s->stdout_text, "JOB  DONE              CREATED\n"
+					    "  2  1 of 3, 2 failed  2026-11-22T00:00:00\n"
+					    "  3  1 of 3, 2 failed  2026-11-23T00:00:00\n");
+	concctl_start(s, "list", "-o", "job", "--sort=state", "-r");
+	serve(s, "GET ", 200, LIST);
+	assert_int_equal(concctl_wait(s), 0);
+	assert_string_equal(s->stdout_text, "JOB\n  3\n  1\n  2\n");
+	concctl_start(s, "list", "--sort=created", "-r", "--json", "-n1");
+	serve(s, "GET ", 200, LIST);
+	assert_int_equal(concctl_wait(s), 0);
+	assert_non_null(strstr(s->stdout_text, "\"jobs\":[{\"job\":\"1\","));
+	assert_null(strstr(s->stdout_text, "\"job\":\"2\""));
+	concctl_start(s, "list", "-o", "job,stat");
+	assert_int_equal(concctl_wait(s), 2);
+	assert_non_null(strstr(s->stderr_text, "did you mean 'state'?"));
+	concctl_start(s, "list", "--sort", "");
+	assert_int_equal(concctl_wait(s), 2);
+	concctl_start(s, "list", "-o", "job,job,job,job,job,job,job,job,job,job,job,job,job,job,job,job,job");
+	assert_int_equal(concctl_wait(s), 2);
+	assert_non_null(strstr(s->stderr_text, "at most 16"));
+}
+
 static void test_names_travel_safely_in_urls(void **state)
 {
 	struct server *s = *state;
@@ -339,6 +373,7 @@ int main(void)
 		TEST(test_failed_tasks_can_be_listed),
 		TEST(test_follow_prints_states_and_exits_by_the_end),
 		TEST(test_long_lists_come_in_pages_and_print_as_one),
+		TEST(test_lists_have_the_columns_and_the_order_that_are_asked_for),
 		TEST(test_names_travel_safely_in_urls),
 		TEST(test_answers_of_wrong_shape_are_survived),
 	};
