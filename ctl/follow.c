@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "interrupt.h"
 #include "protocol.h"
 #include "progress.h"
@@ -30,6 +31,29 @@ static void on_state(const json_t *event)
 
 	(void)printf("%.19s%s%s\n", at, *at ? " " : "", member_text(event, "state", "?"));
 	(void)fflush(stdout);
+}
+
+/* "task 3 (input '200') holds its thread, worker 4711.0, for 51.2 ms now: nanosleep+0x13 (libc.so.6) < ..." */
+static void on_stall(const json_t *event)
+{
+	const char *input = member_text(event, "input", "");
+	char held[TEXT_DURATION_BYTES];
+	const json_t *frame;
+	size_t i;
+
+	text_format_duration((int64_t)(member_number(event, "held_s", 0) * 1e9), held);
+	if (member_count(event, "left_out") > 0)
+		(void)printf("%" PRIu64 " times a task held its thread, not shown\n", member_count(event, "left_out"));
+	(void)printf("%.19s task %" PRIu64, member_text(event, "since", ""), member_count(event, "index"));
+	if (member_true(event, "ended")) {
+		(void)printf(" held its thread for %s\n", held);
+		return;
+	}
+	(void)printf(" (input '%.60s%s') holds its thread, worker %s, for %s now", input,
+		     strlen(input) > 60 ? "..." : "", member_text(event, "worker", "?"), held);
+	json_array_foreach(json_object_get(event, "stack"), i, frame)
+		(void)printf("%s%s", i == 0 ? ": " : " < ", json_string_value(frame));
+	(void)printf("\n");
 }
 
 static void on_progress(struct follow *f, const json_t *event)
@@ -78,6 +102,8 @@ static int on_event(struct follow *f, const uint8_t *text, size_t len, struct er
 		on_job(f, event);
 	else if (!f->ctl->json && strcmp(type, "state") == 0)
 		on_state(event);
+	else if (!f->ctl->json && strcmp(type, "stall") == 0)
+		on_stall(event);
 	else if (!f->ctl->json && strcmp(type, "progress") == 0)
 		on_progress(f, event);
 	return 0;

@@ -204,6 +204,27 @@ static void show_failed(const json_t *failed)
 	}
 }
 
+static void show_stalls(const json_t *stalls)
+{
+	const json_t *stall, *frame;
+	char held[TEXT_DURATION_BYTES];
+	size_t i, k;
+
+	if (member_count(stalls, "count") == 0)
+		return;
+	print_field("stalls", "%" PRIu64 " times a task held its thread too long; the longest:", member_count(stalls, "count"));
+	json_array_foreach(json_object_get(stalls, "longest"), i, stall) {
+		const char *input = member_text(stall, "input", "");
+
+		text_format_duration((int64_t)(member_number(stall, "held_s", 0) * 1e9), held);
+		print_field("", "task %" PRIu64 " (input '%.60s%s'): %s%s, worker %s", member_count(stall, "index"), input,
+			    member_count(stall, "input_bytes") > 60 ? "..." : "", held,
+			    member_true(stall, "ended") ? "" : " so far", member_text(stall, "worker", "?"));
+		json_array_foreach(json_object_get(stall, "stack"), k, frame)
+			print_field("", "    %s", json_string_value(frame));
+	}
+}
+
 static void show_params(const json_t *params)
 {
 	const char *key, *name = "parameters";
@@ -300,6 +321,7 @@ int command_show(struct ctl *ctl, struct error *err)
 	show_failed(failed);
 	if (member_number(doc.json, "priority", 0) != 0)
 		print_field("priority", "%.0f", member_number(doc.json, "priority", 0));
+	show_stalls(json_object_get(doc.json, "stalls"));
 	show_retries(doc.json);
 	show_times(doc.json);
 	show_params(json_object_get(doc.json, "params"));

@@ -28,7 +28,8 @@ struct workload_config {
 	uint32_t workers; /* 0: auto */
 	bool service; /* one job that is meant never to end, started with the daemon */
 	bool idempotent, deterministic, thread_safe; /* false: takes back what the plugin promises */
-	int64_t grace_ns, idle_timeout_ns, stall_ns, start_timeout_ns, backoff_ns;
+	bool stall_alone; /* stall_ns holds with one coroutine a thread too: the stanza itself says it */
+	int64_t grace_ns, idle_timeout_ns, stall_ns /* 0: off */, start_timeout_ns, backoff_ns;
 	int64_t task_timeout_ns; /* 0: none */
 	uint32_t retries;
 	int32_t priority;

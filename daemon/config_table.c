@@ -61,7 +61,12 @@ const struct option config_limits_options[] = {
 		  .offset = FIELD(idle_timeout_ns), \
 		  .min = "0", \
 		  .max = "1d" }, \
-		{ .name = "stall", .type = OPTION_DURATION, .offset = FIELD(stall_ns), .min = "1ms", .max = "1h" }, \
+		{ .name = "stall", \
+		  .type = OPTION_DURATION, \
+		  .offset = FIELD(stall_ns), \
+		  .min = "1ms", \
+		  .max = "1h", \
+		  .zero = true }, \
 		{ .name = "task_timeout", \
 		  .type = OPTION_DURATION, \
 		  .offset = FIELD(task_timeout_ns), \

@@ -103,6 +103,7 @@ static int fill_workload(const config_setting_t *stanza, struct workload_config 
 	r = options_read(stanza, config_workload_options, w, places, err);
 	if (r < 0)
 		return r;
+	w->stall_alone = config_setting_get_member(stanza, "stall") != NULL;
 	if (!w->plugin) {
 		w->plugin = strdup(w->name);
 		if (!w->plugin)

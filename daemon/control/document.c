@@ -8,6 +8,7 @@
 #include "control/server.h"
 #include "ctl/protocol.h"
 #include "jobs/jobs.h"
+#include "jobs/stalls.h"
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
@@ -45,6 +46,11 @@ json_t *document_text(const char *text)
 		return json_null();
 	len = strlen(text);
 	return text_is_utf8(text, len) ? json_stringn(text, len) : repaired_text(text, len);
+}
+
+static json_t *bytes_text(const uint8_t *data, size_t len)
+{
+	return text_is_utf8(data, len) ? json_stringn((const char *)data, len) : repaired_text((const char *)data, len);
 }
 
 json_t *document_seconds(int64_t ns)
@@ -208,6 +214,45 @@ json_t *document_job_line(const struct job_view *view, const char *type, bool wi
 	}
 	json_decref(rest);
 	return line;
+}
+
+static json_t *frames_array(const char *stack)
+{
+	json_t *frames = json_array();
+
+	while (frames && *stack) {
+		size_t len = strcspn(stack, "\n");
+
+		if (json_array_append_new(frames, bytes_text((const uint8_t *)stack, len)) < 0) {
+			json_decref(frames);
+			return NULL;
+		}
+		stack += len + (stack[len] == '\n');
+	}
+	return frames;
+}
+
+json_t *document_stall(const struct stall *stall)
+{
+	return json_pack("{s:I, s:o, s:I, s:o, s:o, s:f, s:b, s:o}", "index", (json_int_t)stall->task, "input",
+			 bytes_text(stall->input, stall->input_kept), "input_bytes", (json_int_t)stall->input_len,
+			 "worker", json_sprintf("%u.%u", stall->worker_pid, (unsigned int)stall->worker_thread), "since",
+			 time_or_null(stall->since_unix_us), "held_s", (double)stall->held_ns / 1e9, "ended",
+			 stall->ended, "stack", frames_array(stall->stack));
+}
+
+json_t *document_stalls(const struct stalls *stalls)
+{
+	json_t *longest = json_array();
+
+	for (size_t i = 0; stalls && longest && i < stalls->n; i++) {
+		if (json_array_append_new(longest, document_stall(&stalls->kept[i])) < 0) {
+			json_decref(longest);
+			longest = NULL;
+		}
+	}
+	return json_pack("{s:I, s:I, s:o}", "count", (json_int_t)(stalls ? stalls->count : 0), "untold",
+			 (json_int_t)(stalls ? stalls->dropped : 0), "longest", longest);
 }
 
 char *document_dump(const json_t *document, size_t *ret_len)

@@ -15,6 +15,7 @@
 #include "jobs/jobs.h"
 
 #define PROGRESS_NS (500 * NS_PER_MS)
+#define MAX_STALLS 64 /* likewise */
 #define MAX_STATES 16 /* changes between two turns of the loop */
 
 struct follower {
@@ -26,6 +27,9 @@ struct follower {
 	enum job_state states[MAX_STATES]; /* not sent yet, with when they came */
 	int64_t states_unix_us[MAX_STATES];
 	size_t n_states;
+	json_t *stalls[MAX_STALLS]; /* not sent yet; owned */
+	size_t n_stalls;
+	uint64_t stalls_left_out;
 	bool progressed;
 	bool ended;
 	int64_t progress_ns; /* when the last was sent */
@@ -35,6 +39,8 @@ static void follower_free(struct follower *follower)
 {
 	(void)event_del(&follower->kick); /* fails for an event without a base only */
 	job_unwatch(&follower->watch);
+	for (size_t i = 0; i < follower->n_stalls; i++)
+		json_decref(follower->stalls[i]);
 	job_unref(follower->job);
 	free(follower);
 }
@@ -84,6 +90,29 @@ static int send_states(struct follower *follower, const struct job_view *view)
 	return 0;
 }
 
+static int send_stalls(struct follower *follower, const struct job_view *view)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < follower->n_stalls; i++) {
+		json_t *line = json_pack("{s:i, s:s, s:o, s:I}", "schema", PROTOCOL_SCHEMA, "type", "stall", "job",
+					 id_text(view), "left_out", (json_int_t)follower->stalls_left_out);
+
+		follower->stalls_left_out = 0;
+		if (line && json_object_update(line, follower->stalls[i]) < 0) {
+			json_decref(line);
+			line = NULL;
+		}
+		json_decref(follower->stalls[i]);
+		if (r == 0)
+			r = send_line(follower, line);
+		else
+			json_decref(line);
+	}
+	follower->n_stalls = 0;
+	return r;
+}
+
 static int send_progress(struct follower *follower, const struct job_view *view)
 {
 	int64_t now_ns = clock_mono_ns(), left_ns = follower->progress_ns + PROGRESS_NS - now_ns;
@@ -110,7 +139,9 @@ static void follower_go_on(struct follower *follower)
 	if (http_queued(follower->req) > 0)
 		return; /* on_writable goes on */
 	job_view(follower->job, &view);
-	r = send_states(follower, &view);
+	r = send_stalls(follower, &view);
+	if (r == 0)
+		r = send_states(follower, &view);
 	if (r == 0)
 		r = send_progress(follower, &view);
 	if (r == 0 && follower->ended)
@@ -159,6 +190,18 @@ static void add_state(struct follower *follower, enum job_state state)
 	follower->ended = job_state_ended(state);
 }
 
+static void on_stall(struct job_watch *watch, const struct stall *stall)
+{
+	struct follower *follower = container_of(watch, struct follower, watch);
+	json_t *event = follower->n_stalls < MAX_STALLS ? document_stall(stall) : NULL;
+
+	if (event)
+		follower->stalls[follower->n_stalls++] = event;
+	else
+		follower->stalls_left_out++;
+	event_active(&follower->kick, EV_TIMEOUT, 0);
+}
+
 static void on_state(struct job_watch *watch, enum job_state state)
 {
 	struct follower *follower = container_of(watch, struct follower, watch);
@@ -182,6 +225,7 @@ static void follow_job(const struct call *call, struct job *job)
 	follower->job = job; /* ownership moves here */
 	follower->watch.on_progress = on_progress;
 	follower->watch.on_state = on_state;
+	follower->watch.on_stall = on_stall;
 	(void)evtimer_assign(&follower->kick, loop_base(call->control->options.loop), on_kick, follower);
 	req->user = follower;
 	req->on_gone = on_follower_gone;

@@ -126,7 +126,8 @@ static void show_job(const struct call *call, struct job *job)
 	if (!document || !running || !retrying || job_walk_running(job, TASKS_SHOWN, add_running, running) < 0 ||
 	    job_walk_retrying(job, TASKS_SHOWN, add_retrying, retrying) < 0 ||
 	    json_object_set(document, "running_tasks", running) < 0 ||
-	    json_object_set(document, "retrying_tasks", retrying) < 0) {
+	    json_object_set(document, "retrying_tasks", retrying) < 0 ||
+	    json_object_set_new(document, "stalls", document_stalls(job_stalls(job))) < 0) {
 		json_decref(document);
 		document = NULL;
 	}

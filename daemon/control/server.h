@@ -15,6 +15,8 @@
 struct error;
 struct job;
 struct job_view;
+struct stall;
+struct stalls;
 
 struct control {
 	struct control_options options;
@@ -129,6 +131,8 @@ json_t *document_job(const struct job_view *view);
 /* The line that ends a stream; with_schema: as JSON line, else as frame of this type. */
 json_t *document_job_line(const struct job_view *view, const char *type, bool with_schema);
 json_t *document_job_error(const struct job_view *view);
+json_t *document_stall(const struct stall *stall);
+json_t *document_stalls(const struct stalls *stalls); /* NULL: there was none */
 char *document_dump(const json_t *document, size_t *ret_len); /* the caller frees */
 
 #endif

@@ -76,6 +76,21 @@ struct crew_loss {
 	const char *last_log; /* the last lines the process wrote, "" if none; valid during the callback */
 };
 
+/* A task that holds its runner for longer than `stall`, or held it for so long. */
+struct crew_stall {
+	void *user; /* of the seat */
+	uint64_t task;
+	bool ended; /* told before, and this is all; false: it goes on */
+	uint32_t worker_pid;
+	uint16_t worker_thread;
+	int64_t since_ns; /* CLOCK_MONOTONIC: when it came on its thread */
+	int64_t held_ns; /* so far, but for waiting for a processor; or in all */
+	uint64_t dropped; /* so many more were not told since the last */
+	const uint8_t *input; /* its beginning, as the worker says; valid during the callback, as is stack */
+	size_t input_kept, input_len; /* bytes there; of the whole */
+	const char *stack; /* taken while it was stuck, a frame a line, innermost first; "": none. The worker's words */
+};
+
 /* What the layer above provides; all required. `ctx` is the one given to crews_open(). */
 struct crew_ops {
 	/* Fill *ret_batch with at most max_tasks tasks that this crew may run now. 0; -EAGAIN: nothing to run, or its
@@ -86,7 +101,8 @@ struct crew_ops {
 	/* Tasks first..first+count-1 come back unbegun, to be handed out before what follows them. */
 	void (*on_returned)(void *ctx, void *user, uint64_t first, uint64_t count);
 	void (*on_lost)(void *ctx, const struct crew_loss *loss);
-	/* After a run of the three above: a good moment to schedule, flush and stream. */
+	void (*on_stall)(void *ctx, const struct crew_stall *stall);
+	/* After a run of the first three above: a good moment to schedule, flush and stream. */
 	void (*on_settled)(void *ctx, struct crew *crew);
 	/* worker_init failed three times in a row (or no process could be started): every seat's job should fail its
 	 * unfinished tasks with code worker-init and this message. Tasks that were out have been returned before. */

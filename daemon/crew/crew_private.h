@@ -98,6 +98,7 @@ enum proc_order { ORDER_NONE, ORDER_STOP, ORDER_INIT, ORDER_CANCEL, ORDER_OVERDU
 
 struct packet;
 struct sending; /* a message to a task, not yet answered (send.c) */
+struct stall_news; /* of tasks that hold their runner (stall.c) */
 
 struct proc {
 	struct crew *crew;
@@ -118,6 +119,7 @@ struct proc {
 	struct packet *packets, **packets_end; /* messages that the socket had no room for */
 	size_t packet_bytes;
 	struct sending *sendings, **sendings_end; /* in the order they were sent */
+	struct stall_news *stalls; /* NULL: there was none yet */
 	struct worker_log log;
 };
 
@@ -256,6 +258,10 @@ void packets_free(struct proc *proc);
 /* send.c */
 bool proc_sent(struct proc *proc, uint64_t number, uint64_t status); /* false: it makes no sense */
 void sendings_fail(struct proc *proc); /* the process has ended */
+
+/* stall.c */
+bool proc_stall(struct proc *proc, struct reader *r); /* WIRE_STALL; false: it makes no sense */
+void stall_news_free(struct stall_news *news); /* NULL is fine */
 
 /* barrier.c: survivors of an earlier daemon */
 int barrier_open(struct crews *crews, struct error *err);

@@ -335,6 +335,7 @@ void proc_free(struct proc *proc)
 	worker_log_close(&proc->log);
 	packets_free(proc);
 	sendings_fail(proc);
+	stall_news_free(proc->stalls);
 	if (proc->sock >= 0)
 		(void)close(proc->sock); /* nobody reads it any more */
 	if (proc->pidfd >= 0)

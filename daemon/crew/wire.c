@@ -62,7 +62,7 @@ int wire_hello(const struct proc *proc, struct buffer *message)
 	const uint64_t numbers[] = {
 		crew_first_runner(proc),    crew->shape.threads,      crew->shape.coroutines,
 		config->stack_bytes,	    config->max_result_bytes, positive(config->start_timeout_ns),
-		positive(config->stall_ns), config->memory_max_bytes, config->nice,
+		config->stall_alone || crew->shape.coroutines > 1 ? positive(config->stall_ns) : 0, config->memory_max_bytes, config->nice,
 		config->max_tasks,
 	};
 	int r = add_numbers(message, head, ARRAY_SIZE(head));
@@ -364,6 +364,8 @@ static bool take_message(struct proc *proc, const uint8_t *data, size_t len, str
 			proc_stop(proc); /* replaced when it has ended */
 		}
 		return true;
+	case WIRE_STALL:
+		return proc_stall(proc, &r);
 	case WIRE_DROPPED:
 		lines = reader_varint(&r);
 		if (!r.failed)

@@ -12,6 +12,7 @@
  *	DRAIN ─────────────────────────────────────────────> claim and begin nothing more ...
  *	RESUME ────────────────────────────────────────────> ... go on
  *	      <──────────────────────────────────── OVERDUE: a task did not come back within its grace
+ *	      <──────────────────────────────────── STALL: a task holds its runner, or held it so long in all
  *	      <──────────────────────────────────── USED_UP: max_tasks were begun; STOP follows
  *	SEND ──────────────────────────────────────────────> into the inbox of a begun task
  *	      <──────────────────────────────────── SENT: it is there, or the inbox is full
@@ -69,6 +70,10 @@ enum wire_type {
 	WIRE_LATE,
 	/* USED_UP: max_tasks tasks were begun: it begins no more. */
 	WIRE_USED_UP,
+	/* STALL: 0 it goes on, 1 that is all; runner; job; task (in its job); since ns (CLOCK_MONOTONIC); held ns; how many
+	 * were not told since the last; length of the input; its beginning, at most WIRE_STALL_INPUT_BYTES; text stack, a
+	 * frame a line. A task holds its runner for longer than `stall`, or held it for so long in all. */
+	WIRE_STALL,
 };
 
 /* How much of its grace a task has before its process takes no new task: most tasks that are told come back at once,
@@ -80,6 +85,9 @@ static inline int64_t wire_late_ns(int64_t grace_ns)
 }
 
 #define WIRE_JOB_NOT_IDEMPOTENT 1u
+
+#define WIRE_STALL_INPUT_BYTES 160u
+#define WIRE_STALL_STACK_BYTES 2048u
 
 #define WIRE_SENT_OK 0u
 #define WIRE_SENT_BUSY 1u /* the inbox is full, or there is no memory */

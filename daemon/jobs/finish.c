@@ -149,6 +149,8 @@ static int write_state(struct job *job, enum job_state state)
 
 	if (!write)
 		return -ENOMEM;
+	if (job->stalls && job->stalls_row.len == 0 && stalls_encode(job->stalls, &job->stalls_row) < 0)
+		buffer_fini(&job->stalls_row); /* no memory: what is lost has been logged */
 	write->job = job_ref(job);
 	write->state = state;
 	write->op = (struct store_op){
@@ -171,6 +173,8 @@ static int write_state(struct job *job, enum job_state state)
 			.peak_rss_bytes = job->peak_rss_bytes,
 			.error_code = job->error_code,
 			.error_text = job->error_text,
+			.stalls = job->stalls_row.data,
+			.stalls_bytes = job->stalls_row.len,
 		},
 	};
 	jobs_op_submitted(job->jobs);

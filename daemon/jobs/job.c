@@ -86,6 +86,8 @@ static void job_free(struct job *job)
 	}
 	retry_forget(job);
 	service_fini(job);
+	stalls_free(job->stalls);
+	buffer_fini(&job->stalls_row);
 	for (size_t i = 0; i < job->n_params; i++) {
 		free(job->params[i].name);
 		free(job->params[i].value);

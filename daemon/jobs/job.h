@@ -18,6 +18,7 @@
 #include "jobs/results.h"
 #include "jobs/retries.h"
 #include "jobs/service.h"
+#include "jobs/stalls.h"
 #include "jobs/turns.h"
 
 struct crew;
@@ -145,6 +146,8 @@ struct job {
 	uint32_t input_failures; /* reads of its inputs that failed, in a row */
 	uint64_t marking; /* tasks whose started marks or crash counts are on their way to the disk */
 	struct task_history *history;
+	struct stalls *stalls; /* tasks that held their thread; NULL: none did */
+	struct buffer stalls_row; /* the same for the disk */
 	struct retries waiting; /* tasks to be tried again */
 	struct event *retry_event; /* when the first of them is due */
 	bool touched; /* in jobs->touched: to be looked at when the burst of news is over */
@@ -190,6 +193,9 @@ struct jobs {
 	uint32_t n_kept;
 	uint64_t ephemeral_bytes; /* recorded segments of jobs not on disk that are in memory */
 	struct event *put_out_event; /* those of ended jobs go to their spill files */
+	uint32_t stall_tokens; /* lines that may be logged of tasks that hold their thread */
+	int64_t stall_refilled_ns;
+	uint64_t stalls_unlogged;
 	int64_t unix_offset_us; /* realtime - monotonic, refreshed at each settling */
 
 	bool stopping;
@@ -308,6 +314,10 @@ void outcome_failed(struct job *job, uint64_t task, const char *text); /* it was
 /* A death counts against this task: it runs again once the count is on disk (at once where none is kept there). */
 void crash_record_then_run(struct job_seat *seat, const struct task_history *history, bool alone);
 int crash_recovered(struct job *job, const struct store_crash *crash); /* 0 or -ENOMEM */
+
+/* stall.c */
+void outcome_stall(void *ctx, const struct crew_stall *stall); /* of crew_ops */
+void stall_task_ended(struct job *job, uint64_t task, int64_t end_ns); /* of a job with stalls */
 
 /* retry.c */
 /* Its plugin asks for another try. true: it waits for that; false: there is none left, or the job is ending. */

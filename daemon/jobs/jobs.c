@@ -24,6 +24,7 @@ const struct crew_ops jobs_crew_ops = {
 	.on_ended = outcome_ended,
 	.on_returned = outcome_returned,
 	.on_lost = outcome_lost,
+	.on_stall = outcome_stall,
 	.on_settled = jobs_on_settled,
 	.on_init_failed = outcome_init_failed,
 	.on_cancelled = outcome_cancelled,

@@ -26,6 +26,8 @@ struct crews;
 struct error;
 struct job;
 struct jobs;
+struct stall;
+struct stalls;
 struct loop;
 struct store;
 struct workloads;
@@ -200,6 +202,9 @@ int job_walk_running(struct job *job, uint32_t limit, int (*fn)(void *arg, const
 /* The same for tasks that wait to be tried again, in no order. */
 int job_walk_retrying(struct job *job, uint32_t limit, int (*fn)(void *arg, const struct task_view *view), void *arg);
 
+/* Tasks that held their thread for longer than `stall` (jobs/stalls.h), valid until the loop is returned to; NULL: none. */
+const struct stalls *job_stalls(const struct job *job);
+
 /* ---- Results ---- */
 
 /* The segment that holds task `task`, with a reference (segment_unref()). 0; -EAGAIN: being read from disk, the job's
@@ -216,6 +221,7 @@ int job_inputs(struct job *job, uint64_t task, const uint8_t **ret_packed, size_
 struct job_watch {
 	void (*on_progress)(struct job_watch *watch);
 	void (*on_state)(struct job_watch *watch, enum job_state state);
+	void (*on_stall)(struct job_watch *watch, const struct stall *stall); /* it began, or ended; NULL: of no interest */
 	struct job_watch *next, **prev; /* private */
 };
 void job_watch(struct job *job, struct job_watch *watch); /* the caller's memory, until job_unwatch() */

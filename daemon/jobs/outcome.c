@@ -141,6 +141,8 @@ void outcome_ended(void *ctx, const struct crew_ended *ended)
 		.error = (uint8_t)endings[ended->status].error,
 	};
 
+	if (job->stalls)
+		stall_task_ended(job, ended->task, ended->begin_ns + (int64_t)((double)ended->wall_s * 1e9));
 	if (service_ended(job, ended))
 		return;
 	if (ended->status == RING_FAILED_RETRY && retry_later(job, ended)) {
@@ -361,6 +363,8 @@ void outcome_lost(void *ctx, const struct crew_loss *loss)
 	char what[MESSAGE_BYTES] = "";
 
 	(void)ctx; /* the seat knows its job, the job its jobs */
+	if (job->stalls)
+		stall_task_ended(job, loss->task, clock_mono_ns());
 	if (job->service)
 		describe_death(job, loss, loss->on_crash ? "it crashed" : "it was killed", what, sizeof(what));
 	if (service_lost(job, loss, what))

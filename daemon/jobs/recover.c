@@ -208,6 +208,8 @@ static void fill_ended(struct job *job, const struct store_job_state *state)
 	job->cpu_s = state->cpu_s;
 	job->wait_s = state->wait_s;
 	job->runq_s = state->runq_s;
+	if (state->stalls_bytes > 0 && stalls_decode(state->stalls, state->stalls_bytes, &job->stalls) < 0)
+		log_warning("jobs: job %" PRIu64 ": which tasks held their thread cannot be read back, ignoring", job->id);
 }
 
 struct get {

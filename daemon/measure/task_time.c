@@ -90,11 +90,11 @@ static int64_t thread_cpu_ns(void)
 	return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
 }
 
-/* The second field of schedstat: time in the run queue. 0 where it cannot be read. */
-static int64_t thread_runq_ns(int fd)
+/* The second field of schedstat. */
+int64_t task_clock_runq_ns(int schedstat_fd)
 {
 	char line[128], *at, *end;
-	ssize_t n = fd < 0 ? -1 : pread(fd, line, sizeof(line) - 1, 0);
+	ssize_t n = schedstat_fd < 0 ? -1 : pread(schedstat_fd, line, sizeof(line) - 1, 0);
 	long long value;
 
 	if (n <= 0)
@@ -150,7 +150,7 @@ void task_clock_read(struct task_clock *clock, int64_t now_ns)
 	/* Armed before reading: a switch in between then only costs one more reading. */
 	arm(clock);
 	clock->read_cpu_ns = thread_cpu_ns();
-	clock->read_runq_ns = thread_runq_ns(clock->schedstat_fd);
+	clock->read_runq_ns = task_clock_runq_ns(clock->schedstat_fd);
 	clock->read_wall_ns = now_ns;
 }
 

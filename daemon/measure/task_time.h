@@ -57,6 +57,9 @@ void task_clock_open_plain(struct task_clock *clock);
 
 bool task_clock_has_rseq(const struct task_clock *clock);
 
+/* Time a thread spent in the run queue, from its schedstat file; 0 where it cannot be read. Async-signal-safe. */
+int64_t task_clock_runq_ns(int schedstat_fd);
+
 /* The slow ways of the two functions below. */
 void task_clock_read(struct task_clock *clock, int64_t now_ns);
 void task_clock_settle(struct task_clock *clock, struct task_time *time, int64_t now_ns);

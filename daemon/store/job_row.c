@@ -36,6 +36,7 @@ int job_row_read(struct query *q, struct store_recovered_job *ret_job)
 		row.state.error_code = query_column_text(q, 19);
 	if (has_text)
 		row.state.error_text = query_column_text(q, 20);
+	row.state.stalls = query_column_bytes(q, 22, &row.state.stalls_bytes);
 	if (!row.job.submission || !row.job.workload || !row.job.spec || has_code != !!row.state.error_code ||
 	    has_text != !!row.state.error_text)
 		return -ENOMEM;
@@ -60,6 +61,16 @@ int job_row_own(struct store_recovered_job *job)
 	job->job.spec = own(job->job.spec, &failed);
 	job->state.error_code = own(job->state.error_code, &failed);
 	job->state.error_text = own(job->state.error_text, &failed);
+	if (job->state.stalls_bytes > 0) {
+		uint8_t *copy = malloc(job->state.stalls_bytes);
+
+		if (copy)
+			memcpy(copy, job->state.stalls, job->state.stalls_bytes);
+		failed |= !copy;
+		job->state.stalls = copy;
+	} else {
+		job->state.stalls = NULL;
+	}
 	if (!failed)
 		return 0;
 	job_row_fini(job);
@@ -74,5 +85,6 @@ void job_row_fini(struct store_recovered_job *job)
 	free((void *)job->job.spec);
 	free((void *)job->state.error_code);
 	free((void *)job->state.error_text);
+	free((void *)job->state.stalls);
 	*job = (struct store_recovered_job){ .job.id = 0 };
 }

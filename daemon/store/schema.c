@@ -54,7 +54,9 @@ static const char *const migrations[] = {
 
 	"CREATE TABLE crash (job INTEGER NOT NULL, task INTEGER NOT NULL, crashes INTEGER NOT NULL,"
 	" attempts INTEGER NOT NULL, cause TEXT NOT NULL, PRIMARY KEY (job, task)) WITHOUT ROWID;"
-	"ALTER TABLE job ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;",
+	"ALTER TABLE job ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;"
+	/* stalls: of an ended job, tasks that held their thread */
+	"ALTER TABLE job ADD COLUMN stalls BLOB;",
 };
 
 _Static_assert(ARRAY_SIZE(migrations) == SCHEMA_VERSION, "one row per version");

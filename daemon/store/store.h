@@ -108,6 +108,8 @@ struct store_job_state {
 	uint64_t peak_rss_bytes; /* 0: unknown */
 	const char *error_code; /* of the job itself; NULL: none */
 	const char *error_text;
+	const uint8_t *stalls; /* as jobs/stalls.h encodes them; owned as the texts are */
+	size_t stalls_bytes; /* 0: none, or as before */
 };
 
 struct store_input {

@@ -48,11 +48,12 @@ static const char *const sql[N_STATEMENTS] = {
 	[JOB_FIND_SUBMISSION] = "SELECT id FROM job WHERE submission = ?",
 	[JOB_EXISTS] = "SELECT 1 FROM job WHERE id = ?",
 	[JOB_INSERT] = "INSERT INTO job (" JOB_COLUMNS
-		       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[JOB_EXTEND] = "UPDATE job SET total = ?3, open = ?4 WHERE id = ?1 AND total = ?2 AND open",
 	[JOB_UPDATE] = "UPDATE job SET state = ?2, open = open AND ?3, started_us = ?4, ended_us = ?5, done = ?6,"
 		       " failed = ?7, cancelled = ?8, cpu_s = ?9, wait_s = ?10, runq_s = ?11, wall_s = ?12,"
-		       " peak_rss = ?13, error_code = ?14, error_text = ?15, priority = ?16 WHERE id = ?1",
+		       " peak_rss = ?13, error_code = ?14, error_text = ?15, priority = ?16,"
+		       " stalls = coalesce(?17, stalls) WHERE id = ?1",
 	[JOB_RESPECIFY] = "UPDATE job SET spec = ?2 WHERE id = ?1 AND ended_us = 0",
 	[JOB_REMOVE] = "DELETE FROM job WHERE id = ?",
 	[INPUT_INSERT] = "INSERT INTO input (job, first, count, sum, packed) VALUES (?, ?, ?, ?, ?)",
@@ -179,6 +180,10 @@ static void bind_progress(struct query *q, const struct store_job_state *state)
 	query_text(q, state->error_code);
 	query_text(q, state->error_text);
 	query_int(q, state->priority);
+	if (state->stalls_bytes > 0)
+		query_bytes(q, state->stalls, state->stalls_bytes);
+	else
+		query_text(q, NULL);
 }
 
 static int find_submission(struct statements *st, struct store_op *op)

@@ -29,6 +29,7 @@
 #include "worker/mail.h"
 #include "worker/params.h"
 #include "worker/runner.h"
+#include "worker/stall.h"
 
 #define MAX_COROUTINES (1u << 20)
 #define WATCH_MIN_NS (2 * NS_PER_MS) /* time limits are kept to within this */
@@ -57,8 +58,12 @@ struct host {
 	bool limited, used_up;
 	int64_t start_deadline_ns; /* INT64_MAX: worker_init has no time limit */
 
+	int64_t stall_limit_ns; /* 0: tasks may hold their runner as long as they like */
+	struct stall_watch *watch; /* NULL then */
+
 	bool greeted, ready, stopping;
 	int64_t watch_ns; /* when to look at time limits again */
+	int64_t stall_ns; /* when to look at the runners again */
 	int64_t dropped_ns; /* when to report dropped lines again */
 	int status; /* of the process, once `done` */
 	bool done;
@@ -126,6 +131,7 @@ static int start_runners(struct host *host, struct error *err)
 		.mail = host->mail,
 		.memory_max_bytes = host->limits.memory_max_bytes,
 		.may_begin = host->limited ? &host->may_begin : NULL,
+		.watch = host->watch,
 		.on_state = on_runner_state,
 		.arg = host,
 	};
@@ -159,22 +165,21 @@ static int read_numbers(struct host *host, struct reader *r, struct error *err)
 {
 	uint64_t first = reader_varint(r), threads = reader_varint(r), coroutines = reader_varint(r);
 	uint64_t stack_bytes = reader_varint(r), max_result_bytes = reader_varint(r);
-	uint64_t start_timeout_ns = reader_varint(r);
+	uint64_t start_timeout_ns = reader_varint(r), stall_ns, max_tasks;
 
-	uint64_t max_tasks;
-
-	(void)reader_varint(r); /* stall: a task that holds its runner long is named by a later version */
+	stall_ns = reader_varint(r);
 	host->limits.memory_max_bytes = reader_varint(r);
 	host->limits.nice = reader_varint(r);
 	max_tasks = reader_varint(r);
 	host->affinity = reader_text(r);
-	if (r->failed || !host->affinity || host->limits.nice > 19 || max_tasks > INT64_MAX || threads == 0 || first + threads > RING_MAX_RUNNERS + UINT64_C(1) || coroutines == 0 ||
+	if (r->failed || !host->affinity || host->limits.nice > 19 || max_tasks > INT64_MAX || stall_ns > INT64_MAX / 2 || threads == 0 || first + threads > RING_MAX_RUNNERS + UINT64_C(1) || coroutines == 0 ||
 	    coroutines > MAX_COROUTINES || stack_bytes > UINT32_MAX)
 		return error_set(err, -EBADMSG, "bad-message", "HELLO with values out of range");
 	host->limits.affinity = host->affinity;
 	host->limits.reserved_bytes = threads * runner_address_bytes((uint32_t)coroutines, (size_t)stack_bytes);
 	host->limited = max_tasks > 0;
 	atomic_init(&host->may_begin, (int64_t)max_tasks);
+	host->stall_limit_ns = (int64_t)stall_ns;
 	host->first_runner = (uint32_t)first;
 	host->n_runners = (uint32_t)threads;
 	host->coroutines = (uint32_t)coroutines;
@@ -184,6 +189,27 @@ static int read_numbers(struct host *host, struct reader *r, struct error *err)
 					  INT64_MAX :
 					  clock_mono_ns() + (int64_t)start_timeout_ns;
 	return 0;
+}
+
+static void on_stall(void *arg, const struct stall_report *report)
+{
+	const uint64_t numbers[] = { WIRE_STALL, report->ended, report->runner, report->job, report->task,
+				     (uint64_t)report->since_ns, (uint64_t)report->held_ns, report->dropped,
+				     report->input_len };
+	size_t kept = report->input_len < STALL_INPUT_BYTES ? report->input_len : STALL_INPUT_BYTES;
+	_cleanup_buffer_ struct buffer b = BUFFER_INIT;
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers) && r == 0; i++)
+		r = buffer_add_varint(&b, numbers[i]);
+	if (r == 0)
+		r = buffer_add_varint(&b, kept);
+	if (r == 0)
+		r = buffer_add(&b, report->input, kept);
+	if (r == 0)
+		r = buffer_add_text(&b, report->stack);
+	if (r == 0)
+		send_message(arg, &b, NULL, 0);
 }
 
 static int greet(struct host *host, struct reader *r, struct error *err)
@@ -220,6 +246,9 @@ static int greet(struct host *host, struct reader *r, struct error *err)
 		e = mail_open(&host->mail);
 	if (e < 0)
 		return error_set(err, e, "no-memory", "no memory");
+	if (host->stall_limit_ns > 0 && stall_watch_new(host->n_runners, host->stall_limit_ns, host->news_fd, on_stall, host,
+							&host->watch) < 0)
+		return error_set(err, -ENOMEM, "no-memory", "no memory");
 	return start_runners(host, err);
 }
 
@@ -447,6 +476,8 @@ static int64_t next_time_ns(const struct host *host)
 {
 	int64_t next_ns = host->watch_ns;
 
+	if (host->ready && host->stall_ns < next_ns)
+		next_ns = host->stall_ns;
 	if (host->greeted && !host->ready && host->start_deadline_ns < next_ns)
 		next_ns = host->start_deadline_ns;
 	if (atomic_load_explicit(&host->gate.dropped, memory_order_relaxed) > 0 && host->dropped_ns < next_ns)
@@ -489,6 +520,8 @@ static void serve(struct host *host)
 			fail(host, "worker_init did not return within start_timeout");
 		if (now_ns >= host->watch_ns)
 			watch_limits(host, now_ns);
+		if (host->watch && host->ready && (host->stall_ns == INT64_MAX || now_ns >= host->stall_ns))
+			host->stall_ns = stall_watch_look(host->watch, host->runners, now_ns); /* INT64_MAX: it was woken */
 		if (now_ns >= host->dropped_ns)
 			report_dropped(host, now_ns);
 	}
@@ -496,12 +529,12 @@ static void serve(struct host *host)
 
 int host_run(const struct host_fds *fds)
 {
-	struct host host = { .fds = fds, .watch_ns = INT64_MAX, .news_fd = -1 };
+	struct host host = { .fds = fds, .watch_ns = INT64_MAX, .stall_ns = INT64_MAX, .news_fd = -1 };
 
 	host.message = malloc(WIRE_MAX_BYTES);
 	host.news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	host.gate.wake_fd = host.news_fd;
-	if (!host.message || host.news_fd < 0 || fault_install() < 0) {
+	if (!host.message || host.news_fd < 0 || fault_install() < 0 || stall_install() < 0) {
 		fail(&host, "no memory or no descriptors left");
 		return 1;
 	}
@@ -510,6 +543,7 @@ int host_run(const struct host_fds *fds)
 		_exit(host.status); /* runners may be anywhere in the plugin */
 	for (uint32_t i = 0; i < host.n_runners; i++)
 		runner_free(host.runners[i]);
+	stall_watch_free(host.watch);
 	helpers_close(host.helpers);
 	mail_close(host.mail);
 	free(host.runners);

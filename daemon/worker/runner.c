@@ -217,6 +217,7 @@ static void run_ready(struct runner *runner)
 		runner->n_ready--;
 		task_time_queued(&slot->time, slot->ready_ns, now_ns);
 		task_time_in(&runner->clock, &slot->time, now_ns);
+		turn_begin(runner, now_ns);
 		slot_enter(slot);
 		if (runner->now_ns - runner->served_ns >= SERVE_NS)
 			return;
@@ -327,8 +328,14 @@ static void go_to_sleep(struct runner *runner)
 			ring_sleep_end(runner->options.ring, runner->options.number);
 		runner->served_ns = runner_read_clock(runner);
 	}
-	/* relaxed: a wake-up too many does no harm */
-	atomic_store_explicit(&runner->asleep, AWAKE, memory_order_relaxed);
+	if (!runner->options.watch) {
+		/* relaxed: a wake-up too many does no harm */
+		atomic_store_explicit(&runner->asleep, AWAKE, memory_order_relaxed);
+		return;
+	}
+	/* seq_cst: either the watch sees that this runner is awake, or we see that it sleeps (stall.c) */
+	atomic_store_explicit(&runner->asleep, AWAKE, memory_order_seq_cst);
+	stall_watch_wake(runner->options.watch);
 }
 
 static void run_loop(struct runner *runner)
@@ -397,6 +404,7 @@ static void *runner_main(void *arg)
 	int r;
 
 	thread_runner = runner;
+	runner->tid = gettid();
 	r = fault_thread_open();
 	if (r < 0) {
 		(void)snprintf(runner->failure, sizeof(runner->failure), "no memory for the runner's fault stack");

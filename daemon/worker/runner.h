@@ -22,6 +22,7 @@ struct log_gate;
 struct mail;
 struct params;
 struct runner;
+struct stall_watch;
 struct worker_ring;
 
 enum runner_state { RUNNER_STARTING, RUNNER_READY, RUNNER_FAILED, RUNNER_ENDED };
@@ -42,6 +43,7 @@ struct runner_options {
 	uint64_t memory_max_bytes; /* of the process, for messages; 0: no limit */
 	/* How many tasks the process may still begin, shared by its runners; NULL: no limit. Relaxed: a count. */
 	_Atomic int64_t *may_begin;
+	struct stall_watch *watch; /* told when the runner wakes up; NULL: nobody watches */
 	void (*on_state)(void *arg); /* the state changed; on the runner's thread; may be NULL */
 	void *arg;
 };

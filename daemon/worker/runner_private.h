@@ -25,6 +25,7 @@
 #include "worker/mail.h"
 #include "worker/runner.h"
 #include "worker/stack.h"
+#include "worker/stall.h"
 #include "worker/timers.h"
 
 struct event;
@@ -152,6 +153,12 @@ struct runner {
 	char last_line[FAILURE_BYTES]; /* the last line that worker_init logged */
 	char log_line[LOG_LINE_BYTES];
 
+	pid_t tid; /* of the thread; before state becomes READY */
+
+	/* Between the thread and the watch over it (stall.h). */
+	struct stall_turn turn;
+	struct stall_sample sample;
+
 	/* Any thread writes, the runner's reads. */
 	_Atomic uint32_t attention; /* LOOK_* */
 	_Atomic(struct waker *) posted; /* stack of wakers that were resumed from elsewhere */
@@ -163,6 +170,23 @@ struct runner {
 	_Atomic uint32_t n_used_slots; /* slots beyond were never used */
 	char failure[FAILURE_BYTES]; /* before state becomes FAILED */
 };
+
+/* A task comes on the thread at since_ns: to be seen by the watch. */
+static inline void turn_begin(struct runner *runner, int64_t since_ns)
+{
+	/* relaxed: ordered by the release below. What the clock last read is what it would read now (task_time.h). */
+	atomic_store_explicit(&runner->turn.runq_ns, runner->clock.read_runq_ns, memory_order_relaxed);
+	atomic_store_explicit(&runner->turn.since_ns, since_ns, memory_order_release); /* see struct stall_turn */
+}
+
+/* It leaves it at now_ns. */
+static inline void turn_end(struct runner *runner, int64_t now_ns)
+{
+	/* relaxed, both: our own; and the watch copes with an end that comes just as it names the turn */
+	if (atomic_load_explicit(&runner->turn.named_ns, memory_order_relaxed) != 0)
+		atomic_store_explicit(&runner->turn.ended_ns, now_ns, memory_order_relaxed);
+	atomic_store_explicit(&runner->turn.since_ns, 0, memory_order_release); /* after ended_ns */
+}
 
 extern const struct concd_host host_services; /* services.c */
 

@@ -306,6 +306,7 @@ static void task_end(struct slot *slot, int returned)
 	int64_t wall_ns = now_ns - slot->time.begin_ns;
 
 	task_time_out(&runner->clock, &slot->time, now_ns);
+	turn_end(runner, now_ns); /* if it has to wait for room in the ring, that is not the task's doing */
 	result.wall_s = (float)((double)wall_ns * 1e-9);
 	result.cpu_s = (float)((double)slot->time.cpu_ns * 1e-9);
 	result.runq_s = (float)((double)slot->time.runq_ns * 1e-9);
@@ -327,10 +328,12 @@ static void run_one(struct slot *slot)
 {
 	int returned = take_input(slot);
 
-	if (returned == 0)
+	if (returned == 0) {
+		turn_begin(slot->runner, slot->time.begin_ns);
 		returned = task_cancelled(slot) ? -ECANCELED : slot->runner->options.plugin->run(&slot->pub);
-	else if (returned == -ENOMEM) /* nobody's fault: another try may find some */
+	} else if (returned == -ENOMEM) { /* nobody's fault: another try may find some */
 		slot->fail_why = CONCD_FAIL_RETRY;
+	}
 	task_end(slot, returned);
 }
 

@@ -44,6 +44,7 @@ static void leave(struct slot *slot)
 
 	task_time_out(&runner->clock, &slot->time, now_ns);
 	slot->ready_ns = now_ns; /* of a task that only yields; others become ready later */
+	turn_end(runner, now_ns);
 	coroutine_leave(&slot->co);
 }
 

@@ -39,6 +39,11 @@
  * change; stacks are 64 KiB - 256 KiB with C > 1, so large arrays go to the heap; retrying is the host's work
  * (CONCD_FAIL_RETRY), never the plugin's.
  *
+ * A task that holds its thread for longer than `stall` of the configuration is named together with its stack. A thread that is blocked
+ * in the kernel is looked at from outside and notices nothing. One that computes gets a signal (SIGRTMAX - 2, SA_RESTART) whose
+ * handler takes the stack; should it enter, at that very moment, a call that is never restarted (nanosleep, poll, and
+ * what else signal(7) lists), that call returns EINTR, as every program must expect of them. Leave this signal alone.
+ *
  * Errors are negative errno values. Every struct begins with its size and only grows at its end.
  */
 #ifndef CONCD_PLUGIN_H

@@ -2,9 +2,10 @@
  *
  * The input is a number of milliseconds, spent in nanosleep(), which stands for every library call that waits without
  * telling the event loop: a database client, getaddrinfo(), a lock, a slow disk. Under `async` all tasks of a loop share one
- * thread, so while one blocks none goes on: 20 tasks of 50 ms take a second, one after another, and concd names each
- * of them. With `offload=true` the same call runs on a helper thread (concd_offload) and the loop is free: the 20
- * take about 50 ms together. Under `pool` and `process` each task blocks a worker of its own, and it is `-j` that counts.
+ * thread, so while one blocks none goes on: 20 tasks of 60 ms take 1.2 s, one after another, and each that takes longer than
+ * `stall` (50 ms) is named by `concctl show` with the stack it was stuck in. With `offload=true` the same call runs on a
+ * helper thread (concd_offload) and the loop is free: the 20 take about 60 ms together. Under `pool` and `process` each
+ * task blocks a worker of its own, and it is `-j` that counts.
  *
  * A wait that has a (y) function, such as concd_sleep() here, needs neither: see plugins/sleeper.
  */

@@ -22,6 +22,7 @@
 
 static struct {
 	unsigned int kills, breaks, turns;
+	uint64_t stalled; /* the task, and one */
 } told;
 
 /* ---- The neighbours of wire.c ---- */
@@ -74,6 +75,18 @@ void crew_turn_soon(struct crew *crew)
 	told.turns++;
 }
 
+static void on_stall(void *ctx, const struct crew_stall *stall)
+{
+	(void)ctx;
+	FUZZ_CHECK(stall->task < 2); /* what has begun */
+	FUZZ_CHECK(stall->worker_thread < THREADS && stall->input_kept <= stall->input_len);
+	FUZZ_CHECK(stall->since_ns <= clock_mono_ns() && stall->held_ns >= 0);
+	FUZZ_CHECK(!stall->ended || told.stalled == stall->task + 1); /* the begin was told */
+	told.stalled = stall->ended ? 0 : stall->task + 1;
+}
+
+static const struct crew_ops ops = { .on_stall = on_stall };
+
 /* ---- The crew ---- */
 
 struct world {
@@ -81,6 +94,7 @@ struct world {
 	struct ring *ring;
 	struct worker_ring *worker;
 	struct workload workload;
+	struct crews crews;
 	struct crew crew;
 	struct crew_seat seat;
 	struct flight flight;
@@ -121,8 +135,10 @@ static void world_open(struct world *w)
 	FUZZ_CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0);
 	w->peer = fds[1];
 	w->workload.name = "w";
-	w->crew = (struct crew){ .workload = &w->workload, .shape = { 1, THREADS, 1 }, .ring = w->ring };
-	w->seat = (struct crew_seat){ .crew = &w->crew, .task_timeout_ns = 1 };
+	w->crews.ops = &ops;
+	told.stalled = 0;
+	w->crew = (struct crew){ .crews = &w->crews, .seats = &w->seat, .workload = &w->workload, .shape = { 1, THREADS, 1 }, .ring = w->ring };
+	w->seat = (struct crew_seat){ .crew = &w->crew, .job = 1, .flights = &w->flight, .task_timeout_ns = 1 };
 	w->flight = (struct flight){ .seat = &w->seat, .count = 3 };
 	for (int i = 0; i < THREADS; i++)
 		w->runner_fds[i] = -1;
@@ -146,6 +162,7 @@ static void world_close(struct world *w)
 	if (w->peer >= 0)
 		(void)close(w->peer); /* the same */
 	free(w->proc.init_message);
+	stall_news_free(w->proc.stalls);
 	worker_ring_close(w->worker);
 	ring_close(w->ring);
 	event_base_free(w->base);

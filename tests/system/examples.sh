@@ -37,6 +37,11 @@ free=$(figure wall_s blocker -m async -p offload=true $waits)
 at_least "blocker: tasks of a blocked loop run one after another" "$stuck" 1000
 at_least "blocker: offload is at least 3 times faster" "$stuck" $((free * 3))
 
+ctl run blocker -q -m async 200 >/dev/null
+ctl show "$(ctl list -n 1 --json | tr -d ' \n' | grep -oE '"job":"[0-9]+"' | grep -oE '[0-9]+')" >"$dir/out"
+says "task 0 (input '200'): " "$dir/out"
+says "block+0x" "$dir/out"
+
 # Never two at once under the lock, whatever the threads; processes are not held up by it.
 equal "onelock: threads take turns" "$(ctl run onelock -q -m pool -j 4 20 20 20 20 20 20 | highest)" 0
 at_least "onelock: without the lock they do not" \

@@ -187,11 +187,27 @@ static void on_cancelled(void *ctx, void *user)
 	loop_stop(w->loop);
 }
 
+static void on_stall(void *ctx, const struct crew_stall *stall)
+{
+	struct world *w = ctx;
+	struct book *b = stall->user;
+
+	assert_ptr_equal(b->world, w);
+	if (stall->ended)
+		b->n_stalls_ended++;
+	else
+		b->n_stalls++;
+	b->last_stall = *stall;
+	b->last_stall.stack = NULL; /* gone after this */
+	b->last_stall.input = NULL;
+}
+
 static const struct crew_ops ops = {
 	.next = on_next,
 	.on_ended = on_ended,
 	.on_returned = on_returned,
 	.on_lost = on_lost,
+	.on_stall = on_stall,
 	.on_settled = on_settled,
 	.on_init_failed = on_init_failed,
 	.on_cancelled = on_cancelled,

@@ -43,6 +43,8 @@ struct book {
 	bool withdrawn; /* hands out nothing more */
 	bool cancelled; /* on_cancelled was heard */
 	int guilty_signal;
+	unsigned int n_stalls, n_stalls_ended;
+	struct crew_stall last_stall;
 	unsigned int init_failures;
 	char init_message[256];
 };

@@ -500,6 +500,12 @@ int job_set_priority(struct job *job, int64_t priority, void (*on_done)(void *ar
 	return 0;
 }
 
+const struct stalls *job_stalls(const struct job *job)
+{
+	(void)job;
+	return NULL;
+}
+
 int job_walk_retrying(struct job *job, uint32_t limit, int (*fn)(void *arg, const struct task_view *view), void *arg)
 {
 	(void)job;

@@ -11,6 +11,8 @@ static const struct concd_param declared[] = {
 	{ .name = "ratio", .type = CONCD_PARAM_NUMBER, .value = "0.5" },
 };
 
+struct stall_watch *rig_watch;
+
 void add_job(struct rig *rig, uint64_t id, int64_t task_timeout_ns, int64_t grace_ns)
 {
 	struct worker_job job = { .id = id, .workers = 3, .task_timeout_ns = task_timeout_ns, .grace_ns = grace_ns };
@@ -36,7 +38,7 @@ void open_rig_of(struct rig *rig, const struct concd_plugin *plugin, uint32_t co
 	options = (struct runner_options){
 		.ring = rig->ring, .number = 1, .coroutines = coroutines, .max_result_bytes = MAX_RESULT,
 		.plugin = &rig->plugin, .params = rig->params, .jobs = rig->jobs, .gate = &rig->gate,
-		.helpers = rig->helpers, .mail = rig->mail,
+		.helpers = rig->helpers, .mail = rig->mail, .watch = rig_watch,
 	};
 	assert_int_equal(runner_new(&options, &rig->runner, &err), 0);
 	fake_ring_set_event_fd(rig->ring, 1, runner_event_fd(rig->runner));

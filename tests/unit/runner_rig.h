@@ -13,6 +13,7 @@
 #include "worker/mail.h"
 #include "worker/params.h"
 #include "worker/runner.h"
+#include "worker/stall.h"
 
 #define JOB 7
 #define MAX_RESULT 100000
@@ -29,6 +30,7 @@ struct rig {
 };
 
 /* A running runner of number 1 that knows job JOB. The plugin is copied and gets the rig's parameters. */
+extern struct stall_watch *rig_watch; /* of the rigs opened from here on */
 void open_rig_of(struct rig *rig, const struct concd_plugin *plugin, uint32_t coroutines);
 void open_rig(struct rig *rig, int (*run)(struct concd_task *task), uint32_t coroutines);
 void add_job(struct rig *rig, uint64_t id, int64_t task_timeout_ns, int64_t grace_ns);

@@ -1,0 +1,263 @@
+/* When to look at the runners, and what becomes of a turn that lasts too long. The header has the story. */
+#include "worker/stall.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "worker/runner_private.h"
+#include "worker/stall_private.h"
+
+#define LINGER_NS NS_PER_S /* looked at for so long after the last runner went to sleep */
+#define ANSWER_NS NS_PER_MS /* a handler that was asked is looked after so often ... */
+#define PATIENCE 2 /* ... for so many times the limit: then the stack goes missing */
+#define REPORTS_BURST 20u
+#define REPORTS_PER_S 10
+
+/* What is known of a runner's turn. */
+enum look { LOOK_NEW, LOOK_ASKED, LOOK_NAMED, LOOK_DROPPED };
+
+struct looked {
+	int64_t since_ns; /* of the turn; 0: none was seen */
+	enum look look;
+	int64_t next_ns; /* when the turn may have held its thread for the limit; ASKED: when the handler was asked */
+	int64_t cpu_ns; /* of the thread, when its handler was asked */
+	int64_t held_ns; /* when it was named */
+	uint64_t job, task; /* then */
+};
+
+struct stall_watch {
+	int64_t limit_ns;
+	int wake_fd;
+	void (*on_report)(void *arg, const struct stall_report *report);
+	void *arg;
+	int64_t busy_ns; /* when a runner was last seen awake */
+	int64_t refilled_ns;
+	uint32_t tokens; /* reports that may be made now */
+	uint64_t dropped;
+	/* Nothing is looked at until a runner wakes up. seq_cst, as the runners' `asleep`: either we see one awake, or the
+	 * one that wakes up sees this. */
+	_Atomic bool asleep;
+	uint32_t n;
+	struct looked looked[];
+};
+
+int stall_watch_new(uint32_t n_runners, int64_t limit_ns, int wake_fd,
+		    void (*on_report)(void *arg, const struct stall_report *report), void *arg,
+		    struct stall_watch **ret_watch)
+{
+	struct stall_watch *watch = calloc(1, sizeof(*watch) + n_runners * sizeof(watch->looked[0]));
+
+	if (!watch)
+		return -ENOMEM;
+	watch->n = n_runners;
+	watch->limit_ns = limit_ns;
+	watch->wake_fd = wake_fd;
+	watch->on_report = on_report;
+	watch->arg = arg;
+	watch->tokens = REPORTS_BURST;
+	watch->busy_ns = watch->refilled_ns = clock_mono_ns();
+	*ret_watch = watch;
+	return 0;
+}
+
+void stall_watch_free(struct stall_watch *watch)
+{
+	free(watch);
+}
+
+void stall_watch_wake(struct stall_watch *watch)
+{
+	const uint64_t one = 1;
+
+	if (!atomic_load_explicit(&watch->asleep, memory_order_seq_cst)) /* see there */
+		return;
+	if (atomic_exchange_explicit(&watch->asleep, false, memory_order_seq_cst))
+		(void)!write(watch->wake_fd, &one, sizeof(one)); /* full only if a wake-up is pending anyway */
+}
+
+/* ---- Reporting ---- */
+
+static bool take_token(struct stall_watch *watch, int64_t now_ns)
+{
+	int64_t more = (now_ns - watch->refilled_ns) / (NS_PER_S / REPORTS_PER_S);
+
+	if (more > 0) {
+		watch->refilled_ns = now_ns;
+		watch->tokens = more > REPORTS_BURST - watch->tokens ? REPORTS_BURST : watch->tokens + (uint32_t)more;
+	}
+	if (watch->tokens == 0) {
+		watch->dropped++;
+		return false;
+	}
+	watch->tokens--;
+	return true;
+}
+
+static void report(struct stall_watch *watch, uint32_t i, const struct runner *runner, const struct stall_find *find)
+{
+	const struct looked *looked = &watch->looked[i];
+	struct stall_report report = {
+		.ended = !find,
+		.runner = runner->options.number,
+		.job = looked->job,
+		.task = looked->task,
+		.since_ns = looked->since_ns,
+		.held_ns = looked->held_ns,
+		.dropped = watch->dropped,
+		.input = find ? find->input : NULL,
+		.input_len = find ? find->input_len : 0,
+		.stack = find ? find->stack : "",
+	};
+
+	watch->dropped = 0;
+	watch->on_report(watch->arg, &report);
+}
+
+static void name(struct stall_watch *watch, uint32_t i, struct runner *runner, const struct stall_find *find,
+		 int64_t held_ns, int64_t now_ns)
+{
+	struct looked *looked = &watch->looked[i];
+
+	looked->look = LOOK_DROPPED;
+	looked->held_ns = held_ns;
+	looked->job = find->job;
+	looked->task = find->task;
+	if (!take_token(watch, now_ns))
+		return;
+	looked->look = LOOK_NAMED;
+	/* relaxed: the runner that ends this turn may not see it yet; see total_ns() */
+	atomic_store_explicit(&runner->turn.ended_ns, 0, memory_order_relaxed);
+	atomic_store_explicit(&runner->turn.named_ns, looked->since_ns, memory_order_relaxed);
+	report(watch, i, runner, find);
+}
+
+/* How long the turn was in all: the runner says it, unless it ended just as it was named. */
+static int64_t total_ns(const struct runner *runner, const struct looked *looked, int64_t now_ns)
+{
+	/* relaxed: the next turn's since_ns was read before (acquire) */
+	int64_t ended_ns = atomic_load_explicit(&runner->turn.ended_ns, memory_order_relaxed);
+
+	return (ended_ns > looked->since_ns ? ended_ns : now_ns) - looked->since_ns;
+}
+
+static void end(struct stall_watch *watch, uint32_t i, struct runner *runner, int64_t now_ns)
+{
+	struct looked *looked = &watch->looked[i];
+	int64_t all_ns = total_ns(runner, looked, now_ns);
+
+	if (all_ns > looked->held_ns)
+		looked->held_ns = all_ns;
+	atomic_store_explicit(&runner->turn.named_ns, 0, memory_order_relaxed); /* as in name() */
+	report(watch, i, runner, NULL);
+}
+
+/* ---- Looking ---- */
+
+/* It was asked for its stack. When to look again. */
+static int64_t look_for_answer(struct stall_watch *watch, uint32_t i, struct runner *runner, int64_t now_ns)
+{
+	struct looked *looked = &watch->looked[i];
+	struct stall_sample *sample = &runner->sample;
+	struct stall_find find;
+	int64_t held_ns;
+	int r;
+
+	switch (atomic_load_explicit(&sample->state, memory_order_acquire)) { /* see struct stall_sample */
+	case STALL_TAKEN:
+		stall_take_answer(runner, &find);
+		name(watch, i, runner, &find, sample->held_ns, now_ns);
+		return now_ns + watch->limit_ns / 2;
+	case STALL_DECLINED:
+		looked->look = LOOK_NEW;
+		looked->next_ns = now_ns + watch->limit_ns - (sample->held_ns > 0 ? sample->held_ns : 0);
+		return looked->next_ns;
+	default:
+		break;
+	}
+	if (now_ns - looked->next_ns < PATIENCE * watch->limit_ns)
+		return now_ns + ANSWER_NS;
+	/* It waits for a processor, runs with this signal blocked, or is blocked by now and can be looked at. */
+	r = stall_look_blocked(runner, looked->since_ns, &find);
+	held_ns = stall_held_ns(runner, looked->since_ns, now_ns);
+	if ((r == 0 && held_ns >= watch->limit_ns) ||
+	    (r == -EBUSY && stall_cpu_ns(runner) - looked->cpu_ns >= watch->limit_ns))
+		name(watch, i, runner, &find, held_ns, now_ns);
+	return now_ns + watch->limit_ns / 2;
+}
+
+/* Its turn may be too long. When to look again. */
+static int64_t look_closer(struct stall_watch *watch, uint32_t i, struct runner *runner, int64_t now_ns)
+{
+	struct looked *looked = &watch->looked[i];
+	int64_t held_ns = stall_held_ns(runner, looked->since_ns, now_ns);
+	struct stall_find find;
+	int r;
+
+	if (held_ns < watch->limit_ns) {
+		looked->next_ns = now_ns + watch->limit_ns - held_ns;
+		return looked->next_ns;
+	}
+	r = stall_look_blocked(runner, looked->since_ns, &find);
+	if (r == 0) {
+		name(watch, i, runner, &find, held_ns, now_ns);
+	} else if (r == -EBUSY) {
+		looked->look = LOOK_ASKED;
+		looked->next_ns = now_ns;
+		looked->cpu_ns = stall_cpu_ns(runner);
+		stall_ask(runner, looked->since_ns, watch->limit_ns);
+		return now_ns + ANSWER_NS;
+	}
+	return now_ns + watch->limit_ns / 2;
+}
+
+static int64_t look_at(struct stall_watch *watch, uint32_t i, struct runner *runner, int64_t now_ns)
+{
+	struct looked *looked = &watch->looked[i];
+	/* acquire: what belongs to this turn, and what was said at the end of the one before */
+	int64_t since_ns = atomic_load_explicit(&runner->turn.since_ns, memory_order_acquire);
+
+	if (since_ns != looked->since_ns) {
+		if (looked->look == LOOK_NAMED)
+			end(watch, i, runner, now_ns);
+		*looked = (struct looked){ .since_ns = since_ns, .next_ns = since_ns + watch->limit_ns };
+	}
+	if (since_ns == 0 || looked->look >= LOOK_NAMED)
+		return now_ns + watch->limit_ns / 2;
+	if (looked->look == LOOK_ASKED)
+		return look_for_answer(watch, i, runner, now_ns);
+	return now_ns < looked->next_ns ? looked->next_ns : look_closer(watch, i, runner, now_ns);
+}
+
+static bool any_awake(const struct stall_watch *watch, struct runner *const *runners)
+{
+	for (uint32_t i = 0; i < watch->n; i++)
+		if (atomic_load_explicit(&runners[i]->asleep, memory_order_seq_cst) == AWAKE) /* see `asleep` */
+			return true;
+	return false;
+}
+
+int64_t stall_watch_look(struct stall_watch *watch, struct runner *const *runners, int64_t now_ns)
+{
+	int64_t next_ns = now_ns + watch->limit_ns / 2;
+
+	for (uint32_t i = 0; i < watch->n; i++) {
+		int64_t at_ns = look_at(watch, i, runners[i], now_ns);
+
+		if (at_ns < next_ns)
+			next_ns = at_ns;
+	}
+	if (any_awake(watch, runners))
+		watch->busy_ns = now_ns;
+	if (now_ns - watch->busy_ns < LINGER_NS)
+		return next_ns;
+	atomic_store_explicit(&watch->asleep, true, memory_order_seq_cst); /* see there */
+	if (!any_awake(watch, runners))
+		return INT64_MAX;
+	atomic_store_explicit(&watch->asleep, false, memory_order_seq_cst);
+	watch->busy_ns = now_ns;
+	return next_ns;
+}

@@ -1,0 +1,221 @@
+/* The watch over tasks that hold their runner. */
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "runner_rig.h"
+
+#define LIMIT_NS (20 * NS_PER_MS)
+#define DEADLINE_NS (30 * NS_PER_S)
+
+static struct {
+	unsigned int begins, ends;
+	uint64_t dropped;
+	struct stall_report begin, end;
+	char input[STALL_INPUT_BYTES + 1], stack[STALL_STACK_BYTES];
+} told;
+
+static void on_report(void *arg, const struct stall_report *report)
+{
+	size_t n = report->input_len < STALL_INPUT_BYTES ? report->input_len : STALL_INPUT_BYTES;
+
+	(void)arg;
+	told.dropped += report->dropped;
+	if (report->ended) {
+		told.ends++;
+		told.end = *report;
+		return;
+	}
+	told.begins++;
+	told.begin = *report;
+	memcpy(told.input, report->input, n);
+	told.input[n] = '\0';
+	(void)snprintf(told.stack, sizeof(told.stack), "%s", report->stack);
+}
+
+struct watched {
+	struct rig rig;
+	struct stall_watch *watch;
+	int wake_fd;
+};
+
+static void open_watched(struct watched *w, int (*run)(struct concd_task *task), uint32_t coroutines)
+{
+	memset(&told, 0, sizeof(told));
+	assert_int_equal(stall_install(), 0);
+	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	assert_true(w->wake_fd >= 0);
+	assert_int_equal(stall_watch_new(1, LIMIT_NS, w->wake_fd, on_report, w, &w->watch), 0);
+	rig_watch = w->watch;
+	open_rig(&w->rig, run, coroutines);
+	rig_watch = NULL;
+	while (runner_state(w->rig.runner) != RUNNER_READY)
+		(void)poll(NULL, 0, 1);
+}
+
+static void close_watched(struct watched *w)
+{
+	close_rig(&w->rig);
+	stall_watch_free(w->watch);
+	(void)close(w->wake_fd);
+}
+
+/* Look, as the host thread does, until the number is there. */
+static void look_until(struct watched *w, const unsigned int *number, unsigned int wanted)
+{
+	int64_t deadline_ns = clock_mono_ns() + DEADLINE_NS;
+
+	while (*number < wanted) {
+		(void)stall_watch_look(w->watch, &w->rig.runner, clock_mono_ns());
+		assert_true(clock_mono_ns() < deadline_ns);
+		(void)poll(NULL, 0, 1);
+	}
+}
+
+/* One sleep, which a signal would cut short. */
+static int run_block(struct concd_task *task)
+{
+	const struct timespec ts = { .tv_nsec = 200 * NS_PER_MS };
+
+	(void)task;
+	return nanosleep(&ts, NULL) == 0 ? 0 : -EINTR;
+}
+
+static void a_task_that_blocks_is_named_and_not_disturbed(void **state)
+{
+	static const char *const inputs[] = { "a", "the input" };
+	struct watched w;
+
+	(void)state;
+	open_watched(&w, run_block, 2);
+	fake_ring_submit(w.rig.ring, JOB, 5, 2, inputs);
+	look_until(&w, &told.begins, 2);
+	assert_int_equal(told.begin.job, JOB);
+	assert_int_equal(told.begin.task, 6);
+	assert_int_equal(told.begin.runner, 1);
+	assert_string_equal(told.input, "the input");
+	assert_int_equal(told.begin.input_len, 9);
+	assert_true(told.begin.held_ns >= LIMIT_NS);
+	assert_non_null(strstr(told.stack, "nanosleep"));
+	look_until(&w, &told.ends, 2);
+	assert_int_equal(told.end.task, 6);
+	assert_true(told.end.held_ns >= 200 * NS_PER_MS);
+	assert_int_equal(told.begins, 2);
+	fake_ring_wait(w.rig.ring, 2);
+	assert_int_equal(fake_ring_count(w.rig.ring, RING_DONE), 2); /* no EINTR */
+	close_watched(&w);
+}
+
+static volatile unsigned int turns;
+
+static int run_compute(struct concd_task *task)
+{
+	int64_t until_ns = clock_mono_ns() + 300 * NS_PER_MS;
+
+	(void)task;
+	while (clock_mono_ns() < until_ns)
+		turns++;
+	return 0;
+}
+
+static void a_task_that_computes_is_named_with_its_stack(void **state)
+{
+	static const char *const inputs[] = { "n" };
+	struct watched w;
+
+	(void)state;
+	open_watched(&w, run_compute, 2);
+	fake_ring_submit(w.rig.ring, JOB, 0, 1, inputs);
+	look_until(&w, &told.begins, 1);
+	assert_string_equal(told.input, "n");
+#ifndef __SANITIZE_THREAD__ /* which holds signals back until the next system call */
+	assert_true(strstr(told.stack, "run_compute") || strstr(told.stack, "clock"));
+#endif
+	look_until(&w, &told.ends, 1);
+	fake_ring_wait(w.rig.ring, 1);
+	close_watched(&w);
+}
+
+static int run_sleep(struct concd_task *task)
+{
+	return concd_sleep(task, 200 * NS_PER_MS);
+}
+
+static void a_task_that_gives_way_is_not_named(void **state)
+{
+	struct watched w;
+
+	(void)state;
+	open_watched(&w, run_sleep, 100);
+	fake_ring_submit_many(w.rig.ring, JOB, 300, "");
+	while (fake_ring_count(w.rig.ring, RING_DONE) < 300) {
+		(void)stall_watch_look(w.watch, &w.rig.runner, clock_mono_ns());
+		(void)poll(NULL, 0, 2);
+	}
+	assert_int_equal(told.begins, 0);
+	close_watched(&w);
+}
+
+static void nothing_is_looked_at_while_every_runner_sleeps(void **state)
+{
+	static const char *const inputs[] = { "x" };
+	int64_t deadline_ns = clock_mono_ns() + DEADLINE_NS;
+	struct pollfd pfd;
+	struct watched w;
+
+	(void)state;
+	open_watched(&w, run_block, 2);
+	while (stall_watch_look(w.watch, &w.rig.runner, clock_mono_ns()) != INT64_MAX) {
+		assert_true(clock_mono_ns() < deadline_ns);
+		(void)poll(NULL, 0, 5);
+	}
+	pfd = (struct pollfd){ .fd = w.wake_fd, .events = POLLIN };
+	assert_int_equal(poll(&pfd, 1, 0), 0);
+	fake_ring_submit(w.rig.ring, JOB, 0, 1, inputs);
+	assert_int_equal(poll(&pfd, 1, (int)(DEADLINE_NS / NS_PER_MS)), 1); /* the runner that wakes up says so */
+	look_until(&w, &told.begins, 1);
+	look_until(&w, &told.ends, 1);
+	fake_ring_wait(w.rig.ring, 1);
+	close_watched(&w);
+}
+
+static int run_block_briefly(struct concd_task *task)
+{
+	const struct timespec ts = { .tv_nsec = 2 * LIMIT_NS };
+
+	(void)task;
+	return nanosleep(&ts, NULL) == 0 ? 0 : -EINTR;
+}
+
+static void of_very_many_some_are_told_by_number_only(void **state)
+{
+	struct watched w;
+
+	(void)state;
+	open_watched(&w, run_block_briefly, 1);
+	fake_ring_submit_many(w.rig.ring, JOB, 64, "");
+	while (fake_ring_count(w.rig.ring, RING_DONE) < 64 && told.dropped == 0) {
+		(void)stall_watch_look(w.watch, &w.rig.runner, clock_mono_ns());
+		(void)poll(NULL, 0, 1);
+	}
+	assert_true(told.dropped > 0);
+	assert_true(told.begins >= 20); /* the burst */
+	fake_ring_wait(w.rig.ring, 64);
+	close_watched(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_task_that_blocks_is_named_and_not_disturbed),
+		cmocka_unit_test(a_task_that_computes_is_named_with_its_stack),
+		cmocka_unit_test(a_task_that_gives_way_is_not_named),
+		cmocka_unit_test(nothing_is_looked_at_while_every_runner_sleeps),
+		cmocka_unit_test(of_very_many_some_are_told_by_number_only),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
