@@ -33,6 +33,8 @@ struct workload_config {
 	int64_t task_timeout_ns; /* 0: none */
 	uint32_t retries;
 	int32_t priority;
+	uint64_t max_running; /* tasks of all its jobs at once; 0: no limit */
+	double rate; /* of them begun in a second; 0: no limit */
 	uint32_t max_crashes; /* 0: no limit */
 	uint64_t max_result_bytes;
 	uint64_t stack_bytes; /* 0: by the number of coroutines */
@@ -65,6 +67,7 @@ struct config {
 	uint64_t max_request_bytes; /* body of one request */
 	uint64_t max_jobs; /* that have not ended */
 	uint64_t max_tasks; /* of one job */
+	uint64_t max_running; /* tasks at once, in all; 0: no limit */
 	uint64_t max_queued_bytes; /* inputs of jobs that have not ended */
 	uint32_t max_workers; /* processes x threads x coroutines of one crew */
 	uint32_t max_processes; /* worker processes in all */

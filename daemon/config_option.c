@@ -318,6 +318,55 @@ static int read_size(const config_setting_t *s, const struct option *o, void *fi
 	return 0;
 }
 
+#define RATE_MIN 1e-5
+#define RATE_MAX 1e6
+
+/* "10/s", "600/min", "0.5/h"; "0" is no limit. */
+static int parse_rate(const char *text, double *ret_rate)
+{
+	static const struct {
+		const char *unit;
+		double s;
+	} units[] = { { "/s", 1 }, { "/min", 60 }, { "/h", 3600 } };
+	char number[32];
+	size_t len = strcspn(text, "/");
+	double rate;
+
+	(void)snprintf(number, sizeof(number), "%.*s", (int)(len < sizeof(number) ? len : 0), text);
+	if (text_parse_double(number, &rate) < 0 || rate < 0)
+		return -EINVAL;
+	if (rate == 0 && !text[len]) {
+		*ret_rate = 0;
+		return 0;
+	}
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (strcmp(text + len, units[i].unit) == 0) {
+			*ret_rate = rate / units[i].s;
+			return *ret_rate < RATE_MIN || *ret_rate > RATE_MAX ? -ERANGE : 0;
+		}
+	return -EINVAL;
+}
+
+static int read_rate(const config_setting_t *s, const struct option *o, void *field, struct error *err)
+{
+	const char *text = need_text(s, "a rate such as \"10/s\", \"600/min\" or \"5/h\"", err);
+	double rate;
+	int r;
+
+	(void)o; /* one range for all */
+	if (!text)
+		return -EINVAL;
+	r = parse_rate(text, &rate);
+	if (r == -ERANGE)
+		return setting_error(s, err, "\"%.60s\" is out of range: write a rate from \"0.04/h\" to \"1000000/s\", or \"0\"",
+				     text);
+	if (r < 0)
+		return setting_error(s, err, "\"%.60s\" is no rate: write a number and /s, /min or /h, such as \"10/s\" or "
+				     "\"600/min\", or \"0\": no limit", text);
+	*(double *)field = rate;
+	return 0;
+}
+
 static int read_mode(const config_setting_t *s, const struct option *o, void *field, struct error *err)
 {
 	static const char right[] = "\"0600\" (the owner) or \"0660\" (the owner and the group)";
@@ -365,7 +414,7 @@ static int read_nothing(const config_setting_t *s, const struct option *o, void 
 static int (*const readers[])(const config_setting_t *s, const struct option *o, void *field, struct error *err) = {
 	[OPTION_TEXT] = read_text,	   [OPTION_PATH] = read_text,	    [OPTION_WORD] = read_text,
 	[OPTION_SHAPE] = read_text,	   [OPTION_PLUGIN] = read_text,	    [OPTION_BOOL] = read_bool,
-	[OPTION_U32] = read_u32,	   [OPTION_I32] = read_i32,	    [OPTION_U64] = read_u64,	    [OPTION_WORKERS] = read_u32,
+	[OPTION_U32] = read_u32,	   [OPTION_I32] = read_i32,	    [OPTION_RATE] = read_rate,	    [OPTION_U64] = read_u64,	    [OPTION_WORKERS] = read_u32,
 	[OPTION_DURATION] = read_duration, [OPTION_SIZE] = read_size,	    [OPTION_MODE] = read_mode,
 	[OPTION_LEVEL] = read_log_word,	   [OPTION_TARGET] = read_log_word,
 	[OPTION_OTHER] = read_nothing,	   [OPTION_CPUS] = read_text,

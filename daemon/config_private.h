@@ -39,6 +39,7 @@ enum option_type {
 	OPTION_U64, /* uint64_t */
 	OPTION_WORKERS, /* uint32_t, "auto" is 0 */
 	OPTION_DURATION, /* int64_t, nanoseconds */
+	OPTION_RATE, /* double, a second */
 	OPTION_SIZE, /* uint64_t, bytes */
 	OPTION_MODE, /* mode_t, "0660" */
 	OPTION_LEVEL, /* enum log_level */

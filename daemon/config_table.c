@@ -39,6 +39,7 @@ const struct option config_limits_options[] = {
 	LIMIT("max_request", OPTION_SIZE, max_request_bytes, "1280K", "2M"),
 	LIMIT("max_jobs", OPTION_U64, max_jobs, "1", "1000000"),
 	LIMIT("max_tasks", OPTION_U64, max_tasks, "1", "1000000000"),
+	LIMIT("max_running", OPTION_U64, max_running, "0", "1000000"),
 	LIMIT("max_queued", OPTION_SIZE, max_queued_bytes, "2M", "1024G"),
 	LIMIT("max_workers", OPTION_U32, max_workers, "1", "1000000"),
 	LIMIT("max_processes", OPTION_U32, max_processes, "1", "4095"),
@@ -81,6 +82,12 @@ const struct option config_limits_options[] = {
 		{ .name = "retries", .type = OPTION_U32, .offset = FIELD(retries), .min = "0", .max = "1000" }, \
 		{ .name = "backoff", .type = OPTION_DURATION, .offset = FIELD(backoff_ns), .min = "0", .max = "1d" }, \
 		{ .name = "priority", .type = OPTION_I32, .offset = FIELD(priority), .min = "-100", .max = "100" }, \
+		{ .name = "max_running", \
+		  .type = OPTION_U64, \
+		  .offset = FIELD(max_running), \
+		  .min = "0", \
+		  .max = "1000000" }, \
+		{ .name = "rate", .type = OPTION_RATE, .offset = FIELD(rate) }, \
 		{ .name = "max_crashes", \
 		  .type = OPTION_U32, \
 		  .offset = FIELD(max_crashes), \

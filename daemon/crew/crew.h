@@ -179,6 +179,9 @@ struct crew_task_view {
 	float progress; /* negative: none reported */
 };
 int crew_seat_walk(const struct crew_seat *seat, int (*fn)(void *arg, const struct crew_task_view *view), void *arg);
+uint64_t crew_holds(const struct crew *crew); /* workers that all tasks handed out to it may keep busy at once */
+/* And how many more a chunk of so many tasks would. */
+uint64_t crew_holds_more(const struct crew *crew, uint32_t tasks);
 void crew_set_workers(struct crew_seat *seat, uint32_t workers);
 
 /* Cancel the job's tasks: unbegun ones are returned at once, begun ones told (reason WIRE_CANCEL_*); what has not come

@@ -106,6 +106,20 @@ uint64_t crew_seat_holds(const struct crew_seat *seat)
 	return seat->crew->shape.coroutines > 1 ? seat->out : seat->n_flights; /* a runner has one chunk at a time */
 }
 
+uint64_t crew_holds(const struct crew *crew)
+{
+	uint64_t holds = crew->shape.coroutines > 1 ? crew->out : crew->n_flights;
+
+	return holds < crew->n_workers ? holds : crew->n_workers;
+}
+
+uint64_t crew_holds_more(const struct crew *crew, uint32_t tasks)
+{
+	uint64_t idle = crew->n_workers - crew_holds(crew), busy = crew->shape.coroutines > 1 ? tasks : 1;
+
+	return busy < idle ? busy : idle;
+}
+
 uint64_t seat_begun_bits(const struct ring_chunk_state *state)
 {
 	uint64_t begun = state->begun >= 64 ? UINT64_MAX : (UINT64_C(1) << state->begun) - 1;

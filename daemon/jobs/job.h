@@ -19,6 +19,7 @@
 #include "jobs/retries.h"
 #include "jobs/service.h"
 #include "jobs/stalls.h"
+#include "jobs/throttle.h"
 #include "jobs/turns.h"
 
 struct crew;
@@ -41,6 +42,10 @@ struct lane {
 	struct job_seat *solo; /* a crew for one job's lone tasks: whose; else NULL */
 	uint32_t n_seats;
 	struct turns turns; /* jobs that may have tasks to hand out; has room for every seat */
+	struct throttle *throttle; /* of its workload */
+	uint64_t running; /* workers that its tasks keep busy, as counted there */
+	TAILQ_ENTRY(lane) in_line;
+	struct throttle *in_line_of; /* it was refused by this one; NULL: by none */
 	int32_t last_priority; /* of the job that was served last */
 	struct job *current; /* in order: the one that has begun, until nothing of it is left; else NULL */
 	UT_hash_handle hh;
@@ -168,6 +173,8 @@ struct jobs {
 	struct job *submissions; /* those not on disk, by submission */
 	struct job_list list; /* the published ones by id, ascending */
 	struct lane *lanes;
+	struct throttle throttle; /* of all tasks */
+	struct throttle *throttles; /* by workload */
 	TAILQ_HEAD(touched_list, job) touched;
 	struct event *settle_event; /* runs jobs_settle() from the loop */
 	struct event *flush_event; /* outcomes of open segments, a little later */
@@ -264,7 +271,7 @@ const char *after_waiting(const struct job *job, char *scratch, size_t scratch_b
 
 /* lane.c */
 struct lane *lane_find(struct jobs *jobs, const struct crew *crew);
-struct lane *lane_get(struct jobs *jobs, struct crew *crew, bool in_order); /* made where missing; NULL: out of memory */
+struct lane *lane_get(struct jobs *jobs, struct crew *crew, const struct crew_request *request); /* made where missing; NULL: out of memory */
 /* A lane goes with its last seat: the crew may end then, and another one get its address. */
 void lane_drop(struct jobs *jobs, struct lane *lane);
 void lane_insert(struct lane *lane, struct job *job); /* fine where it is in it */
@@ -285,6 +292,8 @@ const char *schedule_waiting(const struct job *job, char *scratch, size_t scratc
 int schedule_next(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_batch *ret_batch);
 /* Take the main seat. Where there is none to be had the job ends, and says why. */
 void schedule_start(struct job *job);
+void schedule_settled(struct jobs *jobs, struct crew *crew); /* there was news from it */
+void schedule_returned(struct job_seat *seat, uint64_t tasks); /* so many came back unbegun */
 void schedule_ready(struct job *job); /* its seats may have tasks to hand out */
 void schedule_abandon(struct job *job); /* at the daemon's end: the crews are going, whatever they hold */
 void schedule_leave(struct job *job); /* give up seats that hold nothing and wait for nothing */

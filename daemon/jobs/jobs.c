@@ -99,6 +99,7 @@ void jobs_on_settled(void *ctx, struct crew *crew)
 	struct job *job;
 
 	if (crew) {
+		schedule_settled(jobs, crew);
 		jobs_settle_soon(jobs);
 		return;
 	}
@@ -219,6 +220,7 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 	jobs->n_processors = n > 0 ? (uint32_t)n : 1;
 	jobs->unix_offset_us = unix_offset_us();
 	TAILQ_INIT(&jobs->list);
+	throttle_init(&jobs->throttle, config->max_running);
 	TAILQ_INIT(&jobs->kept);
 	TAILQ_INIT(&jobs->opened);
 	TAILQ_INIT(&jobs->touched);
@@ -307,6 +309,7 @@ void jobs_close(struct jobs *jobs)
 			HASH_DELETE(hh_submission, jobs->submissions, job);
 		job_unpublish(job);
 	}
+	throttles_close(jobs);
 	if (jobs->settle_event)
 		event_free(jobs->settle_event);
 	if (jobs->flush_event)

@@ -17,7 +17,7 @@ struct lane *lane_find(struct jobs *jobs, const struct crew *crew)
 	return lane;
 }
 
-struct lane *lane_get(struct jobs *jobs, struct crew *crew, bool in_order)
+struct lane *lane_get(struct jobs *jobs, struct crew *crew, const struct crew_request *request)
 {
 	struct lane *lane = lane_find(jobs, crew);
 
@@ -26,8 +26,13 @@ struct lane *lane_get(struct jobs *jobs, struct crew *crew, bool in_order)
 	lane = calloc(1, sizeof(*lane));
 	if (!lane)
 		return NULL;
+	lane->throttle = throttle_get(jobs, request->workload);
+	if (!lane->throttle) {
+		free(lane);
+		return NULL;
+	}
 	lane->crew = crew;
-	lane->in_order = in_order;
+	lane->in_order = request->in_order;
 	HASH_ADD_PTR(jobs->lanes, crew, lane);
 	return lane;
 }
@@ -36,6 +41,7 @@ void lane_drop(struct jobs *jobs, struct lane *lane)
 {
 	if (!lane || lane->n_seats > 0)
 		return;
+	throttle_forget(jobs, lane);
 	HASH_DEL(jobs->lanes, lane);
 	turns_fini(&lane->turns);
 	free(lane);

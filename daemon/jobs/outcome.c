@@ -228,6 +228,7 @@ void outcome_returned(void *ctx, void *user, uint64_t first, uint64_t count)
 	(void)ctx; /* the seat knows its job, the job its jobs */
 	if (job->durable && !job->workload->idempotent)
 		clear_marks(job, first, count);
+	schedule_returned(seat, count);
 	outcome_ready_again(seat, first, count);
 }
 

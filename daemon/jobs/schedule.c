@@ -39,7 +39,7 @@ static int seat_take(struct job_seat *seat, const struct crew_request *request, 
 
 	if (r < 0)
 		return r;
-	lane = lane_get(jobs, crew, request->in_order);
+	lane = lane_get(jobs, crew, request);
 	if (!lane || turns_reserve(&lane->turns, lane->n_seats + 1u) < 0) {
 		lane_drop(jobs, lane);
 		return error_set(err, -ENOMEM, "internal", "out of memory");
@@ -345,21 +345,13 @@ static int solo_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batc
 	return held < job->choice.workers && seat_next(seat, max_tasks, ret_batch) == 0 ? 0 : -EAGAIN;
 }
 
-int schedule_next(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_batch *ret_batch)
+/* The next job's tasks, in a lane of several jobs. */
+static int lane_hand_out(struct lane *lane, uint32_t max_tasks, struct crew_batch *ret_batch)
 {
-	struct jobs *jobs = ctx;
-	struct lane *lane = lane_find(jobs, crew);
 	struct job *job;
 
-	if (!lane || jobs->stopping)
-		return -EAGAIN;
-	if (jobs->ops_out > STORE_BACKLOG || jobs->unwritten_bytes > STORE_BACKLOG_BYTES) {
-		jobs->held = true;
-		return -EAGAIN;
-	}
-	if (lane->solo)
-		return solo_next(lane->solo, max_tasks, ret_batch);
 	while ((job = lane_next(lane))) {
+		uint32_t most;
 		int r;
 
 		if (!seat_has_work(&job->main)) {
@@ -370,12 +362,50 @@ int schedule_next(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_
 			lane_remove(lane, job);
 			continue;
 		}
-		r = seat_next(&job->main, max_tasks, ret_batch);
+		most = throttle_allows(job->jobs, lane, max_tasks);
+		r = most > 0 ? seat_next(&job->main, most, ret_batch) : -EBUSY;
 		if (r == 0)
 			lane_served(lane, job);
 		if (r == 0 || r == -EBUSY || lane->in_order)
 			return r == 0 ? 0 : -EAGAIN;
 		lane_remove(lane, job); /* schedule_ready() puts it back */
 	}
+	throttle_leave(lane);
 	return -EAGAIN;
+}
+
+int schedule_next(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_batch *ret_batch)
+{
+	struct jobs *jobs = ctx;
+	struct lane *lane = lane_find(jobs, crew);
+	int r;
+
+	if (!lane || jobs->stopping)
+		return -EAGAIN;
+	if (jobs->ops_out > STORE_BACKLOG || jobs->unwritten_bytes > STORE_BACKLOG_BYTES) {
+		jobs->held = true;
+		return -EAGAIN;
+	}
+	if (!lane->solo) {
+		r = lane_hand_out(lane, max_tasks, ret_batch);
+	} else {
+		max_tasks = seat_has_work(lane->solo) ? throttle_allows(jobs, lane, max_tasks) : 0;
+		r = max_tasks > 0 ? solo_next(lane->solo, max_tasks, ret_batch) : -EAGAIN;
+	}
+	if (r == 0)
+		throttle_took(jobs, lane, ret_batch->count);
+	return r;
+}
+
+void schedule_settled(struct jobs *jobs, struct crew *crew)
+{
+	struct lane *lane = lane_find(jobs, crew);
+
+	if (lane)
+		throttle_settled(jobs, lane);
+}
+
+void schedule_returned(struct job_seat *seat, uint64_t tasks)
+{
+	throttle_returned(lane_find(seat->job->jobs, crew_of(seat->seat)), tasks);
 }

@@ -51,6 +51,8 @@ const char *schedule_waiting(const struct job *job, char *scratch, size_t scratc
 		return "";
 	if (job->solo.seat && crew_seat_out(job->solo.seat) > 0)
 		return "";
+	if (job->turn.at > 0 && throttle_waiting(lane_find(job->jobs, crew_of(job->main.seat)), scratch, scratch_bytes))
+		return scratch;
 	if (job->turn.at > 0 && waits_for_others(job, scratch, scratch_bytes))
 		return scratch;
 	if (job->waiting.n > 0 && (job->choice.in_order || !seat_has_work(&job->main))) {

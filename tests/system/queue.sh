@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Whose turn it is: priorities, also changed while jobs wait, run, or after a kill of the daemon.
+# Whose turn it is: priorities, also changed while jobs wait, run, or after a kill of the daemon; limits on what runs at
+# once and on what begins in a second, under every model.
 . "$(dirname "$0")/lib.sh"
 
-write_config "workloads = { $(stanza exec_log) $(stanza low 'priority = -7;' exec_log) };"
+write_config "workloads = { $(stanza exec_log) $(stanza low 'priority = -7;' exec_log)
+	$(stanza few 'max_running = 3;' exec_log) $(stanza slow 'rate = "20/s";' exec_log) };
+	limits = { max_running = 5; };"
 daemon_start
 mkdir "$dir/exec"
 
@@ -16,10 +19,10 @@ field_is() {
 waits_because() {
 	ctl show "$1" | grep -qF -- "$2"
 }
-# submit NAME OPTIONS...: a detached job whose task shows in a directory of its own when it ran.
+# submit NAME WORKLOAD OPTIONS...: a detached job whose task shows in a directory of its own when it ran.
 submit() {
 	mkdir -p "$dir/exec/$1"
-	ctl run exec_log -d -p dir="$dir/exec/$1" -p sleep=true "${@:2}" "$1"
+	ctl run "$2" -d -p dir="$dir/exec/$1" -p sleep=true "${@:3}" "$1"
 }
 # The names in the order in which they ran.
 ran() {
@@ -29,12 +32,12 @@ ran() {
 # The first job holds the only worker; what comes behind it runs by priority, equal ones in the order they came.
 for model in "-m sync" "-m pool -j 1 --shape 1x1x1"; do
 	rm -rf "$dir/exec/"*
-	first=$(submit hold $model -p us=60000000)
+	first=$(submit hold exec_log $model -p us=60000000)
 	check "$model: the first one runs" wait_for 20 field_is running "$first" 1
-	a=$(submit a $model -p us=30000)
-	b=$(submit b $model -p us=30000 --priority 5)
-	c=$(submit c $model -p us=30000 --priority 10)
-	d=$(submit d $model -p us=30000 --priority -5)
+	a=$(submit a exec_log $model -p us=30000)
+	b=$(submit b exec_log $model -p us=30000 --priority 5)
+	c=$(submit c exec_log $model -p us=30000 --priority 10)
+	d=$(submit d exec_log $model -p us=30000 --priority -5)
 	check "$model: it says why it waits" waits_because "$a" "behind 2 jobs of higher priority"
 	equal "$model: its priority is shown" "$(field priority "$c")" 10
 	exits 0 ctl set "$d" priority=20
@@ -49,7 +52,7 @@ equal "the stanza's priority" "$(field priority "$id")" -7
 exits 2 ctl run exec_log --priority 101 x
 says "from -100 to 100"
 exits 2 ctl run exec_log --priority high x
-id=$(submit hold -p us=60000000)
+id=$(submit hold exec_log -p us=60000000)
 exits 2 ctl set "$id" priority=1000
 says "from -100 to 100"
 exits 0 ctl wait "$a"
@@ -62,4 +65,47 @@ daemon_start
 equal "the priority is that of before the kill" "$(field priority "$id")" -42
 check "show says it" waits_because "$id" "-42"
 exits 0 ctl kill "$id"
+
+running() {
+	local n=0 id
+	for id; do n=$((n + $(field running "$id"))); done
+	echo $n
+}
+running_is() {
+	[ "$(running "${@:2}")" = "$1" ]
+}
+# No more than three of one workload run at once, whatever its jobs are, and five in all.
+few() {
+	local model=$1 a b
+	a=$(submit "few-a-$model" few -m $model -p us=60000000 2 3 4)
+	b=$(submit "few-b-$model" few -m async -p us=60000000 2 3 4)
+	check "$model: as many run as may" wait_for 20 running_is "$2" $a $b
+	c=$(submit "few-c-$model" few --shape 1x3x1 -p us=60000000)
+	check "$model: it says why it waits" wait_for 20 waits_because "$c" "3 of 3 tasks of workload 'few' are running (max_running)"
+	check "$model: as many run as may, still" running_is "$2" $a $b $c
+	ctl kill $a $b >/dev/null
+	check "$model: who waited runs" wait_for 20 running_is 1 $c
+	ctl kill $c >/dev/null
+}
+for model in $all_models; do
+	few $model 3
+done
+a=$(submit all-a exec_log -m async -p us=60000000 $(seq 2 9))
+check "five run in all" wait_for 20 running_is 5 $a
+b=$(submit all-b few -m pool -p us=60000000)
+check "it says why it waits" wait_for 20 waits_because "$b" "5 of 5 tasks in all are running (limits.max_running)"
+ctl kill $a $b >/dev/null
+
+# Twenty a second: forty take two seconds, less the two that may begin at once.
+for model in $all_models; do
+	mkdir -p "$dir/exec/slow-$model"
+	began=$(date +%s%N)
+	exits 0 ctl run slow -q -m $model -p dir="$dir/exec/slow-$model" $(seq 1 40)
+	check "$model: no more begin than the rate lets" [ $((($(date +%s%N) - began) / 1000000)) -ge 1850 ]
+	equal "$model: all have run, once" "$(grep -c ^begin "$dir/exec/slow-$model/log")" 40
+done
+a=$(submit slow-a slow -m async -p us=0 $(seq 2 200))
+check "it says why it waits" wait_for 20 waits_because "$a" "begins 20 tasks a second (rate)"
+ctl kill $a >/dev/null
+
 finish

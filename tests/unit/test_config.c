@@ -288,6 +288,29 @@ static void test_each_wrong_value_is_named_with_what_would_be_right(void **state
 	}
 }
 
+static void test_priorities_and_rates_have_ranges(void **state)
+{
+	static const struct {
+		const char *text, *key, *right;
+	} cases[] = {
+		{ "defaults = { priority = 101; };", "defaults.priority", "from -100 to 100" },
+		{ "defaults = { priority = \"high\"; };", "defaults.priority", "an integer from -100 to 100" },
+		{ "defaults = { rate = \"10\"; };", "defaults.rate", "/s, /min or /h" },
+		{ "defaults = { rate = \"fast\"; };", "defaults.rate", "is no rate" },
+		{ "defaults = { rate = \"-1/s\"; };", "defaults.rate", "is no rate" },
+		{ "defaults = { rate = \"1e9/s\"; };", "defaults.rate", "out of range" },
+		{ "defaults = { rate = 10; };", "defaults.rate", "in quotes" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char place[128];
+
+		(void)snprintf(place, sizeof(place), "concd.conf:1: %s: ", cases[i].key);
+		refused(cases[i].text, place, cases[i].right);
+	}
+}
+
 static void test_combinations_that_cannot_work_are_refused(void **state)
 {
 	static const struct {
@@ -512,6 +535,7 @@ int main(void)
 		TEST(test_integers_that_libconfig_would_cut_are_refused),
 		TEST(test_numbers_in_comments_strings_names_and_floats_are_left_alone),
 		TEST(test_each_wrong_value_is_named_with_what_would_be_right),
+		TEST(test_priorities_and_rates_have_ranges),
 		TEST(test_combinations_that_cannot_work_are_refused),
 		TEST(test_broken_text_is_refused_by_line),
 		TEST(test_bytes_that_are_no_text_are_refused),

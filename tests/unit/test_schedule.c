@@ -1,331 +1,5 @@
-/* Which task runs next: schedule.c and its lanes over crews that only count, under a clock that the tests move. */
-#include "unit.h"
-
-#include <time.h>
-
-#include "config.h"
-#include "crew/workload.h"
-#include "jobs/job.h"
-#include "store/store.h"
-
-#define S INT64_C(1000000000)
-#define MS INT64_C(1000000)
-#define MAX_JOBS 40
-
-/* ---- The clock ---- */
-
-static int64_t now_ns;
-
-int __wrap_clock_gettime(clockid_t id, struct timespec *ret_time);
-int __wrap_clock_gettime(clockid_t id, struct timespec *ret_time)
-{
-	(void)id;
-	*ret_time = (struct timespec){ .tv_sec = now_ns / S, .tv_nsec = now_ns % S };
-	return 0;
-}
-
-/* ---- Crews that count: a task is one chunk, nothing is ahead ---- */
-
-struct crew {
-	uint32_t workers, out;
-};
-
-struct crew_seat {
-	struct crew *crew;
-	struct job_seat *user;
-	uint32_t workers, out;
-};
-
-static struct crew crews[4];
-static struct crew_seat seats[MAX_JOBS];
-static size_t n_seats;
-
-int crews_get(struct crews *all, const struct crew_request *request, struct crew **ret_crew, struct error *err)
-{
-	(void)all;
-	(void)err;
-	*ret_crew = &crews[request->shape.threads];
-	return 0;
-}
-
-int crew_join(struct crew *crew, const struct crew_job *job, void *user, struct crew_seat **ret_seat)
-{
-	seats[n_seats] = (struct crew_seat){ .crew = crew, .user = user, .workers = job->workers };
-	*ret_seat = &seats[n_seats++];
-	return 0;
-}
-
-void crew_leave(struct crew_seat *seat)
-{
-	assert_int_equal(seat->out, 0);
-}
-
-void crew_kick(struct crew *crew)
-{
-	(void)crew; /* the tests feed all the time */
-}
-
-void crew_recall_all(struct crew *crew)
-{
-	(void)crew; /* nothing is ahead */
-}
-
-struct crew *crew_of(const struct crew_seat *seat)
-{
-	return seat->crew;
-}
-
-bool crew_takes(const struct crew_seat *seat)
-{
-	return seat->crew->out < seat->crew->workers;
-}
-
-uint32_t crew_seat_room(const struct crew_seat *seat, uint64_t n_ready)
-{
-	(void)n_ready;
-	return crew_takes(seat) && seat->out < seat->workers ? 1 : 0;
-}
-
-uint64_t crew_seat_out(const struct crew_seat *seat)
-{
-	return seat->out;
-}
-
-uint64_t crew_seat_holds(const struct crew_seat *seat)
-{
-	return seat->out;
-}
-
-void crew_set_workers(struct crew_seat *seat, uint32_t workers)
-{
-	seat->workers = workers;
-}
-
-bool crews_ready(const struct crews *all)
-{
-	(void)all;
-	return true;
-}
-
-/* ---- The rest of a job ---- */
-
-static struct touched_list touched;
-static bool input_missing;
-
-void job_touch(struct job *job)
-{
-	if (job->touched)
-		return;
-	job->touched = true;
-	TAILQ_INSERT_TAIL(&touched, job, touched_link);
-}
-
-int inputs_peek(struct inputs *inputs, uint64_t task, uint32_t max_tasks, size_t max_bytes, const uint8_t **ret_packed,
-		size_t *ret_bytes, uint32_t *ret_count)
-{
-	(void)inputs;
-	(void)task;
-	(void)max_bytes;
-	*ret_packed = (const uint8_t *)"";
-	*ret_bytes = 1;
-	*ret_count = max_tasks;
-	return input_missing ? -EAGAIN : 0;
-}
-
-bool service_is_up(const struct job *job)
-{
-	(void)job; /* none is a service */
-	return true;
-}
-
-bool service_start_failed(struct job *job, const char *message)
-{
-	(void)job;
-	(void)message;
-	return false;
-}
-
-const char *service_waiting(const struct job *job, char *scratch, size_t scratch_bytes)
-{
-	(void)job;
-	(void)scratch;
-	(void)scratch_bytes;
-	return NULL;
-}
-
-bool job_may_begin(const struct job *job)
-{
-	return !job->paused;
-}
-
-void begin_has(struct job *job)
-{
-	(void)job; /* it has no date */
-}
-
-const char *begin_waiting(const struct job *job, char *scratch, size_t scratch_bytes)
-{
-	(void)job;
-	(void)scratch;
-	(void)scratch_bytes;
-	return NULL;
-}
-
-bool store_stalled(const struct store *store, const char **ret_why)
-{
-	(void)store;
-	(void)ret_why;
-	return false;
-}
-
-struct job *job_ref(struct job *job)
-{
-	return job;
-}
-
-void job_unref(struct job *job)
-{
-	(void)job;
-}
-
-/* Not reached: no seat is refused, no task is marked, none ends. */
-void job_end_early(struct job *job, enum job_ending ending, enum job_urgency urgency)
-{
-	(void)job;
-	(void)ending;
-	(void)urgency;
-	fail();
-}
-
-void job_fail_self(struct job *job, const char *code, const char *text)
-{
-	(void)job;
-	(void)code;
-	(void)text;
-	fail();
-}
-
-void jobs_op_submitted(struct jobs *jobs)
-{
-	(void)jobs;
-	fail();
-}
-
-void jobs_op_done(struct jobs *jobs)
-{
-	(void)jobs;
-	fail();
-}
-
-void store_submit(struct store *store, struct store_op *op)
-{
-	(void)store;
-	(void)op;
-	fail();
-}
-
-void outcome_end_ready(struct job *job)
-{
-	(void)job;
-	fail();
-}
-
-void outcome_failed(struct job *job, uint64_t task, const char *text)
-{
-	(void)job;
-	(void)task;
-	(void)text;
-	fail();
-}
-
-/* ---- A world of jobs ---- */
-
-static struct jobs jobs;
-static struct workload_config workload_config;
-static const struct workload workload = { .name = "w", .config = &workload_config, .idempotent = true };
-static struct job all[MAX_JOBS];
-static size_t n_jobs;
-
-static int make_world(void **state)
-{
-	(void)state;
-	now_ns = 1000 * S;
-	jobs = (struct jobs){ .n_processors = 4, .crews = (struct crews *)&jobs }; /* never looked into */
-	memset(crews, 0, sizeof(crews));
-	memset(all, 0, sizeof(all));
-	n_jobs = n_seats = 0;
-	input_missing = false;
-	TAILQ_INIT(&touched);
-	return 0;
-}
-
-static int end_world(void **state)
-{
-	(void)state;
-	for (size_t i = 0; i < n_jobs; i++) {
-		if (all[i].main.seat)
-			all[i].main.seat->out = 0;
-		schedule_abandon(&all[i]);
-		ranges_fini(&all[i].main.ready);
-	}
-	assert_null(jobs.lanes);
-	return 0;
-}
-
-static struct job *add_job(uint32_t crew, int32_t priority, uint64_t tasks, uint32_t workers, bool in_order)
-{
-	struct job *job = &all[n_jobs++];
-
-	*job = (struct job){
-		.jobs = &jobs,
-		.id = n_jobs,
-		.workload = &workload,
-		.state = JOB_QUEUED,
-		.choice = { .crew_shape = { 1, crew, 1 }, .workers = workers, .in_order = in_order },
-		.main = { .job = job },
-		.solo = { .job = job },
-		.turn = { .id = n_jobs, .priority = priority, .since_ns = now_ns },
-		.total = tasks,
-	};
-	assert_int_equal(ranges_add(&job->main.ready, 0, tasks), 0);
-	schedule_start(job);
-	job_touch(job);
-	return job;
-}
-
-static void settle(void)
-{
-	struct job *job;
-
-	while ((job = TAILQ_FIRST(&touched))) {
-		TAILQ_REMOVE(&touched, job, touched_link);
-		job->touched = false;
-		schedule_ready(job);
-	}
-}
-
-/* One task of this crew's next job is handed out: whose; NULL: none. */
-static struct job *hand_out(struct crew *crew)
-{
-	struct crew_batch batch;
-
-	now_ns += 1000;
-	if (crew->out >= crew->workers || schedule_next(&jobs, crew, 64, &batch) < 0)
-		return NULL;
-	assert_int_equal(batch.count, 1);
-	batch.seat->out++;
-	crew->out++;
-	return batch.seat->user->job;
-}
-
-static void end_task(struct job *job)
-{
-	assert_true(job->main.seat->out > 0);
-	job->main.seat->out--;
-	job->main.seat->crew->out--;
-	job_touch(job);
-	settle();
-}
+/* Which task runs next: schedule.c, its lanes and throttles. */
+#include "schedule_world.h"
 
 /* One worker takes task after task, each of this length: how many of each job. */
 static void run_alone(struct crew *crew, uint32_t tasks, int64_t task_ns, uint32_t *ret_counts)
@@ -459,6 +133,78 @@ static void a_job_whose_input_is_being_read_keeps_nobody_waiting(void **state)
 	assert_ptr_equal(hand_out(&crews[1]), a);
 }
 
+static void so_many_run_at_once_and_it_says_so(void **state)
+{
+	struct job *a, *b;
+	char words[256];
+
+	(void)state;
+	workload_config.max_running = 3;
+	crews[1].workers = crews[2].workers = 8;
+	a = add_job(1, 0, 10, 8, false);
+	b = add_job(2, 0, 10, 8, false);
+	settle();
+	assert_ptr_equal(hand_out(&crews[1]), a);
+	assert_ptr_equal(hand_out(&crews[1]), a);
+	assert_ptr_equal(hand_out(&crews[1]), a);
+	assert_null(hand_out(&crews[1]));
+	crews[2].kicked = false;
+	assert_null(hand_out(&crews[2]));
+	assert_string_equal(schedule_waiting(b, words, sizeof(words)),
+			    "3 of 3 tasks of workload 'w' are running (max_running)");
+	end_task(a);
+	assert_true(crews[2].kicked);
+	throttle_init(&jobs.throttle, 2); /* in all: two do run */
+	jobs.throttle.running = 2;
+	assert_null(hand_out(&crews[2]));
+	assert_string_equal(schedule_waiting(b, words, sizeof(words)),
+			    "2 of 2 tasks in all are running (limits.max_running)");
+	end_task(a);
+	assert_ptr_equal(hand_out(&crews[2]), b);
+}
+
+static void so_many_begin_in_a_second_evenly_and_in_all_jobs(void **state)
+{
+	const struct throttle *a_line;
+	struct job *a, *b;
+	uint32_t begun = 0;
+	char words[256];
+
+	(void)state;
+	workload_config.rate = 20;
+	crews[1].workers = crews[2].workers = 1000;
+	a = add_job(1, 0, 1000, 1000, false);
+	b = add_job(2, 0, 1000, 1000, false);
+	settle();
+	a_line = throttle_get(&jobs, &workload);
+	for (int64_t end = now_ns + 10 * S; now_ns < end;) {
+		uint32_t together = 0;
+
+		/* The first in line is asked first. */
+		while (hand_out(TAILQ_FIRST(&a_line->line) ? TAILQ_FIRST(&a_line->line)->crew : &crews[1]))
+			together++;
+		(void)hand_out(&crews[1]);
+		(void)hand_out(&crews[2]);
+		assert_in_range(together, 1, 2); /* a tenth of a second's worth */
+		begun += together;
+		assert_true(timer_due_ns > 0);
+		now_ns = timer_due_ns > now_ns ? timer_due_ns : now_ns;
+		timer_due_ns = 0;
+		crews[1].kicked = crews[2].kicked = false;
+		on_timer(-1, EV_TIMEOUT, timer_arg);
+		assert_true(crews[1].kicked || crews[2].kicked);
+	}
+	assert_in_range(begun, 200, 203);
+	assert_in_range(a->main.seat->out, 90, 110); /* neither crew keeps the other waiting */
+	while (hand_out(&crews[1]) || hand_out(&crews[2]))
+		;
+	a->main.seat->out = 0; /* else it would be said to run */
+	assert_string_equal(schedule_waiting(a, words, sizeof(words)),
+			    "workload 'w' begins 20 tasks a second (rate): the next is not due yet");
+	schedule_returned(&b->main, 1);
+	assert_non_null(hand_out(&crews[2])); /* one that did not begin has left its place to the next */
+}
+
 /* ---- Work is conserved ---- */
 
 static uint64_t seed;
@@ -469,23 +215,40 @@ static uint32_t dice(uint32_t sides)
 	return (uint32_t)(seed >> 33) % sides;
 }
 
-/* No task may wait while a worker that could run it idles. */
+/* No task may wait while a worker that could run it idles, within the limits. */
 static void check_conserved(void)
 {
+	uint64_t limit_all = jobs.throttle.max_running;
+
+	assert_true(limit_all == 0 || crews[1].out + crews[2].out + crews[3].out <= limit_all);
+	assert_true(workload_config.max_running == 0 || crews[1].out + crews[2].out <= workload_config.max_running);
 	for (size_t i = 0; i < n_jobs; i++) {
 		const struct crew_seat *seat = all[i].main.seat;
 
 		if (!seat || all[i].paused || all[i].main.ready.count == 0 || seat->out >= seat->workers)
 			continue;
+		if (limit_all > 0 && crews[1].out + crews[2].out + crews[3].out == limit_all)
+			continue;
+		if (all[i].workload == &workload && workload_config.max_running > 0 &&
+		    crews[1].out + crews[2].out == workload_config.max_running)
+			continue;
 		assert_int_equal(seat->crew->out, seat->crew->workers);
 	}
 }
 
+/* Only those that were told: a crew asks for tasks when it is kicked and when it had news. */
 static void feed_all(void)
 {
-	for (size_t c = 1; c < 4; c++)
+	for (size_t c = 1; c < 4; c++) {
+		if (!crews[c].kicked)
+			continue;
+		crews[c].kicked = false;
 		while (hand_out(&crews[c]))
 			;
+	}
+	for (size_t c = 1; c < 4; c++)
+		if (crews[c].kicked)
+			feed_all();
 }
 
 static void random_step(void)
@@ -511,9 +274,10 @@ static void random_step(void)
 			lane_forget(job);
 		}
 		break;
-	case 3: /* a task comes back unbegun */
+	case 3: /* a task comes back unbegun; any number will do */
 		if (job && job->main.seat && job->main.seat->out > 0) {
 			assert_int_equal(ranges_add(&job->main.ready, 1000 + dice(1 << 30) * 2ul, 1), 0);
+			schedule_returned(&job->main, 1);
 			end_task(job);
 		}
 		break;
@@ -532,6 +296,10 @@ static void no_task_waits_while_a_worker_that_could_run_it_idles(void **state)
 		seed = i;
 		for (size_t c = 1; c < 4; c++)
 			crews[c].workers = 1 + dice(8);
+		if (i % 3 > 0)
+			workload_config.max_running = 1 + dice(8);
+		if (i % 2 > 0)
+			throttle_init(&jobs.throttle, 1 + dice(10));
 		for (int step = 0; step < 600; step++) {
 			random_step();
 			feed_all();
@@ -550,6 +318,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_new_priority_holds_at_once, make_world, end_world),
 		cmocka_unit_test_setup_teardown(in_order_jobs_run_whole_and_by_priority, make_world, end_world),
 		cmocka_unit_test_setup_teardown(a_job_whose_input_is_being_read_keeps_nobody_waiting, make_world, end_world),
+		cmocka_unit_test_setup_teardown(so_many_run_at_once_and_it_says_so, make_world, end_world),
+		cmocka_unit_test_setup_teardown(so_many_begin_in_a_second_evenly_and_in_all_jobs, make_world, end_world),
 		cmocka_unit_test(no_task_waits_while_a_worker_that_could_run_it_idles),
 	};
 
