@@ -52,6 +52,7 @@ static const struct option run_options[] = {
 	{ "delay", 0, "DURATION", "begin no sooner than this from now" },
 	{ "after", 0, "JOB[,JOB...]", "begin when these have succeeded; may be repeated" },
 	{ "after-failed", 0, "cancel|run", "what is done where one of them has not (cancel)" },
+	{ "unique", 0, "KEY", "join the job with this key that has not ended, if there is one" },
 	{ "expire", 0, "DURATION", "give up if the job has not begun by then" },
 	{ "label", 'l', "LABEL", "a name to find the job by" },
 	{ "dry-run", 0, NULL, "check, show what would be chosen, run nothing" },

@@ -40,6 +40,11 @@ void dry_run_print(const json_t *answer, uint64_t count)
 		     member_text(answer, "model", "?"), member_text(answer, "shape", "?"),
 		     member_count(answer, "workers"), member_true(answer, "dedicated") ? ", dedicated" : "",
 		     *reason ? ": " : "", reason);
+	if (*member_text(answer, "joins", ""))
+		(void)printf("but joins job %s, which has the key '%s' and has not ended\n",
+			     member_text(answer, "joins", ""), member_text(answer, "unique", ""));
+	else if (*member_text(answer, "unique", ""))
+		(void)printf("has the key '%s' until it has ended\n", member_text(answer, "unique", ""));
 	print_duration("not before", answer, "delay_s");
 	print_after(answer);
 	print_duration("given up if it has not begun", answer, "expire_s");

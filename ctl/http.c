@@ -251,6 +251,8 @@ static int parse_header(char *line, struct head *head, struct http_reply *reply)
 		if (strlen(value) >= sizeof(reply->job))
 			return -EPROTO;
 		strcpy(reply->job, value);
+	} else if (strcasecmp(line, "X-Concd-Joined") == 0) {
+		reply->joined = true;
 	}
 	return 0;
 }

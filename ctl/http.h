@@ -42,6 +42,7 @@ struct http {
 struct http_reply {
 	int status;
 	char job[HTTP_JOB_BYTES]; /* X-Concd-Job; "" where there is none */
+	bool joined; /* X-Concd-Joined: that job was there before */
 };
 
 /* Take a connected socket (ownership moves, also on failure). 0 or -ENOMEM. The caller frees with http_close(). */

@@ -24,6 +24,7 @@
 #include "dry_run.h"
 #include "inputs.h"
 #include "interrupt.h"
+#include "out.h"
 #include "protocol.h"
 #include "stream.h"
 #include "submission.h"
@@ -45,6 +46,7 @@ struct run {
 	char query[96]; /* of the result stream, beginning with '&' or "" */
 	bool sent; /* the daemon may have the job */
 	char job[HTTP_JOB_BYTES]; /* "" until known */
+	bool joined; /* which was there before, submitted by another run */
 	struct stream *stream;
 	struct upload upload;
 };
@@ -99,6 +101,21 @@ static int submit(struct run *run, const char *target, struct http **ret_http, s
 	}
 }
 
+/* The job was there before: it is not ours to cancel, and it has its own inputs. */
+static void join_job(struct run *run)
+{
+	const char *key = args_text(&run->ctl->args, "unique");
+
+	run->joined = true;
+	run->last = true;
+	if (run->ctl->json && run->stream) {
+		out_printf(&run->stream->out, "{\"schema\":1,\"type\":\"joined\",\"job\":\"%s\"}\n", run->job);
+		(void)out_flush(&run->stream->out); /* its error is looked at by stream_read() */
+	}
+	if (!run->ctl->quiet)
+		say("joined job %s, which has the key '%s' and has not ended", run->job, key ? key : "");
+}
+
 /* Submit without a stream: the answer is a document with the job's id. */
 static int submit_for_id(struct run *run, struct document *doc, struct error *err)
 {
@@ -119,6 +136,8 @@ static int submit_for_id(struct run *run, struct document *doc, struct error *er
 	(void)snprintf(run->job, sizeof(run->job), "%s", member_text(doc->json, "job", ""));
 	run->upload = (struct upload){ .ctl = run->ctl, .job = run->job, .inputs = &run->inputs,
 				       .sent = member_count(doc->json, "inputs") };
+	if (member_true(doc->json, "joined"))
+		join_job(run);
 	return 0;
 }
 
@@ -163,8 +182,9 @@ static int leave(struct run *run)
 			say("interrupted before concd gave the job's number: 'concctl list' shows whether it has it");
 		return EXIT_INTERRUPTED;
 	}
-	if (number == SIGTERM || number == SIGHUP) {
-		say("job %s goes on; 'concctl results --follow %s' shows it", run->job, run->job);
+	if (number == SIGTERM || number == SIGHUP || run->joined) {
+		say("job %s%s goes on; 'concctl results --follow %s' shows it", run->job,
+		    run->joined ? ", which another run submitted," : "", run->job);
 		return EXIT_INTERRUPTED;
 	}
 	if (number == SIGINT && !run->ctl->quiet)
@@ -304,6 +324,7 @@ static int run_at_once(struct run *run, struct error *err)
 		http->timeout_ms = LAST_WORDS_MS;
 		if (http_head(http, &reply) == 0 && reply.status == 200)
 			(void)snprintf(run->job, sizeof(run->job), "%s", reply.job);
+		run->joined = reply.joined;
 	}
 	if (r == -EINTR) {
 		http_close(http);
@@ -319,6 +340,8 @@ static int run_at_once(struct run *run, struct error *err)
 	if (r < 0)
 		return r;
 	(void)snprintf(run->job, sizeof(run->job), "%s", reply.job);
+	if (reply.joined)
+		join_job(run);
 	return receive(run, http, err);
 }
 
@@ -332,7 +355,7 @@ static int run_in_pieces(struct run *run, struct error *err)
 		return leave(run);
 	if (r < 0)
 		return r;
-	r = upload_start(&run->upload);
+	r = run->joined ? 0 : upload_start(&run->upload);
 	if (r < 0) {
 		cancel_job(run);
 		return error_set(err, r, "internal", "cannot start a thread: %s", strerror(-r));

@@ -198,11 +198,14 @@ static int add_after(json_t *json, bool *failed, const struct args *args, struct
 
 static int add_texts(json_t *json, bool *failed, const struct args *args, struct error *err)
 {
-	static const char *const names[] = { "model", "shape", "label" };
-	const char *label = args_text(args, "label");
+	static const char *const names[] = { "model", "shape", "label", "unique" };
+	const char *label = args_text(args, "label"), *unique = args_text(args, "unique");
 
 	if (label && strlen(label) > PROTOCOL_MAX_LABEL_BYTES)
 		return error_set(err, -EINVAL, "usage", "option '--label': a label has at most %d bytes",
+				 PROTOCOL_MAX_LABEL_BYTES);
+	if (unique && (!*unique || strlen(unique) > PROTOCOL_MAX_LABEL_BYTES))
+		return error_set(err, -EINVAL, "usage", "option '--unique': a key has 1 to %d bytes",
 				 PROTOCOL_MAX_LABEL_BYTES);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		const char *text = args_text(args, names[i]);

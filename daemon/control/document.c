@@ -154,7 +154,8 @@ json_t *document_after_failed(size_t n, bool any)
 /* When it may begin. NULL: out of memory. */
 static json_t *with_conditions(json_t *job, const struct job_view *view)
 {
-	json_t *conditions = json_pack("{s:o, s:o, s:o, s:o, s:o}", "begins", time_or_null(view->begins_unix_us),
+	json_t *conditions = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "unique",
+				       document_text(view->unique), "begins", time_or_null(view->begins_unix_us),
 				       "expires", time_or_null(view->expires_unix_us), "after",
 				       document_after(view->after, view->n_after), "after_failed",
 				       document_after_failed(view->n_after, view->after_any), "service",

@@ -34,13 +34,14 @@ static bool acceptance_settle(struct acceptance *acceptance, int status, const s
 		return false;
 	req->user = NULL;
 	req->on_gone = NULL;
-	if (status >= 0 || status == -EEXIST)
+	if (status >= 0 || status == -EEXIST || status == -EALREADY)
 		return true;
 	reply_error(req, status, err);
 	return false;
 }
 
-static void answer_accepted(const struct call *call, const struct job *job, bool known)
+/* mark: "known", "joined", or NULL of a new job. */
+static void answer_accepted(const struct call *call, const struct job *job, const char *mark)
 {
 	struct job_view view;
 	char shape[SHAPE_TEXT_BYTES];
@@ -53,16 +54,16 @@ static void answer_accepted(const struct call *call, const struct job *job, bool
 			     job_state_name(view.state), "model", view.model, "shape", shape, "workers",
 			     (json_int_t)view.workers, "auto", view.by_auto, "model_reason",
 			     view.model_reason ? view.model_reason : "");
-	if (known && document && json_object_set_new(document, "known", json_true()) < 0) {
+	if (mark && document && json_object_set_new(document, mark, json_true()) < 0) {
 		json_decref(document);
 		document = NULL;
 	}
-	reply_json(call->req, known ? 200 : 201, document);
+	reply_json(call->req, mark ? 200 : 201, document);
 }
 
 static void answer_known(const struct call *call, struct job *job)
 {
-	answer_accepted(call, job, true);
+	answer_accepted(call, job, "known");
 	job_unref(job);
 }
 
@@ -90,9 +91,12 @@ static void on_accepted(void *arg, int status, struct job *job, uint64_t existin
 		if (!acceptance->call.req && acceptance->cancel_on_close && status == 0 && job)
 			(void)job_cancel(job, NULL); /* fails where it has ended already */
 	} else if (job && acceptance->streaming) {
+		acceptance->stream.joined = status == -EALREADY;
+		if (acceptance->stream.joined)
+			acceptance->stream.cancel_on_close = false; /* it is not this one's to cancel */
 		stream_start(&acceptance->call, job_ref(job), &acceptance->stream);
 	} else if (job) {
-		answer_accepted(&acceptance->call, job, status == -EEXIST);
+		answer_accepted(&acceptance->call, job, status == -EEXIST ? "known" : status == -EALREADY ? "joined" : NULL);
 	} else {
 		acceptance->call.id = existing_id;
 		with_job(&acceptance->call, acceptance->streaming ? stream_known : answer_known);
@@ -104,8 +108,9 @@ static void answer_dry_run(const struct call *call, const struct submission *sub
 {
 	struct error err = ERROR_INIT;
 	struct model_choice choice;
+	uint64_t joins = 0;
 	char shape[SHAPE_TEXT_BYTES];
-	int r = jobs_check(call->control->options.jobs, &submission->spec, &choice, &err);
+	int r = jobs_check(call->control->options.jobs, &submission->spec, &choice, &joins, &err);
 
 	if (r < 0) {
 		reply_error(call->req, r, &err);
@@ -113,13 +118,15 @@ static void answer_dry_run(const struct call *call, const struct submission *sub
 	}
 	shape_format(&choice.crew_shape, shape);
 	reply_json(call->req, 200,
-		   json_pack("{s:i, s:b, s:s, s:s, s:I, s:b, s:b, s:s, s:o, s:o, s:o, s:o, s:I}", "schema", PROTOCOL_SCHEMA, "dry_run", 1,
+		   json_pack("{s:i, s:b, s:s, s:s, s:I, s:b, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "schema", PROTOCOL_SCHEMA, "dry_run", 1,
 			     "model", choice.model->name, "shape", shape, "workers", (json_int_t)choice.workers,
 			     "dedicated", choice.dedicated, "auto", choice.by_auto, "model_reason",
 			     choice.reason ? choice.reason : "", "delay_s", document_seconds(submission->spec.delay_ns),
 			     "expire_s", document_seconds(submission->spec.expire_ns), "after",
 			     document_after(submission->spec.after, submission->spec.n_after), "after_failed",
-			     document_after_failed(submission->spec.n_after, submission->spec.after_any), "tasks", (json_int_t)submission->n_inputs));
+			     document_after_failed(submission->spec.n_after, submission->spec.after_any), "unique",
+			     document_text(submission->spec.unique), "joins",
+			     joins > 0 ? json_sprintf("%llu", (unsigned long long)joins) : json_null(), "tasks", (json_int_t)submission->n_inputs));
 }
 
 static int submit(const struct call *call, struct submission *submission, struct error *err)

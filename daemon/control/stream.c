@@ -279,7 +279,7 @@ void stream_start(const struct call *call, struct job *job, const struct stream_
 	struct stream *stream = calloc(1, sizeof(*stream));
 	struct http_request *req = call->req;
 	struct job_view view;
-	char header[64];
+	char header[96];
 
 	job_view(job, &view);
 	if (!stream || (options->cancel_on_close && !call_may(call, view.uid))) {
@@ -299,7 +299,8 @@ void stream_start(const struct call *call, struct job *job, const struct stream_
 	stream->cursor = (struct cursor){ .options = *options, .req = req, .job = job, .next = options->from };
 	(void)snprintf(stream->cursor.job_text, sizeof(stream->cursor.job_text), "%llu",
 		       (unsigned long long)view.id); /* fits 64 bits */
-	(void)snprintf(header, sizeof(header), "X-Concd-Job: %s\r\n", stream->cursor.job_text); /* fits */
+	(void)snprintf(header, sizeof(header), "X-Concd-Job: %s\r\n%s", stream->cursor.job_text,
+		       options->joined ? "X-Concd-Joined: 1\r\n" : ""); /* fits */
 	(void)evtimer_assign(&stream->kick, loop_base(call->control->options.loop), on_kick, stream);
 	req->user = stream;
 	req->on_gone = on_stream_gone;

@@ -15,6 +15,7 @@ struct stream_options {
 	bool nul;
 	bool progress;
 	bool cancel_on_close;
+	bool joined; /* the job was there before, with the same unique key */
 	uint64_t from;
 };
 

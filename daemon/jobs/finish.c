@@ -95,6 +95,7 @@ static void job_ended(struct job *job, enum job_state state)
 	jobs->n_live--;
 	jobs->queued_bytes -= job->input_bytes;
 	jobs->ended_by_state[state]++;
+	unique_release(job);
 	job_set_state(job, state);
 	/* A log that says of every job that it is done drowns the rest: `list` knows them. */
 	log_write(state == JOB_DONE ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,

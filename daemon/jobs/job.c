@@ -70,6 +70,7 @@ static void job_free(struct job *job)
 
 	assert(job->begin.date.place == 0);
 	after_free(job);
+	unique_free(job);
 	assert(!job->main.seat && !job->solo.seat && job->turn.at == 0 && !job->published && !job->touched);
 	if (job->in_opened)
 		TAILQ_REMOVE(&job->jobs->opened, job, opened_link);
@@ -283,6 +284,7 @@ void job_view(const struct job *job, struct job_view *ret_view)
 		.priority = job->turn.priority,
 		.halt = job->halt,
 		.retrying = job->waiting.n,
+		.unique = unique_key(job),
 		.begins_unix_us = job->begin.begins_unix_us,
 		.expires_unix_us = job->begin.expires_unix_us,
 		.created_unix_us = job->created_unix_us,

@@ -25,6 +25,7 @@
 struct crew;
 struct alarm;
 struct followed;
+struct unique;
 struct crew_seat;
 struct store_crash;
 struct store_op;
@@ -119,6 +120,8 @@ struct job {
 	struct service *service; /* owned; NULL: it is none */
 
 	/* Its life. */
+	struct unique *unique; /* its key (unique.c); NULL: none */
+	struct accept *accept; /* its acceptance, while that is under way (submit.c) */
 	struct job_begin begin; /* what it waits for before that */
 	enum job_state state;
 	enum job_ending ending; /* on the way to an end before all tasks are done */
@@ -184,6 +187,7 @@ struct jobs {
 	bool settling; /* jobs_settle() is running */
 	struct dates dates; /* of jobs that begin, or expire, later */
 	struct alarm *alarm; /* for the first of them */
+	struct unique *uniques; /* keys of jobs that have not ended */
 	struct followed *followed; /* jobs that others wait for, by id */
 
 	uint64_t next_id;
@@ -268,6 +272,16 @@ int after_format(const struct job *job, json_t *spec);
 int after_parse(struct job *job, const json_t *spec);
 void after_view(const struct job *job, struct job_view *view);
 const char *after_waiting(const struct job *job, char *scratch, size_t scratch_bytes);
+
+/* unique.c */
+struct job *unique_holder(const struct job *job); /* the job that has its key now; NULL: none, or it has no key */
+void unique_hold(struct job *job); /* its key is taken from here on, where it has one and nobody holds it */
+void unique_release(struct job *job);
+void unique_free(struct job *job);
+const char *unique_key(const struct job *job); /* NULL: it has none */
+int unique_resolve(struct job *job, const struct job_spec *spec, struct error *err); /* once user and workload are set */
+int unique_format(const struct job *job, json_t *spec);
+int unique_parse(struct job *job, const json_t *spec);
 
 /* lane.c */
 struct lane *lane_find(struct jobs *jobs, const struct crew *crew);

@@ -82,6 +82,7 @@ struct job_spec {
 	struct job_halt halt;
 	int64_t delay_ns; /* it does not begin before this has passed, by the date; 0: at once */
 	int64_t expire_ns; /* it ends as failed where it has not begun by then; 0: never */
+	const char *unique; /* NULL: none; else a job of this user and workload with this key that has not ended is joined */
 	const uint64_t *after; /* jobs to follow */
 	size_t n_after;
 	bool after_any; /* however they end; else only where all are done */
@@ -94,7 +95,9 @@ struct job_spec {
 };
 
 /* Called once on the loop, not before jobs_submit() returns: status 0 once the job is on disk (or kept, if not
- * durable); -EEXIST: this submission is known, as `job` (a success for the client); else -errno with words. `job` is
+ * durable); -EEXIST: this submission is known, as `job` (a success for the client); -EALREADY: it has joined `job`,
+ * which has its unique key and has not ended (a success too, but the job is somebody else's submission); else -errno with
+ * words. `job` is
  * valid during the call (job_ref() to keep it); NULL on failure and for an ended job that a known submission names (then
  * only existing_id is set). */
 typedef void (*jobs_accepted_fn)(void *arg, int status, struct job *job, uint64_t existing_id, const struct error *err);
@@ -104,7 +107,8 @@ typedef void (*jobs_accepted_fn)(void *arg, int status, struct job *job, uint64_
 int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *inputs, jobs_accepted_fn on_accepted,
 		void *arg, struct error *err);
 /* The same checks without accepting; what would be chosen. */
-int jobs_check(struct jobs *jobs, const struct job_spec *spec, struct model_choice *ret_choice, struct error *err);
+int jobs_check(struct jobs *jobs, const struct job_spec *spec, struct model_choice *ret_choice, uint64_t *ret_joins,
+	       struct error *err); /* ret_joins: the job that it would join; 0: none */
 
 /* Add a piece to an open job: `from` is the number of tasks the client believes to be on disk. on_added gets the number
  * that is. 0; -ESTALE (code wrong-offset) with the number in *ret_have; -EPERM: not open (wrong-state). */
@@ -157,6 +161,7 @@ struct job_view {
 	int32_t priority;
 	struct job_halt halt;
 	uint64_t retrying; /* of the queued tasks: those that wait to be tried again */
+	const char *unique; /* NULL: none */
 	const uint64_t *after; /* n_after jobs that it follows */
 	size_t n_after;
 	bool after_any;

@@ -181,6 +181,7 @@ static int on_job(void *arg, const struct store_recovered_job *row)
 			 job->workload_name, job->done + job->failed + job->cancelled, job->total);
 		job_arm_open_timeout(job);
 		begin_recovered(job);
+		unique_hold(job);
 		job_touch(job);
 	}
 	job_unref(job);

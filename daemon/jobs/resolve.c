@@ -127,16 +127,21 @@ int job_resolve(struct job *job, const struct job_spec *spec, struct error *err)
 	if (!job->workload_name || !job->model_reason || (spec->label && *spec->label && !job->label) ||
 	    (spec->service && service_init(job) < 0))
 		return error_set(err, -ENOMEM, "internal", "out of memory");
-	return 0;
+	return unique_resolve(job, spec, err);
 }
 
-int jobs_check(struct jobs *jobs, const struct job_spec *spec, struct model_choice *ret_choice, struct error *err)
+int jobs_check(struct jobs *jobs, const struct job_spec *spec, struct model_choice *ret_choice, uint64_t *ret_joins,
+	       struct error *err)
 {
 	struct job *job = job_new(jobs, 0);
 	int r = job ? job_resolve(job, spec, err) : error_set(err, -ENOMEM, "internal", "out of memory");
 
-	if (r == 0)
+	if (r == 0) {
+		const struct job *holder = unique_holder(job);
+
 		*ret_choice = job->choice;
+		*ret_joins = holder ? holder->id : 0;
+	}
 	job_unref(job);
 	return r;
 }
@@ -164,7 +169,7 @@ char *job_spec_format(const struct job *job)
 	if (spec && job->halt.when != JOB_HALT_NEVER)
 		(void)json_object_set_new(spec, "halt", json_pack("[i, I, i]", (int)job->halt.when,
 								  (json_int_t)job->halt.fail, (int)job->halt.percent));
-	failed = failed || (spec && begin_format(job, spec) < 0);
+	failed = failed || (spec && (begin_format(job, spec) < 0 || unique_format(job, spec) < 0));
 	if (spec && job->label)
 		(void)json_object_set_new(spec, "label", json_string(job->label)); /* shows as a missing label */
 	if (spec && job->service)
@@ -241,6 +246,8 @@ int job_spec_parse(struct job *job, const char *text, struct error *err)
 	r = job->model_reason && (!label || job->label) && (!service || service_init(job) == 0) ? parse_params(job, params) : -ENOMEM;
 	if (r == 0)
 		r = begin_parse(job, spec);
+	if (r == 0)
+		r = unique_parse(job, spec);
 out:
 	json_decref(spec);
 	if (r == -EBADMSG)

@@ -24,6 +24,9 @@ struct accept {
 	struct store_op op;
 	STAILQ_ENTRY(accept) turn; /* of a job that is not kept: the answer comes from the loop's next turn */
 	void (*on_turn)(struct accept *accept); /* then */
+	struct accept_list joiners; /* those who wait for this acceptance, having the same unique key */
+	struct job *holder; /* of one of these: whom it joins, a reference; NULL: it is none */
+	bool same; /* it is the holder's submission, sent again */
 	struct job *job; /* a reference */
 	struct input_row *rows; /* what was sent; moves to the job when it is on disk */
 	size_t n_rows;
@@ -38,8 +41,26 @@ struct accept {
 	void *arg;
 };
 
+static void joined(struct accept *accept);
+
 static void accept_free(struct accept *accept)
 {
+	struct accept *joiner;
+
+	if (accept->job && accept->job->accept == accept) {
+		accept->job->accept = NULL;
+		if (!accept->job->published)
+			unique_release(accept->job);
+	}
+	while ((joiner = STAILQ_FIRST(&accept->joiners))) {
+		struct jobs *jobs = joiner->job->jobs;
+
+		STAILQ_REMOVE_HEAD(&accept->joiners, turn);
+		joined(joiner);
+		accept_free(joiner);
+		jobs_op_done(jobs);
+	}
+	job_unref(accept->holder);
 	if (accept->job)
 		accept->job->jobs->queued_bytes -= accept->rows ? accept->bytes : 0;
 	input_rows_free(accept->rows, accept->n_rows);
@@ -312,6 +333,39 @@ static void on_predecessors_found(struct job *job, void *arg)
 	jobs_op_done(jobs);
 }
 
+/* The job that it joins was accepted, or was not. */
+static void joined(struct accept *accept)
+{
+	struct job *holder = accept->holder;
+	struct error err = ERROR_INIT;
+
+	if (accept->status == 0 && !holder->published && !job_state_ended(holder->state))
+		accept->status = error_set(&err, -EBUSY, "busy", "another submission with the key '%s' came first and was "
+					   "not accepted; try again", unique_key(holder));
+	if (accept->status < 0) {
+		describe_failure(accept->status, &err);
+		accept->on_accepted(accept->arg, accept->status, NULL, 0, &err);
+	} else {
+		accept->on_accepted(accept->arg, accept->same ? -EEXIST : -EALREADY, holder, holder->id, NULL);
+	}
+}
+
+/* 0: its answer follows, once the other job is on disk. */
+static int join(struct accept *accept, struct job *holder, const char *submission, struct error *err)
+{
+	if (holder->ending != JOB_ENDING_NO)
+		return error_set(err, -EBUSY, "busy", "job %llu, which has the key '%s', is being ended; try again when it "
+				 "has", (unsigned long long)holder->id, unique_key(holder));
+	accept->holder = job_ref(holder);
+	accept->same = submission && strcmp(submission, holder->submission) == 0;
+	jobs_op_submitted(holder->jobs);
+	if (holder->accept)
+		STAILQ_INSERT_TAIL(&holder->accept->joiners, accept, turn);
+	else
+		turn_soon(accept, joined);
+	return 0;
+}
+
 int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *inputs, jobs_accepted_fn on_accepted,
 		void *arg, struct error *err)
 {
@@ -328,12 +382,20 @@ int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *i
 		return error_set(err, -ENOMEM, "internal", "out of memory");
 	}
 	accept->job = job;
+	STAILQ_INIT(&accept->joiners);
 	accept->on_accepted = on_accepted;
 	accept->arg = arg;
 	accept->op.job = job->id;
 	accept->op.may_fail = !spec->service; /* for a service nobody would try again */
 	accept->op.on_done = on_job_added;
 	r = job_resolve(job, spec, err);
+	if (r == 0 && unique_holder(job)) {
+		r = join(accept, unique_holder(job), spec->submission, err);
+		if (r < 0)
+			goto fail;
+		buffer_fini(inputs); /* the job that it joins has its own */
+		return 0;
+	}
 	if (r == 0)
 		r = cut_inputs(job, inputs, accept, err);
 	if (r < 0)
@@ -342,6 +404,8 @@ int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *i
 	job->submission = spec->submission ? strdup(spec->submission) : make_submission();
 	r = job->submission ? 0 : -ENOMEM;
 	jobs->next_id++;
+	unique_hold(job);
+	job->accept = accept;
 	jobs_op_submitted(jobs);
 	if (r == 0)
 		r = after_find(job, on_predecessors_found, accept);
