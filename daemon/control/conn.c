@@ -13,6 +13,7 @@
 #define READ_BYTES (16u << 10)
 #define READ_BODY_BYTES (256u << 10)
 #define GATHER_BYTES (8u << 10) /* less than this is sent from the loop's next turn */
+#define HEAD_US 1000 /* a stream's head waits so long for its first chunk */
 #define WRITE_BYTES (256u << 10) /* one send */
 #define KEEP_BYTES (1u << 20) /* a larger buffer of sent bytes is given back at once, others by the tick */
 #define LINGER_NS (2 * NS_PER_S)
@@ -113,6 +114,7 @@ static void conn_next(struct conn *conn)
 /* Send what the kernel takes. */
 static void conn_flush(struct conn *conn)
 {
+	conn->head_waits = false;
 	if (conn->broken)
 		return;
 	while (conn->sent < conn->out.len) {
@@ -192,6 +194,7 @@ void http_reply(struct http_request *req, int status, const char *headers, const
 
 void http_stream_begin(struct http_request *req, const char *headers, const char *type)
 {
+	static const struct timeval moment = { .tv_usec = HEAD_US };
 	struct conn *conn = conn_of(req);
 
 	assert(conn->state == CONN_HANDLING);
@@ -201,9 +204,10 @@ void http_stream_begin(struct http_request *req, const char *headers, const char
 		conn->close_after = true; /* its end is the connection's */
 	if (conn_add_head(conn, 200, headers, type, conn->chunked ? "Transfer-Encoding: chunked\r\n" : "") < 0)
 		conn_doom(conn);
-	/* sent with the first chunk, or from the loop where there is none yet */
-	else if (!conn->broken)
+	/* sent with the first chunk, or alone where that takes longer: it would wake the client for nothing */
+	else if (!conn->broken && event_add(&conn->wake_ev, &moment) < 0)
 		conn_wake(conn);
+	conn->head_waits = true;
 }
 
 uint8_t *http_chunk_reserve(struct http_request *req, size_t room)
@@ -229,6 +233,7 @@ void http_chunk_commit(struct http_request *req, size_t len)
 	assert(conn->state == CONN_STREAMING);
 	if (len == 0)
 		return;
+	conn->head_waits = false;
 	if (conn->chunked) {
 		for (unsigned int i = 0; i < 8; i++)
 			at[i] = (uint8_t)digits[len >> (28 - 4 * i) & 15];
@@ -251,7 +256,7 @@ size_t http_queued(const struct http_request *req)
 {
 	const struct conn *conn = conn_of(req);
 
-	return conn->out.len - conn->sent;
+	return conn->head_waits ? 0 : conn->out.len - conn->sent;
 }
 
 void http_stream_end(struct http_request *req)

@@ -36,6 +36,7 @@ struct conn {
 	bool counted; /* among the clients; not so a refused one */
 	bool reading; /* read_ev is added */
 	bool writing; /* write_ev is added */
+	bool head_waits; /* of a stream: only its head is in `out`, and wake_ev is armed to send it */
 	bool pending; /* bytes of a next request are in `in` and wake_ev was activated for them */
 	bool half_closed; /* the client sends no more, and may still read */
 	bool processing; /* inside conn_process() */
