@@ -73,7 +73,9 @@ struct crew_seat {
 	uint32_t workers;
 	int64_t task_timeout_ns, grace_ns;
 	bool idempotent;
+	uint32_t chunk_flags; /* 0, or WIRE_CHUNK_PLAIN and what goes with it: there is no message then */
 	struct buffer job_message; /* WIRE_JOB, for processes that join later */
+	bool told; /* processes were sent something about it, which they are to forget */
 
 	struct flight *flights;
 	uint32_t n_flights;
@@ -105,6 +107,7 @@ struct proc {
 	uint32_t slot; /* its runners are slot * threads .. + threads - 1 */
 	pid_t pid;
 	int pidfd, sock;
+	int status_fd, clear_refs_fd; /* of /proc; -1: none */
 	uint64_t start_time; /* with the pid it names the process beyond doubt; 0: unknown */
 	int64_t started_ns;
 	uint32_t ready_runners;
@@ -248,6 +251,7 @@ void on_crew_retry(int fd, short what, void *arg);
 /* wire.c */
 int wire_hello(const struct proc *proc, struct buffer *message);
 int wire_job(const struct crew_job *job, struct buffer *message);
+uint32_t wire_chunk_flags(const struct crew *crew, const struct crew_job *job); /* 0: it needs a JOB message */
 void proc_send(struct proc *proc, const struct buffer *message);
 void proc_send_simple(struct proc *proc, uint64_t type, uint64_t a, size_t n_args, uint64_t b);
 void crew_send_all(struct crew *crew, const struct buffer *message);
@@ -272,8 +276,11 @@ void worker_record(struct crews *crews, bool add, pid_t pid, uint64_t start_time
 /* procfs.c */
 int procfs_start_time(pid_t pid, uint64_t *ret_start_time);
 uint64_t procfs_rss_bytes(pid_t pid); /* 0: unknown */
-uint64_t procfs_peak_rss_bytes(pid_t pid);
-void procfs_reset_peak(pid_t pid);
+/* Peak memory of a process since the last reset. Its files stay open: it is asked for with every job. */
+void proc_peak_open(struct proc *proc);
+void proc_peak_close(struct proc *proc);
+uint64_t proc_peak_rss_bytes(const struct proc *proc); /* 0: unknown */
+void proc_peak_reset(const struct proc *proc);
 
 static inline uint32_t crew_first_runner(const struct proc *proc)
 {

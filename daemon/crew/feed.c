@@ -267,6 +267,7 @@ static int submit(struct crew *crew, const struct crew_batch *batch)
 	struct crew_seat *seat = batch->seat;
 	const struct ring_batch fill = {
 		.job = seat->job,
+		.flags = seat->chunk_flags,
 		.first = batch->first,
 		.count = batch->count,
 		.packed = batch->packed,

@@ -246,7 +246,8 @@ static int greet(struct proc *proc)
 		return -EMSGSIZE;
 	proc_send(proc, &hello);
 	for (struct crew_seat *seat = proc->crew->seats; seat; seat = seat->next) {
-		proc_send(proc, &seat->job_message);
+		if (seat->chunk_flags == 0)
+			proc_send(proc, &seat->job_message);
 		if (seat->cancel == CANCEL_TOLD)
 			proc_send_simple(proc, WIRE_CANCEL, seat->job, 2, seat->cancel_reason);
 	}
@@ -279,6 +280,7 @@ static int start(struct proc *proc)
 		return r;
 	if (procfs_start_time(proc->pid, &proc->start_time) < 0)
 		proc->start_time = 0; /* it is not reaped: only /proc can be at fault */
+	proc_peak_open(proc);
 	r = open_events(proc);
 	if (r == 0)
 		r = worker_log_open(&proc->log, proc->crew->crews->base, proc->crew->workload->name,
@@ -298,7 +300,7 @@ int proc_start(struct crew *crew, uint32_t slot)
 		return r;
 	proc->crew = crew;
 	proc->slot = slot;
-	proc->pidfd = proc->sock = proc->log.fd = -1;
+	proc->pidfd = proc->sock = proc->log.fd = proc->status_fd = proc->clear_refs_fd = -1;
 	proc->packets_end = &proc->packets;
 	proc->sendings_end = &proc->sendings;
 	proc->started_ns = clock_mono_ns();
@@ -340,6 +342,7 @@ void proc_free(struct proc *proc)
 		(void)close(proc->sock); /* nobody reads it any more */
 	if (proc->pidfd >= 0)
 		(void)close(proc->pidfd);
+	proc_peak_close(proc);
 	free(proc->runner_fds);
 	free(proc->init_message);
 	if (crew->procs[proc->slot] == proc) {

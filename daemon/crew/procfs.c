@@ -3,19 +3,27 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "crew/crew_private.h"
 
-static int read_proc(pid_t pid, const char *name, char *text, size_t bytes)
+#define STATUS_BYTES 4096
+
+static int open_proc(pid_t pid, const char *name, int flags)
 {
-	_cleanup_close_ int fd = -1;
 	char path[64];
-	ssize_t n;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return open(path, flags | O_CLOEXEC);
+}
+
+static int read_proc(pid_t pid, const char *name, char *text, size_t bytes)
+{
+	_cleanup_close_ int fd = open_proc(pid, name, O_RDONLY);
+	ssize_t n;
+
 	if (fd < 0)
 		return -errno;
 	n = io_read_full(fd, text, bytes - 1);
@@ -43,15 +51,12 @@ int procfs_start_time(pid_t pid, uint64_t *ret_start_time)
 	return 0;
 }
 
-static uint64_t status_kib(pid_t pid, const char *key)
+/* A number of KiB in the text of a status file. */
+static uint64_t find_bytes(const char *text, const char *key)
 {
-	char text[4096];
-	const char *at;
+	const char *at = strstr(text, key);
 	unsigned long long kib;
 
-	if (read_proc(pid, "status", text, sizeof(text)) < 0)
-		return 0;
-	at = strstr(text, key);
 	if (!at || sscanf(at + strlen(key), " %llu", &kib) != 1)
 		return 0; /* a process that has ended has no memory */
 	return (uint64_t)kib * 1024;
@@ -59,21 +64,37 @@ static uint64_t status_kib(pid_t pid, const char *key)
 
 uint64_t procfs_rss_bytes(pid_t pid)
 {
-	return status_kib(pid, "\nVmRSS:");
+	char text[STATUS_BYTES];
+
+	return read_proc(pid, "status", text, sizeof(text)) < 0 ? 0 : find_bytes(text, "\nVmRSS:");
 }
 
-uint64_t procfs_peak_rss_bytes(pid_t pid)
+void proc_peak_open(struct proc *proc)
 {
-	return status_kib(pid, "\nVmHWM:");
+	proc->status_fd = open_proc(proc->pid, "status", O_RDONLY);
+	proc->clear_refs_fd = open_proc(proc->pid, "clear_refs", O_WRONLY);
 }
 
-void procfs_reset_peak(pid_t pid)
+void proc_peak_close(struct proc *proc)
 {
-	_cleanup_close_ int fd = -1;
-	char path[64];
+	if (proc->status_fd >= 0)
+		(void)close(proc->status_fd); /* only read */
+	if (proc->clear_refs_fd >= 0)
+		(void)close(proc->clear_refs_fd);
+}
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/clear_refs", (int)pid);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd >= 0)
-		(void)!write(fd, "5", 1); /* where it is refused the peak includes what was before */
+uint64_t proc_peak_rss_bytes(const struct proc *proc)
+{
+	char text[STATUS_BYTES];
+	ssize_t n = pread(proc->status_fd, text, sizeof(text) - 1, 0); /* one read gives the whole of it */
+
+	if (n < 0)
+		return 0;
+	text[n] = '\0';
+	return find_bytes(text, "\nVmHWM:");
+}
+
+void proc_peak_reset(const struct proc *proc)
+{
+	(void)!pwrite(proc->clear_refs_fd, "5", 1, 0); /* where it is refused the peak includes what was before */
 }

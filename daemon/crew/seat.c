@@ -43,8 +43,9 @@ int crew_join(struct crew *crew, const struct crew_job *job, void *user, struct 
 	seat->grace_ns = job->grace_ns > 0 ? job->grace_ns : 0;
 	seat->idempotent = job->idempotent;
 	seat->cancel_timer = evtimer_new(crew->crews->base, on_cancel_timer, seat);
+	seat->chunk_flags = wire_chunk_flags(crew, job);
 	if (seat->cancel_timer)
-		r = wire_job(job, &seat->job_message);
+		r = seat->chunk_flags != 0 ? 0 : wire_job(job, &seat->job_message);
 	if (r == 0 && seat->job_message.len > WIRE_MAX_BYTES)
 		r = -EMSGSIZE;
 	if (r < 0) {
@@ -52,7 +53,10 @@ int crew_join(struct crew *crew, const struct crew_job *job, void *user, struct 
 		return r;
 	}
 	link_seat(seat);
-	crew_send_all(crew, &seat->job_message);
+	if (seat->chunk_flags == 0) {
+		crew_send_all(crew, &seat->job_message);
+		seat->told = true;
+	}
 	*ret_seat = seat;
 	return 0;
 }
@@ -82,7 +86,7 @@ void crew_leave(struct crew_seat *seat)
 	assert(seat->out == 0 && !seat->left);
 	crew_enter(crew);
 	seat->left = true;
-	for (uint32_t i = 0; i < crew->shape.processes; i++) {
+	for (uint32_t i = 0; i < crew->shape.processes && seat->told; i++) {
 		if (crew->procs[i])
 			proc_send_simple(crew->procs[i], WIRE_FORGET, seat->job, 1, 0);
 	}
@@ -179,7 +183,7 @@ static uint64_t sum_of_peaks(const struct crew *crew)
 
 	for (uint32_t i = 0; i < crew->shape.processes; i++) {
 		if (crew->procs[i])
-			sum += procfs_peak_rss_bytes(crew->procs[i]->pid);
+			sum += proc_peak_rss_bytes(crew->procs[i]);
 	}
 	return sum;
 }
@@ -206,7 +210,7 @@ void seat_note_served(struct crew_seat *seat)
 		return;
 	for (uint32_t i = 0; i < crew->shape.processes; i++) {
 		if (crew->procs[i])
-			procfs_reset_peak(crew->procs[i]->pid);
+			proc_peak_reset(crew->procs[i]);
 	}
 }
 
@@ -337,6 +341,7 @@ static void act_cancel(struct crew_seat *seat)
 	take_back(seat);
 	if (seat->out == 0)
 		return;
+	seat->told = true;
 	for (uint32_t i = 0; i < crew->shape.processes; i++) {
 		if (crew->procs[i])
 			proc_send_simple(crew->procs[i], WIRE_CANCEL, seat->job, 2, seat->cancel_reason);

@@ -62,6 +62,7 @@ int crew_send(struct crew_seat *seat, uint64_t task, const void *data, size_t le
 	*sending = (struct sending){ .number = ++last_number, .on_sent = on_sent, .arg = arg };
 	*proc->sendings_end = sending;
 	proc->sendings_end = &sending->next;
+	seat->told = true;
 	proc_send(proc, &message); /* where that ends the process, its end is the answer */
 	return 0;
 }

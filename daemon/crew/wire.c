@@ -106,6 +106,28 @@ int wire_job(const struct crew_job *job, struct buffer *message)
 	return r;
 }
 
+/* What HELLO said, and nothing else? Whoever adds a field to JOB decides here what its usual value is. */
+static bool is_plain(const struct crew *crew, const struct crew_job *job)
+{
+	const struct workload *w = crew->workload;
+
+	if (job->task_timeout_ns > 0 || job->workers >= WIRE_CHUNK_PLAIN || job->n_params != w->info->n_params)
+		return false;
+	for (size_t i = 0; i < job->n_params; i++) {
+		const struct plugin_param *param = &w->info->params[i];
+
+		if (strcmp(job->params[i].name, param->name) != 0 ||
+		    strcmp(job->params[i].value, stanza_value(w->config, param)) != 0)
+			return false;
+	}
+	return true;
+}
+
+uint32_t wire_chunk_flags(const struct crew *crew, const struct crew_job *job)
+{
+	return is_plain(crew, job) ? WIRE_CHUNK_PLAIN | job->workers : 0;
+}
+
 /* ---- Sending ---- */
 
 void packets_free(struct proc *proc)

@@ -6,7 +6,7 @@
  *	spawn with fds 3 (socket), 4 (segment), 5 (daemon's eventfd), 6 (workers.lock)
  *	HELLO ─────────────────────────────────────────────> load the plugin, start runners, worker_init on each
  *	      <─────────────────────────────────── READY with one eventfd per runner (SCM_RIGHTS), or INIT_FAILED
- *	JOB (before its first chunk is submitted) ─────────> parameters, limits
+ *	JOB (before its first chunk is submitted) ─────────> parameters, limits: not of a plain job
  *	CANCEL ────────────────────────────────────────────> begun tasks of the job are told
  *	      <──────────────────────────────────── LATE: a task did not come back soon after its time limit
  *	DRAIN ─────────────────────────────────────────────> claim and begin nothing more ...
@@ -24,7 +24,7 @@
 
 #include <stdint.h>
 
-#define WIRE_VERSION 2
+#define WIRE_VERSION 3
 #define WIRE_MAX_BYTES (128 * 1024) /* the socket buffers are raised to hold a few of these */
 #define WIRE_FDS_PER_MESSAGE 250 /* SCM_RIGHTS allows 253; a process with more threads sends several READYs */
 
@@ -88,6 +88,11 @@ static inline int64_t wire_late_ns(int64_t grace_ns)
 
 #define WIRE_STALL_INPUT_BYTES 160u
 #define WIRE_STALL_STACK_BYTES 2048u
+
+/* In the flags of a chunk, with the job's workers in the bits below: its job is plain. It has the parameters of HELLO and
+ * no time limit for tasks, so most jobs, and all that are asked for by the thousand, need no JOB; and no FORGET unless
+ * CANCEL or SEND named it. 0: the job was announced by JOB. */
+#define WIRE_CHUNK_PLAIN 0x80000000u
 
 #define WIRE_SENT_OK 0u
 #define WIRE_SENT_BUSY 1u /* the inbox is full, or there is no memory */

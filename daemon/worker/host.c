@@ -239,7 +239,7 @@ static int greet(struct host *host, struct reader *r, struct error *err)
 	e = params_read(&host->loaded.plugin, r, &host->params, err);
 	if (e < 0)
 		return error_set(err, e, "bad-message", "HELLO with malformed parameters");
-	e = jobtable_open(&host->jobs);
+	e = jobtable_open(host->params, &host->jobs);
 	if (e == 0)
 		e = helpers_open(HELPERS_MAX, HELPERS_IDLE_NS, &host->helpers);
 	if (e == 0)
@@ -352,7 +352,8 @@ static bool take_message(struct host *host, size_t len)
 		return !r.failed;
 	case WIRE_CANCEL:
 		job = reader_varint(&r);
-		jobtable_cancel(host->jobs, job, (uint32_t)reader_varint(&r));
+		if (jobtable_cancel(host->jobs, job, (uint32_t)reader_varint(&r)) < 0)
+			return false;
 		tell_runners(host, runner_look);
 		return !r.failed;
 	case WIRE_DRAIN:

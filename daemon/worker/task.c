@@ -108,7 +108,7 @@ bool task_next(struct runner *runner, uint32_t *ret_index)
 		if (index >= 0) {
 			/* Only now: of a chunk taken back unbegun the job may be forgotten, and is not learnt again. */
 			if (!chunk->job)
-				chunk->job = jobtable_get(runner->options.jobs, chunk->claim.job);
+				chunk->job = jobtable_get(runner->options.jobs, chunk->claim.job, chunk->claim.flags);
 			*ret_index = (uint32_t)index;
 			return true;
 		}

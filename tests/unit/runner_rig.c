@@ -30,7 +30,7 @@ void open_rig_of(struct rig *rig, const struct concd_plugin *plugin, uint32_t co
 	rig->plugin.params = declared;
 	rig->plugin.n_params = sizeof(declared) / sizeof(declared[0]);
 	rig->ring = fake_ring_new();
-	assert_int_equal(jobtable_open(&rig->jobs), 0);
+	assert_int_equal(jobtable_open(NULL, &rig->jobs), 0);
 	assert_int_equal(params_default(&rig->plugin, &rig->params, NULL), 0);
 	assert_int_equal(helpers_open(2, NS_PER_MS, &rig->helpers), 0);
 	assert_int_equal(mail_open(&rig->mail), 0);
