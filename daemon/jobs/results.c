@@ -300,7 +300,12 @@ int results_put(struct job *job, uint64_t task, const struct task_record *record
 		slot->dirty_ns = clock_mono_ns();
 		jobs_flush_later(job->jobs);
 	}
-	if (segment_full(slot->segment))
+	if (!segment_full(slot->segment))
+		return 0;
+	/* The job's last outcome: its end follows at once, and both go to the disk in one transaction (job_check_end()). */
+	if (job->durable && !job->open && job->done + job->failed + job->cancelled + 1 >= job->total)
+		job_touch(job);
+	else
 		segment_filled(job, slot);
 	return 0;
 }
