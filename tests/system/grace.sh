@@ -5,6 +5,12 @@
 GRACE_MS=800
 MORE_MS=100 # what is promised on top
 [ -z "${SANITIZER:-}" ] || MORE_MS=2000
+# Where others want the processors too, the promise cannot be told from their turns.
+read -r load _ </proc/loadavg
+if [ "${load%.*}" -ge $((2 * $(nproc))) ]; then
+	MORE_MS=5000
+	echo "the load is $load: $MORE_MS ms more than grace are allowed where 100 are promised"
+fi
 
 write_config "workloads = {
 	$(stanza exec_log "grace = \"${GRACE_MS}ms\";") $(stanza exec_log_once "grace = \"${GRACE_MS}ms\";")
