@@ -42,6 +42,7 @@ static const struct option run_options[] = {
 	{ "param", 'p', "KEY=VALUE", "a parameter of the workload; may be repeated" },
 	{ "unordered", 0, NULL, "results as they come, not in input order" },
 	{ "tag", 0, NULL, "the input and a TAB in front of each result" },
+	{ "reconnect", 0, "DURATION", "how long a daemon that is gone is waited for (60s); 0: not at all" },
 	{ "detach", 'd', NULL, "print the job's id and leave it running" },
 	{ "task-timeout", 0, "DURATION", "time limit of each task, such as 10s; 0: none" },
 	{ "timeout", 0, "DURATION", "time limit of the job: what is unfinished then fails" },
@@ -81,9 +82,16 @@ static const struct option results_options[] = {
 	{ "failed", 0, NULL, "the failed tasks instead: index, code, input and message between TABs" },
 	{ "unordered", 0, NULL, "in the order in which tasks ended" },
 	{ "follow", 0, NULL, "go on until the job has ended" },
+	{ "from", 0, "N", "leave out the tasks before number N" },
+	{ "reconnect", 0, "DURATION", "how long a daemon that is gone is waited for (60s); 0: not at all" },
 	{ "output", 'o', "FILE", "write to a file, which appears when it is complete" },
 	{ "null", '0', NULL, "results are raw bytes that end with NUL" },
 	{ "tag", 0, NULL, "the input and a TAB in front of each result" },
+	{ NULL, 0, NULL, NULL },
+};
+
+static const struct option follow_options[] = {
+	{ "reconnect", 0, "DURATION", "how long a daemon that is gone is waited for (60s); 0: not at all" },
 	{ NULL, 0, NULL, NULL },
 };
 
@@ -128,7 +136,8 @@ static const struct command commands[] = {
 	  "  concctl list --state failed,cancelled\n"
 	  "  concctl list --sort time -n 10 -o job,workload,time,label\n", list_options, command_list },
 	{ "show", "JOB", 1, 1, "show everything about a job", NULL, NULL, command_show },
-	{ "follow", "JOB", 1, 1, "watch a job until it has ended", NULL, NULL, command_follow },
+	{ "follow", "JOB", 1, 1, "watch a job until it has ended", NULL, follow_options,
+	  command_follow },
 	{ "wait", "[JOB...]", 0, MANY_WORDS, "wait until jobs have ended",
 	  "Exits 0 only if all of them succeeded, 1 if not, 124 when the time was over first.\n", wait_options,
 	  command_wait },

@@ -12,6 +12,7 @@
 #include "interrupt.h"
 #include "protocol.h"
 #include "progress.h"
+#include "rejoin.h"
 #include "select.h"
 #include "talk.h"
 
@@ -19,17 +20,22 @@
 
 struct follow {
 	const struct ctl *ctl;
+	struct patience patience;
+	char state[16]; /* that was last shown */
 	struct buffer line; /* the beginning of an event whose end has not come */
 	struct progress progress;
 	bool ended;
 	int status;
 };
 
-static void on_state(const json_t *event)
+static void on_state(struct follow *f, const json_t *event)
 {
-	const char *at = member_text(event, "at", "");
+	const char *at = member_text(event, "at", ""), *state = member_text(event, "state", "?");
 
-	(void)printf("%.19s%s%s\n", at, *at ? " " : "", member_text(event, "state", "?"));
+	if (strcmp(state, f->state) == 0)
+		return; /* a stream that was taken up begins with what is known */
+	(void)snprintf(f->state, sizeof(f->state), "%s", state);
+	(void)printf("%.19s%s%s\n", at, *at ? " " : "", state);
 	(void)fflush(stdout);
 }
 
@@ -91,6 +97,7 @@ static int on_event(struct follow *f, const uint8_t *text, size_t len, struct er
 
 	if (!*type && json_object_get(event, "error"))
 		return talk_refused(event, 0, err);
+	patience_found(&f->patience);
 	if (strcmp(type, "progress") != 0)
 		progress_erase(&f->progress);
 	if (f->ctl->json) {
@@ -101,7 +108,7 @@ static int on_event(struct follow *f, const uint8_t *text, size_t len, struct er
 	if (strcmp(type, "job") == 0)
 		on_job(f, event);
 	else if (!f->ctl->json && strcmp(type, "state") == 0)
-		on_state(event);
+		on_state(f, event);
 	else if (!f->ctl->json && strcmp(type, "stall") == 0)
 		on_stall(event);
 	else if (!f->ctl->json && strcmp(type, "progress") == 0)
@@ -156,25 +163,50 @@ static int read_events(struct follow *f, struct http *http, const char *url, str
 	return r;
 }
 
+/* Until the job has ended, also across restarts of the daemon. */
+static int follow_through(struct follow *f, const char *job, struct error *err)
+{
+	char url[64];
+
+	(void)snprintf(url, sizeof(url), "/v1/jobs/%s/follow", job);
+	for (bool again = false;; again = true) {
+		struct http *http = NULL;
+		int r = talk_connect(f->ctl, &http, err);
+
+		if (r == 0)
+			r = read_events(f, http, url, err);
+		http_close(http);
+		if (f->ended || !patience_is_lost(r, err->code) || (!again && *err->text))
+			return r;
+		progress_erase(&f->progress);
+		f->line.len = 0;
+		r = patience_wait(&f->patience);
+		if (r == -ETIMEDOUT)
+			return -ECONNRESET;
+		if (r < 0)
+			return r;
+		*err = (struct error)ERROR_INIT;
+	}
+}
+
 int command_follow(struct ctl *ctl, struct error *err)
 {
 	struct follow f = { .ctl = ctl };
-	struct http *http = NULL;
-	char url[64];
+	char job[24];
 	uint64_t id;
 	int r = select_job(ctl, ctl->args.words[0], &id, err);
 
 	if (r == 0)
+		r = patience_init(&f.patience, ctl, err);
+	if (r == 0)
 		r = interrupt_install();
-	if (r >= 0)
-		r = talk_connect(ctl, &http, err);
 	if (r < 0)
 		return r;
 	progress_init(&f.progress, ctl->err_terminal && !ctl->quiet && !ctl->json);
-	(void)snprintf(url, sizeof(url), "/v1/jobs/%" PRIu64 "/follow", id);
-	r = read_events(&f, http, url, err);
+	(void)snprintf(job, sizeof(job), "%" PRIu64, id);
+	(void)snprintf(f.patience.what, sizeof(f.patience.what), "job %s", job);
+	r = follow_through(&f, job, err);
 	progress_erase(&f.progress);
-	http_close(http);
 	buffer_fini(&f.line);
 	return r < 0 ? talk_failed(r, err) : f.status;
 }

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "interrupt.h"
 #include "protocol.h"
+#include "rejoin.h"
 #include "select.h"
 #include "stream.h"
 #include "talk.h"
@@ -75,77 +76,60 @@ static void target_close(struct target *t)
 		(void)close(t->fd); /* what was written was looked at */
 }
 
-static int ask(struct ctl *ctl, uint64_t id, struct http **ret_http, struct error *err)
+static int receive(struct rejoin *rejoin, struct stream *s, const struct target *t, struct error *err)
 {
-	_cleanup_document_ struct document doc = DOCUMENT_INIT;
-	const struct args *args = &ctl->args;
-	struct http *http = NULL;
-	struct http_reply reply;
-	char url[256];
-	int r = talk_connect(ctl, &http, err);
+	int r = rejoin_read(rejoin, s, NULL, err);
 
-	if (r < 0)
-		return r;
-	(void)snprintf(url, sizeof(url), "/v1/jobs/%" PRIu64 "/results?format=%s%s%s%s%s%s", id,
-		       ctl->json ? "json" : "frames", args_flag(args, "follow") ? "" : "&follow=0",
-		       args_flag(args, "unordered") ? "&order=done" : "", args_flag(args, "failed") ? "&failed=1" : "",
-		       !ctl->json && args_flag(args, "tag") ? "&tag=1" : "",
-		       !ctl->json && args_flag(args, "null") ? "&nul=1" : "");
-	r = http_send(http, "GET", url, NULL, 0);
-	if (r == 0)
-		r = http_head(http, &reply);
-	if (r == 0 && reply.status != 200) {
-		r = talk_read(http, reply.status, &doc, err);
-		if (r == 0)
-			r = -EPROTO;
-	}
-	if (r < 0) {
-		http_close(http);
-		return talk_failed(r, err);
-	}
-	*ret_http = http;
-	return 0;
-}
-
-static int receive(struct ctl *ctl, uint64_t id, struct stream *s, const struct target *t, struct error *err)
-{
-	struct http *http = NULL;
-	int r = ask(ctl, id, &http, err);
-
-	if (r < 0)
-		return r;
-	r = stream_read(s, http, err);
-	http_close(http);
 	stream_finish(s, false);
 	if (s->out.error && s->out.error != -EPIPE && s->out.error != -EINTR)
 		return error_set(err, s->out.error, "output", "cannot write to %s: %s",
 				 t->name ? t->name : "standard output", strerror(-s->out.error));
-	if (r < 0)
-		return talk_failed(r, err);
-	if (r == 0 && args_flag(&ctl->args, "follow"))
-		return talk_failed(-ECONNRESET, err);
-	return 0;
+	return r < 0 ? talk_failed(r, err) : 0;
+}
+
+/* What is asked for, from the options. */
+static int prepare(struct ctl *ctl, struct stream *s, struct rejoin *rejoin, char query[96], struct error *err)
+{
+	const struct args *args = &ctl->args;
+
+	s->list_failed = args_flag(args, "failed");
+	s->unordered = args_flag(args, "unordered");
+	(void)snprintf(query, 96, "%s%s%s%s%s", args_flag(args, "follow") ? "" : "&follow=0",
+		       !s->unordered ? "" : ctl->json ? "&order=done" : "&order=done&tasks=1",
+		       s->list_failed ? "&failed=1" : "", !ctl->json && args_flag(args, "tag") ? "&tag=1" : "",
+		       !ctl->json && args_flag(args, "null") ? "&nul=1" : ""); /* fits */
+	rejoin->query = query;
+	rejoin->how_to_go_on = "concctl results --follow";
+	return args_count(args, "from", 0, INT64_MAX, &s->from, err);
 }
 
 int command_results(struct ctl *ctl, struct error *err)
 {
+	struct rejoin rejoin = { .query = "" };
 	struct stream *s = NULL;
 	struct target target;
+	char query[96], job[24];
 	uint64_t id;
 	int r = select_job(ctl, ctl->args.words[0], &id, err);
 
 	if (r == 0)
+		r = patience_init(&rejoin.patience, ctl, err);
+	if (r == 0)
 		r = interrupt_install();
 	if (r < 0)
 		return r;
+	(void)snprintf(job, sizeof(job), "%" PRIu64, id);
+	rejoin.job = job;
 	r = target_open(&target, args_text(&ctl->args, "output"), err);
 	if (r == 0) {
 		s = stream_new(ctl, target.fd);
 		r = s ? 0 : -ENOMEM;
 	}
+	if (r == 0)
+		r = prepare(ctl, s, &rejoin, query, err);
 	if (r == 0) {
-		s->list_failed = args_flag(&ctl->args, "failed");
-		r = receive(ctl, id, s, &target, err);
+		s->next = s->from;
+		r = receive(&rejoin, s, &target, err);
 	}
 	if (r == 0)
 		r = target_commit(&target, err);

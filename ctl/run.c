@@ -26,13 +26,12 @@
 #include "interrupt.h"
 #include "out.h"
 #include "protocol.h"
+#include "rejoin.h"
 #include "stream.h"
 #include "submission.h"
 #include "talk.h"
 #include "upload.h"
 
-#define LOST_TRY_NS (3 * NS_PER_S) /* how long a lost daemon is looked for */
-#define LOST_MS 50 /* between tries */
 #define PAUSE_MS 200 /* inputs that came are not held back longer than this for those that have not */
 #define LAST_WORDS_MS 5000 /* what a daemon gets to answer somebody who is leaving */
 
@@ -48,6 +47,7 @@ struct run {
 	char job[HTTP_JOB_BYTES]; /* "" until known */
 	bool joined; /* which was there before, submitted by another run */
 	struct stream *stream;
+	struct rejoin rejoin;
 	struct upload upload;
 };
 
@@ -70,14 +70,14 @@ static int submit(struct run *run, const char *target, struct http **ret_http, s
 {
 	struct iovec parts[] = { { .iov_base = run->head.data, .iov_len = run->head.len },
 				 { .iov_base = run->piece.data, .iov_len = run->piece.len } };
-	int64_t begun_ns = clock_mono_ns();
+	struct patience patience = run->rejoin.patience;
 
 	for (bool again = false;; again = true) {
 		struct http *http = NULL;
 		struct error why = ERROR_INIT;
 		int r = talk_connect(run->ctl, &http, &why);
 
-		if (r < 0 && !(again && exit_status_of(why.code) == EXIT_UNREACHABLE)) {
+		if (r < 0 && !(again && patience_is_lost(r, why.code))) {
 			*err = why;
 			return r;
 		}
@@ -94,7 +94,8 @@ static int submit(struct run *run, const char *target, struct http **ret_http, s
 			if (r != -ECONNRESET)
 				return talk_failed(r, err);
 		}
-		if (clock_mono_ns() - begun_ns > LOST_TRY_NS || interrupt_sleep(LOST_MS) < 0)
+		(void)snprintf(patience.what, sizeof(patience.what), "the job that was sent");
+		if (patience_wait(&patience) < 0)
 			return error_set(err, -ECONNRESET, "unreachable",
 					 "the connection to concd was lost before it answered: the job may have been "
 					 "accepted; see 'concctl list' when concd is back");
@@ -135,7 +136,7 @@ static int submit_for_id(struct run *run, struct document *doc, struct error *er
 		return talk_failed(r, err);
 	(void)snprintf(run->job, sizeof(run->job), "%s", member_text(doc->json, "job", ""));
 	run->upload = (struct upload){ .ctl = run->ctl, .job = run->job, .inputs = &run->inputs,
-				       .sent = member_count(doc->json, "inputs") };
+				       .patience_ns = run->rejoin.patience.ns, .sent = member_count(doc->json, "inputs") };
 	if (member_true(doc->json, "joined"))
 		join_job(run);
 	return 0;
@@ -203,94 +204,21 @@ static int output_failed(struct run *run, struct error *err)
 			 strerror(-run->stream->out.error), run->job, run->job);
 }
 
-static int ask_for_results(struct run *run, struct http **ret_http, struct error *err)
-{
-	struct http_reply reply;
-	struct http *http = NULL;
-	char url[256];
-	int r = talk_connect(run->ctl, &http, err);
-
-	if (r < 0)
-		return err->code && exit_status_of(err->code) == EXIT_UNREACHABLE ? -ECONNRESET : r;
-	(void)snprintf(url, sizeof(url), "/v1/jobs/%s/results?format=%s%s&from=%" PRIu64, run->job, format_of(run),
-		       run->query, run->stream->next);
-	r = http_send(http, "GET", url, NULL, 0);
-	if (r == 0)
-		r = http_head(http, &reply);
-	if (r == 0 && reply.status != 200) {
-		_cleanup_document_ struct document doc = DOCUMENT_INIT;
-
-		r = talk_read(http, reply.status, &doc, err);
-		if (r == 0)
-			r = -EPROTO;
-	}
-	if (r < 0) {
-		http_close(http);
-		return r;
-	}
-	*ret_http = http;
-	return 0;
-}
-
-static int lost_for_good(const struct run *run, struct error *err)
-{
-	*err = (struct error)ERROR_INIT;
-	return error_set(err, -ECONNRESET, "unreachable",
-			 args_flag(&run->ctl->args, "no-durable") ?
-			 "the connection to concd was lost while job %s was running, which was not durable" :
-			 "the connection to concd was lost while job %s was running; when concd is back, the job goes "
-			 "on, and 'concctl results --follow' shows it", run->job);
-}
-
-/* After a loss: 0 with a stream that goes on where the old one ended. */
-static int take_up(struct run *run, int64_t lost_ns, struct http **ret_http, struct error *err)
-{
-	/* In the order of completion nothing says what was seen already. */
-	if (args_flag(&run->ctl->args, "unordered") || !run->job[0])
-		return lost_for_good(run, err);
-	for (;;) {
-		int r;
-
-		stream_restart(run->stream);
-		*err = (struct error)ERROR_INIT;
-		r = ask_for_results(run, ret_http, err);
-		if (r == -EREMOTEIO && err->code && strcmp(err->code, "no-such-job") == 0)
-			return lost_for_good(run, err);
-		if (r != -ECONNRESET)
-			return r;
-		if (clock_mono_ns() - lost_ns > LOST_TRY_NS)
-			return lost_for_good(run, err);
-		r = interrupt_sleep(LOST_MS);
-		if (r < 0)
-			return r;
-	}
-}
-
-/* Receive until the job line. `http` moves here. The exit status, or -errno with err. */
+/* Receive until the job line. `http` moves here; NULL: ask first. The exit status, or -errno with err. */
 static int receive(struct run *run, struct http *http, struct error *err)
 {
-	int64_t lost_ns = 0;
-	uint64_t seen = 0;
 	int r;
 
-	for (;;) {
-		r = stream_read(run->stream, http, err);
-		http_close(http);
-		http = NULL;
-		if (!run->job[0])
-			(void)snprintf(run->job, sizeof(run->job), "%s", run->stream->job);
-		if (run->stream->out.error && run->stream->out.error != -EPIPE && run->stream->out.error != -EINTR)
-			return output_failed(run, err);
-		if (r != 0 && r != -ECONNRESET)
-			break;
-		/* Streams that keep breaking without getting on count as one loss. */
-		if (lost_ns == 0 || run->stream->next > seen)
-			lost_ns = clock_mono_ns();
-		seen = run->stream->next;
-		r = take_up(run, lost_ns, &http, err);
-		if (r < 0)
-			break;
-	}
+	/* In the order of completion nothing but the numbers of tasks says what was passed on already. */
+	run->stream->unordered = args_flag(&run->ctl->args, "unordered");
+	run->rejoin.job = run->job;
+	run->rejoin.query = run->query;
+	run->rejoin.how_to_go_on = args_flag(&run->ctl->args, "no-durable") ? NULL : "concctl results --follow";
+	r = rejoin_read(&run->rejoin, run->stream, http, err);
+	if (!run->job[0])
+		(void)snprintf(run->job, sizeof(run->job), "%s", run->stream->job);
+	if (run->stream->out.error && run->stream->out.error != -EPIPE && run->stream->out.error != -EINTR)
+		return output_failed(run, err);
 	if (r == -EINTR || r == -EPIPE)
 		return leave(run);
 	if (r < 0) {
@@ -348,7 +276,6 @@ static int run_at_once(struct run *run, struct error *err)
 static int run_in_pieces(struct run *run, struct error *err)
 {
 	_cleanup_document_ struct document doc = DOCUMENT_INIT;
-	struct http *http = NULL;
 	int r = submit_for_id(run, &doc, err);
 
 	if (r == -EINTR || (r == 0 && interrupt_signal()))
@@ -360,15 +287,7 @@ static int run_in_pieces(struct run *run, struct error *err)
 		cancel_job(run);
 		return error_set(err, r, "internal", "cannot start a thread: %s", strerror(-r));
 	}
-	r = take_up(run, clock_mono_ns(), &http, err);
-	if (r == -EINTR)
-		return leave(run);
-	if (r < 0) {
-		interrupt_wake();
-		(void)upload_finish(&run->upload); /* this error comes first */
-		return talk_failed(r, err);
-	}
-	return receive(run, http, err);
+	return receive(run, NULL, err);
 }
 
 static int run_detached(struct run *run, struct error *err)
@@ -382,6 +301,10 @@ static int run_detached(struct run *run, struct error *err)
 		r = upload_run(&run->upload);
 	if (r == -EINTR)
 		return leave(run);
+	if (r < 0 && run->upload.err.code && strcmp(run->upload.err.code, "no-such-job") == 0)
+		return error_set(err, r, "unreachable",
+				 "concd was started anew before all inputs had come: job %s is gone%s", run->job,
+				 args_flag(&run->ctl->args, "no-durable") ? ", it was not durable" : "");
 	if (r < 0) {
 		*err = run->upload.err;
 		return talk_failed(r, err);
@@ -458,6 +381,8 @@ int command_run(struct ctl *ctl, struct error *err)
 	int r = interrupt_install();
 
 	if (r >= 0)
+		r = patience_init(&run.rejoin.patience, ctl, err);
+	if (r >= 0)
 		r = prepare(&run, err);
 	if (r < 0)
 		return r;
@@ -468,7 +393,7 @@ int command_run(struct ctl *ctl, struct error *err)
 	run.stream = stream_new(ctl, STDOUT_FILENO);
 	if (!run.stream)
 		return -ENOMEM;
-	(void)snprintf(run.query, sizeof(run.query), "%s%s%s%s", args_flag(args, "unordered") ? "&order=done" : "",
+	(void)snprintf(run.query, sizeof(run.query), "%s%s%s%s", args_flag(args, "unordered") ? ctl->json ? "&order=done" : "&order=done&tasks=1" : "",
 		       !ctl->json && args_flag(args, "tag") ? "&tag=1" : "",
 		       !ctl->json && args_flag(args, "null") ? "&nul=1" : "",
 		       run.stream->progress.shown ? "&progress=1" : "");

@@ -13,6 +13,7 @@
 #include "table.h"
 #include "talk.h"
 
+#define INDEX_WITHIN_BYTES 96 /* of a line of JSON */
 #define SHOWN_INPUT_BYTES 120 /* of a failed task's input in a message */
 
 static int on_results(void *ctx, uint64_t count, uint64_t bytes)
@@ -31,6 +32,8 @@ static int on_bytes(void *ctx, const uint8_t *data, size_t len)
 	uint64_t known = s->ahead > s->frame_pos ? s->ahead - s->frame_pos : 0;
 
 	s->frame_pos += len;
+	if (s->unordered)
+		return buffer_add(&s->held, data, len);
 	if (known < len)
 		out_add(&s->out, data + known, len - (size_t)known);
 	return s->out.error;
@@ -41,6 +44,7 @@ static int on_results_end(void *ctx)
 	struct stream *s = ctx;
 
 	s->next += s->frame_count;
+	s->passed += s->unordered ? 0 : s->frame_count;
 	s->ahead = s->ahead > s->frame_bytes ? s->ahead - s->frame_bytes : 0;
 	s->frame_pos = 0;
 	return 0;
@@ -123,9 +127,28 @@ static void list_failed(struct stream *s, const json_t *task)
 	out_add(&s->out, "\n", 1);
 }
 
+/* The tasks of the frame that is held: passed on together, so that none is cut where the stream breaks. */
+static int on_tasks(struct stream *s, const char *tasks)
+{
+	int r = seen_add_text(&s->seen, tasks);
+
+	if (r < 0)
+		return r;
+	out_add(&s->out, s->held.data, s->held.len);
+	s->held.len = 0;
+	s->passed += s->frame_count;
+	return s->out.error;
+}
+
 static int on_failed(struct stream *s, const json_t *task)
 {
-	s->next++;
+	uint64_t index = member_count(task, "index");
+	int r = s->unordered ? seen_add(&s->seen, index, index) : 0;
+
+	if (r < 0)
+		return r;
+	s->next = index + 1;
+	s->passed++;
 	if (s->list_failed)
 		list_failed(s, task);
 	else if (strcmp(member_text(task, "state", "failed"), "cancelled") != 0)
@@ -147,6 +170,9 @@ static void on_job(struct stream *s, const json_t *job)
 {
 	(void)snprintf(s->job, sizeof(s->job), "%s", member_text(job, "job", s->job));
 	(void)snprintf(s->reason, sizeof(s->reason), "%s", member_text(job, "model_reason", ""));
+	if (s->told)
+		return; /* taken up again */
+	s->told = true;
 	if (s->ctl->verbose)
 		say("job %s under %s (%s), %" PRIu64 " workers%s%s", s->job, member_text(job, "model", "?"),
 		    member_text(job, "shape", "?"), member_count(job, "workers"), *s->reason ? ": " : "", s->reason);
@@ -159,6 +185,8 @@ static int on_frame(void *ctx, const char *type, const json_t *json)
 
 	if (strcmp(type, "failed") == 0)
 		return on_failed(s, json);
+	if (strcmp(type, "tasks") == 0)
+		return on_tasks(s, member_text(json, "tasks", ""));
 	if (strcmp(type, "job") == 0)
 		on_job(s, json);
 	else if (strcmp(type, "progress") == 0)
@@ -197,6 +225,8 @@ void stream_free(struct stream *s)
 	frames_fini(&s->frames);
 	buffer_fini(&s->carry);
 	buffer_fini(&s->last);
+	buffer_fini(&s->held);
+	seen_fini(&s->seen);
 	json_decref(s->end);
 	free(s);
 }
@@ -222,14 +252,60 @@ static uint64_t count_lines(const uint8_t *data, const uint8_t *end)
 	return n;
 }
 
+/* The task that a line of JSON is about: its number stands among the first keys. False: it is about none. */
+static bool line_index(const uint8_t *line, size_t len, uint64_t *ret_index)
+{
+	static const char key[] = "\"index\":";
+	const uint8_t *at = memmem(line, len < INDEX_WITHIN_BYTES ? len : INDEX_WITHIN_BYTES, key, sizeof(key) - 1);
+
+	if (!at)
+		return false;
+	*ret_index = 0;
+	for (at += sizeof(key) - 1; at < line + len && *at >= '0' && *at <= '9'; at++)
+		*ret_index = *ret_index * 10 + (uint64_t)(*at - '0');
+	return true;
+}
+
+static int note_line(struct stream *s, const uint8_t *line, size_t len)
+{
+	uint64_t index;
+
+	return line_index(line, len, &index) ? seen_add(&s->seen, index, index) : 0;
+}
+
+/* The same for every line that ends in these bytes; the first one begins in the carry. */
+static int note_lines(struct stream *s, const uint8_t *data, const uint8_t *end)
+{
+	const uint8_t *lf = memchr(data, '\n', (size_t)(end - data));
+	int r = 0;
+
+	if (s->carry.len > 0 && lf) {
+		size_t carried = s->carry.len;
+
+		r = buffer_add(&s->carry, data, (size_t)(lf - data));
+		if (r == 0)
+			r = note_line(s, s->carry.data, s->carry.len);
+		s->carry.len = carried;
+		data = lf + 1;
+	}
+	while (r == 0 && data < end && (lf = memchr(data, '\n', (size_t)(end - data)))) {
+		r = note_line(s, data, (size_t)(lf - data));
+		data = lf + 1;
+	}
+	return r;
+}
+
 /* Pass on whole lines, so that a stream that breaks leaves none cut, and keep the last: it may be the job line. */
 static int feed_json(struct stream *s, const uint8_t *data, size_t len)
 {
 	const uint8_t *end = data + len, *lf = memrchr(data, '\n', len), *start;
+	uint64_t index;
 
 	if (!lf)
 		return buffer_add(&s->carry, data, len);
-	s->next += count_lines(data, lf + 1);
+	if (s->unordered && note_lines(s, data, lf + 1) < 0)
+		return -ENOMEM;
+	s->passed += count_lines(data, lf + 1);
 	start = memrchr(data, '\n', (size_t)(lf - data));
 	s->last.len = 0;
 	if (!start && buffer_add(&s->last, s->carry.data, s->carry.len) < 0)
@@ -237,6 +313,8 @@ static int feed_json(struct stream *s, const uint8_t *data, size_t len)
 	start = start ? start + 1 : data;
 	if (buffer_add(&s->last, start, (size_t)(lf - start)) < 0)
 		return -ENOMEM;
+	if (line_index(s->last.data, s->last.len, &index))
+		s->next = index + 1;
 	if (s->carry.len > 0)
 		out_add(&s->out, s->carry.data, s->carry.len);
 	s->carry.len = 0;
@@ -294,6 +372,7 @@ void stream_restart(struct stream *s)
 	if (s->frame_pos > s->ahead)
 		s->ahead = s->frame_pos;
 	s->frame_pos = 0;
+	s->held.len = 0;
 	s->carry.len = 0;
 	frames_restart(&s->frames);
 }

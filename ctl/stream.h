@@ -1,5 +1,5 @@
 /* Receiving a job's results: copied to standard output, failures to standard error, progress drawn, and where it stands
- * remembered, so that a stream that broke can be taken up where it ended (with results in input order).
+ * remembered, so that a stream that broke can be taken up where it ended.
  *
  *	stream_new -> (connect, ask, stream_read) -> lost? -> stream_restart -> (connect, ask from=next, stream_read)
  *	-> stream_finish -> stream_free
@@ -17,6 +17,7 @@
 #include "http.h"
 #include "out.h"
 #include "progress.h"
+#include "seen.h"
 
 struct ctl;
 struct error;
@@ -27,12 +28,18 @@ struct stream {
 	bool list_failed; /* failed tasks are what is asked for: they go to standard output */
 	char job[HTTP_JOB_BYTES]; /* "" until known */
 	char reason[256]; /* why auto chose what it chose; "" */
-	uint64_t next; /* the first task not passed on whole; counts only in input order */
+	bool unordered; /* results come in the order of completion: `seen` says which were passed on, else `next` does */
+	uint64_t from; /* the first task asked for; the caller's, like the two above, before it reads */
+	uint64_t next; /* the first task not passed on whole, in input order; begins at `from` */
+	struct seen seen;
+	uint64_t passed; /* tasks passed on */
 	json_t *end; /* the job line; NULL until it came */
 
 	/* private */
 	struct frames frames;
 	uint64_t frame_count, frame_bytes, frame_pos; /* of the results frame that is coming */
+	struct buffer held; /* unordered: the frame, until the one that names its tasks has come */
+	bool told; /* what is said once of the job was said */
 	uint64_t ahead; /* bytes of task `next` and after it that were passed on already */
 	struct buffer carry; /* JSON: a line whose end has not come */
 	struct buffer last; /* JSON: the last whole line */
@@ -48,7 +55,7 @@ void stream_free(struct stream *s); /* NULL is fine */
  * s->out.error is set for other trouble with it; -ECONNRESET, -EINTR, -EPROTO ... of the connection, bare; other -errno
  * with words. */
 int stream_read(struct stream *s, struct http *http, struct error *err);
-/* Before the rest is asked for again, from task s->next. */
+/* Before the rest is asked for again: from task s->next on, or without those in s->seen. */
 void stream_restart(struct stream *s);
 
 /* 0 where the job line says that all succeeded, else 1. */

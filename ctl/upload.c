@@ -76,7 +76,7 @@ static int upload_piece(struct upload *u, struct http **http, struct buffer *pie
 		} else if (r == -ECONNRESET) {
 			if (lost_ns == 0)
 				lost_ns = clock_mono_ns();
-			if (clock_mono_ns() - lost_ns < UPLOAD_TRY_NS && interrupt_sleep(LOST_MS) == 0)
+			if (clock_mono_ns() - lost_ns < u->patience_ns && interrupt_sleep(LOST_MS) == 0)
 				continue;
 		}
 		if (r < 0) {

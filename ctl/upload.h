@@ -20,14 +20,13 @@ struct upload {
 	const struct ctl *ctl;
 	const char *job;
 	struct inputs *inputs;
+	int64_t patience_ns; /* a lost daemon is tried again for so long */
 	uint64_t sent; /* inputs that the daemon has on disk; the caller sets those of the first piece */
 	int result; /* 0, or -errno with err */
 	struct error err;
 	pthread_t thread;
 	bool started;
 };
-
-#define UPLOAD_TRY_NS (3 * INT64_C(1000000000)) /* a lost connection is tried again for so long */
 
 /* Send all that is left. 0; -errno in result and err: the job was cancelled then, unless the daemon is gone
  * (-ECONNRESET) or a signal came (-EINTR). A job that takes no more because it has ended is no error. */

@@ -153,7 +153,7 @@ static void results_of_job(const struct call *call, struct job *job)
 		job_unref(job);
 		return;
 	}
-	stream_start(call, job, &options);
+	stream_start(call, job, &options, true);
 }
 
 void handle_results(const struct call *call)

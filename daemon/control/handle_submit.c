@@ -78,7 +78,7 @@ static void stream_known(const struct call *call, struct job *job)
 		job_unref(job);
 		return;
 	}
-	stream_start(call, job, &options);
+	stream_start(call, job, &options, false);
 }
 
 static void on_accepted(void *arg, int status, struct job *job, uint64_t existing_id, const struct error *err)
@@ -94,7 +94,7 @@ static void on_accepted(void *arg, int status, struct job *job, uint64_t existin
 		acceptance->stream.joined = status == -EALREADY;
 		if (acceptance->stream.joined)
 			acceptance->stream.cancel_on_close = false; /* it is not this one's to cancel */
-		stream_start(&acceptance->call, job_ref(job), &acceptance->stream);
+		stream_start(&acceptance->call, job_ref(job), &acceptance->stream, false);
 	} else if (job) {
 		answer_accepted(&acceptance->call, job, status == -EEXIST ? "known" : status == -EALREADY ? "joined" : NULL);
 	} else {

@@ -2,10 +2,14 @@
 #include "control/pass.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/error.h"
+#include "base/text.h"
 #include "control/format.h"
 #include "store/segment.h"
 
@@ -36,16 +40,59 @@ static bool pass_room(struct pass *pass, size_t need)
 	return true;
 }
 
-static void frame_close(struct pass *pass)
+/* ---- The tasks of a results frame, for who asked ---- */
+
+static int end_run(struct cursor *cursor)
+{
+	uint64_t first = cursor->run_first, count = cursor->run_count;
+	const char *comma = cursor->named.len > 0 ? "," : "";
+
+	cursor->run_count = 0;
+	if (count == 0)
+		return 0;
+	if (count == 1)
+		return buffer_printf(&cursor->named, "%s%" PRIu64, comma, first);
+	return buffer_printf(&cursor->named, "%s%" PRIu64 "-%" PRIu64, comma, first, first + count - 1);
+}
+
+static int name_task(struct cursor *cursor, uint64_t task)
+{
+	int r = 0;
+
+	if (cursor->run_count > 0 && task == cursor->run_first + cursor->run_count) {
+		cursor->run_count++;
+		return 0;
+	}
+	r = end_run(cursor);
+	cursor->run_first = task;
+	cursor->run_count = 1;
+	return r;
+}
+
+static int add_names(struct pass *pass)
+{
+	_cleanup_buffer_ struct buffer line = BUFFER_INIT;
+	struct cursor *cursor = pass->cursor;
+	int r = end_run(cursor);
+
+	if (r == 0)
+		r = buffer_printf(&line, "{\"type\":\"tasks\",\"tasks\":\"%.*s\"}", (int)cursor->named.len,
+				  cursor->named.len > 0 ? (const char *)cursor->named.data : "");
+	cursor->named.len = 0;
+	return r < 0 ? r : pass_add_line(pass, (const char *)line.data, line.len);
+}
+
+static int frame_close(struct pass *pass)
 {
 	if (pass->frame_at == NO_FRAME)
-		return;
+		return 0;
 	if (pass->frame_tasks == 0)
 		pass->used = pass->frame_at; /* nothing came */
 	else
 		format_results_head(pass->base + pass->frame_at, pass->frame_tasks,
 				    pass->used - pass->frame_at - FORMAT_RESULTS_HEAD_BYTES);
 	pass->frame_at = NO_FRAME;
+	return pass->cursor->options.tasks && pass->frame_tasks > 0 ? add_names(pass) : 0;
 }
 
 static bool frame_open(struct pass *pass)
@@ -149,14 +196,16 @@ static int send_one(struct pass *pass, const struct segment *segment, uint32_t i
 		if (r < 0 && r != -EBADMSG) /* damaged on the disk: shown as empty, its error says why */
 			return r;
 	}
-	if (options->format == STREAM_FRAMES && !done)
-		frame_close(pass);
+	if (options->format == STREAM_FRAMES && !done && frame_close(pass) < 0)
+		return -ENOMEM;
 	if ((done && !frame_open(pass)) ||
 	    !pass_room(pass, format_task_room(task.input_len, record->length)))
 		return pass->n_tasks > 0 ? 0 : -ENOMEM;
 	pass->used = (size_t)(format_one(pass, pass->base + pass->used, &task) - pass->base);
 	pass->n_tasks++;
 	pass->frame_tasks += done;
+	if (done && options->tasks)
+		return name_task(pass->cursor, task.index) < 0 ? -ENOMEM : 1;
 	return 1;
 }
 
@@ -278,6 +327,74 @@ static int send_new(struct pass *pass, const struct segment *segment, struct sen
 	return 1;
 }
 
+static int leave_out_range(struct cursor *cursor, uint64_t first, uint64_t last, uint64_t total)
+{
+	for (uint64_t task = first; task <= last; task++) {
+		struct sent_segment *sent = &cursor->sent[task / SEGMENT_TASKS];
+		uint64_t start = task - task % SEGMENT_TASKS, i = task - start;
+
+		if (sent->all)
+			continue;
+		if (task == start && !sent->bits && last - start >= SEGMENT_TASKS - 1 && start + SEGMENT_TASKS <= total) {
+			sent->all = true; /* at once */
+			sent->n = SEGMENT_TASKS;
+			cursor->n_sent_tasks += SEGMENT_TASKS;
+			task += SEGMENT_TASKS - 1;
+			continue;
+		}
+		if (!sent->bits)
+			sent->bits = calloc(SEGMENT_TASKS / 64, sizeof(*sent->bits));
+		if (!sent->bits)
+			return -ENOMEM;
+		if (sent->bits[i / 64] >> (i % 64) & 1)
+			continue;
+		sent->bits[i / 64] |= UINT64_C(1) << (i % 64);
+		sent->n++;
+		cursor->n_sent_tasks++;
+	}
+	return 0;
+}
+
+/* "7" or "0-63" up to a comma or the end. 0, -EINVAL. */
+static int parse_range(const char **at, const char *end, uint64_t *ret_first, uint64_t *ret_last)
+{
+	const char *comma = memchr(*at, ',', (size_t)(end - *at)), *stop = comma ? comma : end;
+	const char *dash = memchr(*at, '-', (size_t)(stop - *at));
+	char first[24] = "", last[24] = "";
+	size_t len = (size_t)((dash ? dash : stop) - *at), last_len = dash ? (size_t)(stop - dash - 1) : 0;
+
+	if (len >= sizeof(first) || last_len >= sizeof(last))
+		return -EINVAL;
+	memcpy(first, *at, len);
+	memcpy(last, dash ? dash + 1 : *at, dash ? last_len : len);
+	*at = comma ? comma + 1 : end;
+	if (text_parse_u64(first, ret_first) < 0 || text_parse_u64(last, ret_last) < 0 || *ret_last < *ret_first)
+		return -EINVAL;
+	return 0;
+}
+
+int cursor_leave_out(struct cursor *cursor, const char *text, size_t len, uint64_t total, struct error *err)
+{
+	const char *at = text, *end = text + len;
+
+	if (grow_sent(cursor, total) < 0)
+		return -ENOMEM;
+	while (at < end) {
+		uint64_t first, last;
+		int r = parse_range(&at, end, &first, &last);
+
+		if (r == 0 && last >= total)
+			r = -EINVAL;
+		if (r < 0)
+			return error_set(err, r, "bad-request",
+					 "the body has to name tasks of the job to be left out, such as 0-63,70");
+		r = leave_out_range(cursor, first, last, total);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 static enum pass_end run_done_order(struct pass *pass)
 {
 	struct cursor *cursor = pass->cursor;
@@ -319,8 +436,7 @@ enum pass_end pass_run(struct pass *pass)
 {
 	enum pass_end end = pass->cursor->options.in_done_order ? run_done_order(pass) : run_input_order(pass);
 
-	frame_close(pass);
-	return end;
+	return frame_close(pass) < 0 ? PASS_FAILED : end;
 }
 
 int pass_add_line(struct pass *pass, const char *text, size_t len)
@@ -350,4 +466,5 @@ void cursor_fini(struct cursor *cursor)
 	for (size_t i = 0; i < cursor->n_sent; i++)
 		free(cursor->sent[i].bits);
 	free(cursor->sent);
+	buffer_fini(&cursor->named);
 }

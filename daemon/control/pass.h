@@ -7,8 +7,11 @@
 #ifndef CONCD_CONTROL_PASS_H
 #define CONCD_CONTROL_PASS_H
 
+#include "base/buffer.h"
 #include "control/stream.h"
 #include "jobs/jobs.h"
+
+struct error;
 
 #define PASS_BYTES (240u << 10)
 
@@ -31,6 +34,8 @@ struct cursor {
 	size_t n_sent;
 	size_t first_open; /* segments before it were sent whole */
 	uint64_t n_sent_tasks;
+	struct buffer named; /* the tasks of the open results frame as text, where they are asked for, but for: */
+	uint64_t run_first, run_count; /* the run that they end with; 0: none */
 
 	struct segment *segment; /* the one last used, with a reference; NULL: none */
 };
@@ -66,6 +71,9 @@ enum pass_end pass_run(struct pass *pass);
 int pass_add_line(struct pass *pass, const char *text, size_t len);
 void pass_commit(struct pass *pass); /* hand the chunk to the connection */
 
+/* Done order: take these tasks ("0-63,70") for sent. 0; -EINVAL (bad-request): it is no such text, or names tasks that are not
+ * there; -ENOMEM. */
+int cursor_leave_out(struct cursor *cursor, const char *text, size_t len, uint64_t total, struct error *err);
 void cursor_fini(struct cursor *cursor);
 
 #endif

@@ -17,7 +17,7 @@
 #include "jobs/jobs.h"
 
 #define READ_TIMEOUT_NS (60 * NS_PER_S)
-#define STREAM_KEYS "order follow failed tag nul from progress cancel_on_close"
+#define STREAM_KEYS "order follow failed tag nul from progress cancel_on_close tasks"
 
 static const struct route routes[] = {
 	{ "GET", "/v1/ping", "", 0, handle_ping },
@@ -31,6 +31,7 @@ static const struct route routes[] = {
 	{ "GET", "/v1/jobs", SELECTOR_KEYS " limit below", ROUTE_NEEDS_JOBS, handle_list },
 	{ "GET", "/v1/jobs/ID", "", ROUTE_NEEDS_JOBS, handle_show },
 	{ "GET", "/v1/jobs/ID/results", "format " STREAM_KEYS, ROUTE_NEEDS_JOBS, handle_results },
+	{ "POST", "/v1/jobs/ID/results", "format " STREAM_KEYS, ROUTE_NEEDS_JOBS, handle_results },
 	{ "GET", "/v1/jobs/ID/follow", "", ROUTE_NEEDS_JOBS, handle_follow },
 	{ "GET", "/v1/jobs/ID/wait", "timeout_s", ROUTE_NEEDS_JOBS, handle_wait },
 	{ "POST", "/v1/jobs/ID/cancel", "wait", ROUTE_NEEDS_JOBS, handle_cancel },

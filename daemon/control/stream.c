@@ -251,7 +251,7 @@ int stream_options_parse(const struct query *query, const char *format_key, stru
 		bool *value;
 	} flags[] = { { "follow", &options.follow }, { "failed", &options.failed_only }, { "tag", &options.tag },
 		      { "nul", &options.nul }, { "progress", &options.progress },
-		      { "cancel_on_close", &options.cancel_on_close } };
+		      { "cancel_on_close", &options.cancel_on_close }, { "tasks", &options.tasks } };
 	int r = format ? parse_format(format, &options.format, err) : 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(flags) && r == 0; i++)
@@ -268,18 +268,34 @@ int stream_options_parse(const struct query *query, const char *format_key, stru
 		return error_set(err, -EINVAL, "bad-request", "query: progress=1 needs format json or frames");
 	if ((options.tag || options.nul) && options.format == STREAM_JSON)
 		return error_set(err, -EINVAL, "bad-request", "query: tag and nul are for the formats plain and frames");
+	if (options.tasks && (options.format != STREAM_FRAMES || !options.in_done_order))
+		return error_set(err, -EINVAL, "bad-request", "query: tasks=1 is for format=frames with order=done");
 	*ret_options = options;
 	return 0;
 }
 
-void stream_start(const struct call *call, struct job *job, const struct stream_options *options)
+/* What a request's body asks to be left out: a client that goes on after a loss. */
+static int leave_out(struct stream *stream, const struct job_view *view, struct error *err)
+{
+	const struct http_request *req = stream->req;
+
+	if (req->body_len == 0 || strcmp(req->method, "POST") != 0)
+		return 0;
+	if (!stream->cursor.options.in_done_order)
+		return error_set(err, -EINVAL, "bad-request", "tasks are left out with order=done; else from=N does it");
+	return cursor_leave_out(&stream->cursor, (const char *)req->body, req->body_len, view->total, err);
+}
+
+void stream_start(const struct call *call, struct job *job, const struct stream_options *options, bool resumes)
 {
 	static const char *const types[] = { [STREAM_PLAIN] = "text/plain", [STREAM_JSON] = "application/x-ndjson",
 					     [STREAM_FRAMES] = "application/octet-stream" };
 	struct stream *stream = calloc(1, sizeof(*stream));
 	struct http_request *req = call->req;
+	struct error err = ERROR_INIT;
 	struct job_view view;
 	char header[96];
+	int r;
 
 	job_view(job, &view);
 	if (!stream || (options->cancel_on_close && !call_may(call, view.uid))) {
@@ -299,6 +315,14 @@ void stream_start(const struct call *call, struct job *job, const struct stream_
 	stream->cursor = (struct cursor){ .options = *options, .req = req, .job = job, .next = options->from };
 	(void)snprintf(stream->cursor.job_text, sizeof(stream->cursor.job_text), "%llu",
 		       (unsigned long long)view.id); /* fits 64 bits */
+	r = resumes ? leave_out(stream, &view, &err) : 0;
+	if (r < 0) {
+		reply_error(req, r, &err);
+		cursor_fini(&stream->cursor);
+		job_unref(job);
+		free(stream);
+		return;
+	}
 	(void)snprintf(header, sizeof(header), "X-Concd-Job: %s\r\n%s", stream->cursor.job_text,
 		       options->joined ? "X-Concd-Joined: 1\r\n" : ""); /* fits */
 	(void)evtimer_assign(&stream->kick, loop_base(call->control->options.loop), on_kick, stream);

@@ -16,13 +16,15 @@ struct stream_options {
 	bool progress;
 	bool cancel_on_close;
 	bool joined; /* the job was there before, with the same unique key */
+	bool tasks; /* done order, frames: say behind each results frame which tasks are in it */
 	uint64_t from;
 };
 
 /* Read them from a query; the format is under `format_key`. 0 or -EINVAL (bad-request). */
 int stream_options_parse(const struct query *query, const char *format_key, struct stream_options *ret_options,
 			 struct error *err);
-/* Begin the stream as the answer to the request; the reference to the job moves here. Answers itself on failure. */
-void stream_start(const struct call *call, struct job *job, const struct stream_options *options);
+/* Begin the stream as the answer to the request; the reference to the job moves here. Answers itself on failure. resumes: the
+ * body of a POST names tasks that are left out. */
+void stream_start(const struct call *call, struct job *job, const struct stream_options *options, bool resumes);
 
 #endif

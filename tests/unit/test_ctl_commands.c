@@ -208,9 +208,9 @@ static void test_results_appear_in_a_file_only_when_they_are_complete(void **sta
 	int fd;
 
 	(void)snprintf(path, sizeof(path), "%s/results", s->dir);
-	concctl_start(s, "results", "7", "--follow", "-o", path);
+	concctl_start(s, "results", "7", "--follow", "--reconnect", "0", "-o", path);
 	fd = server_accept(s);
-	server_expect_only(fd, "GET /v1/jobs/7/results?format=frames ");
+	server_expect_only(fd, "GET /v1/jobs/7/results?format=frames&from=0 ");
 	server_stream(fd, "7");
 	server_chunk(fd, "{\"type\":\"results\",\"count\":1,\"bytes\":2}\n1\n");
 	(void)close(fd); /* cut short */
@@ -218,7 +218,7 @@ static void test_results_appear_in_a_file_only_when_they_are_complete(void **sta
 	assert_int_equal(access(path, F_OK), -1);
 	concctl_start(s, "results", "7", "-o", path);
 	fd = server_accept(s);
-	server_expect_only(fd, "GET /v1/jobs/7/results?format=frames&follow=0 ");
+	server_expect_only(fd, "GET /v1/jobs/7/results?format=frames&follow=0&from=0 ");
 	server_stream(fd, "7");
 	server_chunk(fd, "{\"type\":\"results\",\"count\":1,\"bytes\":2}\n1\n" END_FRAME("done", 3, 0));
 	server_stream_end(fd);
@@ -237,7 +237,7 @@ static void test_failed_tasks_can_be_listed(void **state)
 
 	concctl_start(s, "results", "7", "--failed");
 	fd = server_accept(s);
-	server_expect_only(fd, "GET /v1/jobs/7/results?format=frames&follow=0&failed=1 ");
+	server_expect_only(fd, "GET /v1/jobs/7/results?format=frames&follow=0&failed=1&from=0 ");
 	server_stream(fd, "7");
 	server_chunk(fd, "{\"type\":\"failed\",\"index\":4,\"input\":\"a\\tb\",\"state\":\"failed\",\"error\":{\"code\":\"failed\","
 			 "\"message\":\"no\\nway\"}}\n" END_FRAME("failed", 2, 1));

@@ -70,7 +70,7 @@ static void test_success_is_quiet_when_asked_and_exits_0(void **state)
 
 	concctl_start(s, "run", "squares", "1", "-q", "--unordered", "--tag", "-0");
 	fd = server_accept(s);
-	server_expect(fd, "POST /v1/jobs?stream=frames&order=done&tag=1&nul=1 ", &r);
+	server_expect(fd, "POST /v1/jobs?stream=frames&order=done&tasks=1&tag=1&nul=1 ", &r);
 	buffer_fini(&r.body);
 	server_stream(fd, "7");
 	server_chunk(fd, JOB_FRAME END_FRAME("done", 3, 0));
