@@ -54,6 +54,7 @@ static const struct config built_in = {
 	.log_level = LOG_LEVEL_INFO,
 	.log_target = LOG_TARGET_AUTO,
 	.defaults = {
+		.durable = true,
 		.idempotent = true,
 		.deterministic = true,
 		.thread_safe = true,
@@ -64,7 +65,9 @@ static const struct config built_in = {
 		.backoff_ns = NS_PER_S,
 		.max_crashes = 2,
 		.max_result_bytes = UINT64_C(16) << 20,
+		.keep_age_ns = 7 * 86400 * NS_PER_S,
 	},
+	.keep_jobs = 10000,
 	.max_clients = 256,
 	.max_clients_per_user = 128,
 	.max_request_bytes = UINT64_C(2) << 20,
@@ -234,6 +237,7 @@ static int apply_settings(struct loader *loader, const config_setting_t *root)
 	} groups[] = {
 		{ "control", config_control_options, config },
 		{ "log", config_log_options, config },
+		{ "keep", config_keep_options, config },
 		{ "limits", config_limits_options, config },
 		{ "defaults", config_defaults_options, &config->defaults },
 	};

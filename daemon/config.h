@@ -27,6 +27,7 @@ struct workload_config {
 	char *shape; /* "PxTxC"; NULL: by model */
 	uint32_t workers; /* 0: auto */
 	bool service; /* one job that is meant never to end, started with the daemon */
+	bool durable; /* false: its jobs are not kept on disk */
 	bool idempotent, deterministic, thread_safe; /* false: takes back what the plugin promises */
 	bool stall_alone; /* stall_ns holds with one coroutine a thread too: the stanza itself says it */
 	int64_t grace_ns, idle_timeout_ns, stall_ns /* 0: off */, start_timeout_ns, backoff_ns;
@@ -39,6 +40,7 @@ struct workload_config {
 	uint64_t max_result_bytes;
 	uint64_t stack_bytes; /* 0: by the number of coroutines */
 	uint64_t memory_max_bytes; /* of a worker process; 0: no limit */
+	int64_t keep_age_ns; /* of its ended jobs; 0: for ever */
 	uint64_t max_tasks; /* begun by a worker process before it is replaced; 0: no limit */
 	uint32_t nice; /* 0..19 */
 	char *affinity; /* processors, "0-1,3"; NULL: any */
@@ -60,6 +62,8 @@ struct config {
 	struct workload_config defaults; /* model and affinity are the only texts */
 	struct workload_config *workloads; /* in the order of the files */
 	size_t n_workloads;
+
+	uint64_t keep_jobs; /* ended ones; 0: no limit */
 
 	/* limits = { ... } */
 	uint32_t max_clients; /* connections at once */

@@ -189,6 +189,8 @@ static int check_workload(const struct check *c)
 	const struct workload_config *w = c->workload;
 	const char *model = w->model;
 
+	if (w->service && !w->durable)
+		return refuse(c, "durable", "a service outlives the daemon, and its job with it: remove this line");
 	if (w->service)
 		return check_service(c);
 

@@ -60,6 +60,7 @@ struct option {
 extern const struct option config_top_options[]; /* of the whole file */
 extern const struct option config_control_options[];
 extern const struct option config_log_options[];
+extern const struct option config_keep_options[];
 extern const struct option config_limits_options[];
 extern const struct option config_defaults_options[];
 extern const struct option config_workload_options[];

@@ -9,6 +9,7 @@ const struct option config_top_options[] = {
 	{ .name = "plugin_dir", .type = OPTION_PATH, .offset = offsetof(struct config, plugin_dir) },
 	{ .name = "log", .type = OPTION_OTHER },
 	{ .name = "defaults", .type = OPTION_OTHER },
+	{ .name = "keep", .type = OPTION_OTHER },
 	{ .name = "limits", .type = OPTION_OTHER },
 	{ .name = "workloads", .type = OPTION_OTHER },
 	{ .name = NULL },
@@ -31,6 +32,17 @@ const struct option config_log_options[] = {
 	{ \
 		.name = name_, .type = type_, .offset = offsetof(struct config, field_), .min = min_, .max = max_ \
 	}
+
+const struct option config_keep_options[] = {
+	LIMIT("jobs", OPTION_U64, keep_jobs, "0", "1000000"),
+	{ .name = "age",
+	  .type = OPTION_DURATION,
+	  .offset = offsetof(struct config, defaults.keep_age_ns),
+	  .min = "1s",
+	  .max = "36500d",
+	  .zero = true },
+	{ .name = NULL },
+};
 
 const struct option config_limits_options[] = {
 	LIMIT("max_clients", OPTION_U32, max_clients, "1", "10000"),
@@ -125,9 +137,16 @@ const struct option config_workload_options[] = {
 	{ .name = "plugin", .type = OPTION_PLUGIN, .offset = FIELD(plugin) },
 	{ .name = "shape", .type = OPTION_SHAPE, .offset = FIELD(shape) },
 	{ .name = "service", .type = OPTION_BOOL, .offset = FIELD(service) },
+	{ .name = "durable", .type = OPTION_BOOL, .offset = FIELD(durable) },
 	{ .name = "idempotent", .type = OPTION_BOOL, .offset = FIELD(idempotent) },
 	{ .name = "deterministic", .type = OPTION_BOOL, .offset = FIELD(deterministic) },
 	{ .name = "thread_safe", .type = OPTION_BOOL, .offset = FIELD(thread_safe) },
+	{ .name = "keep_age",
+	  .type = OPTION_DURATION,
+	  .offset = FIELD(keep_age_ns),
+	  .min = "1s",
+	  .max = "36500d",
+	  .zero = true },
 	{ .name = "params", .type = OPTION_OTHER },
 	COMMON_OPTIONS,
 	{ .name = NULL },

@@ -110,6 +110,7 @@ static void job_ended(struct job *job, enum job_state state)
 		keep_ephemeral(job);
 	}
 	after_job_ended(jobs, job->id, state);
+	retention_note_end(jobs);
 	job_unref(job);
 }
 

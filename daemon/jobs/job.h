@@ -199,6 +199,7 @@ struct jobs {
 	uint64_t ended_by_state[JOB_CANCELLED + 1];
 	uint64_t tasks_done;
 	uint64_t n_live, queued_bytes;
+	struct retention *retention; /* removes old jobs; NULL: not started, or there is nothing to do */
 	struct opened_list opened; /* ended jobs that are on disk and that somebody looks at */
 	struct kept_list kept; /* ended jobs that are not on disk, oldest first */
 	uint32_t n_kept;
@@ -363,6 +364,16 @@ void job_resume_course(struct job *job, const char *error_code, const char *erro
 
 /* An ended job that is not on disk goes: out of the table, and with the last one who looks at it. */
 void job_forget_kept(struct job *job);
+
+/* remove.c */
+/* Remove a job that is on disk and has ended: as job_remove(). 0: on_done follows; -ENOMEM; -EBUSY: it is needed. */
+int jobs_remove_stored(struct jobs *jobs, uint64_t id, void (*on_done)(void *arg, int status), void *arg);
+
+/* retention.c */
+struct retention;
+int retention_start(struct jobs *jobs); /* 0, -ENOMEM; jobs->retention stays NULL where everything is kept for ever */
+void retention_free(struct retention *retention); /* NULL is fine */
+void retention_note_end(struct jobs *jobs); /* one more job has ended */
 
 /* recover.c */
 int recover_jobs(struct jobs *jobs, struct error *err);

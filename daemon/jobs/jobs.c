@@ -257,6 +257,9 @@ int jobs_start(struct jobs *jobs, struct crews *crews, struct error *err)
 	if (r < 0)
 		return r;
 	services_start(jobs);
+	r = retention_start(jobs);
+	if (r < 0)
+		return error_set(err, r, "internal", "out of memory");
 	jobs->crews = crews;
 	TAILQ_FOREACH(job, &jobs->list, link) {
 		schedule_start(job);
@@ -310,6 +313,7 @@ void jobs_close(struct jobs *jobs)
 		job_unpublish(job);
 	}
 	throttles_close(jobs);
+	retention_free(jobs->retention);
 	if (jobs->settle_event)
 		event_free(jobs->settle_event);
 	if (jobs->flush_event)

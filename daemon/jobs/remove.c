@@ -43,10 +43,31 @@ static void on_removed(struct store_op *op, int status)
 	jobs_op_done(jobs);
 }
 
+int jobs_remove_stored(struct jobs *jobs, uint64_t id, void (*on_done)(void *arg, int status), void *arg)
+{
+	struct removal *removal = calloc(1, sizeof(*removal));
+
+	if (!removal)
+		return -ENOMEM;
+	removal->jobs = jobs;
+	removal->on_done = on_done;
+	removal->arg = arg;
+	removal->op = (struct store_op){
+		.type = STORE_JOB_DELETE,
+		.may_fail = true,
+		.job = id,
+		.on_done = on_removed,
+	};
+	mark_removed(jobs, id, true);
+	jobs_op_submitted(jobs);
+	store_submit(jobs->store, &removal->op);
+	return 0;
+}
+
 int job_remove(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err)
 {
 	struct jobs *jobs = job->jobs;
-	struct removal *removal;
+	int r;
 
 	if (!job_state_ended(job->state))
 		return error_set(err, -EBUSY, "wrong-state", "job %" PRIu64 " is %s: cancel it first", job->id,
@@ -64,22 +85,8 @@ int job_remove(struct job *job, void (*on_done)(void *arg, int status), void *ar
 	}
 	if (job->published) /* it has ended a moment ago, and its watchers are being told */
 		return error_set(err, -EBUSY, "busy", "job %" PRIu64 " is just ending; try again", job->id);
-	removal = calloc(1, sizeof(*removal));
-	if (!removal)
-		return error_set(err, -ENOMEM, "internal", "out of memory");
-	removal->jobs = jobs;
-	removal->on_done = on_done;
-	removal->arg = arg;
-	removal->op = (struct store_op){
-		.type = STORE_JOB_DELETE,
-		.may_fail = true,
-		.job = job->id,
-		.on_done = on_removed,
-	};
-	mark_removed(jobs, job->id, true);
-	jobs_op_submitted(jobs);
-	store_submit(jobs->store, &removal->op);
-	return 0;
+	r = jobs_remove_stored(jobs, job->id, on_done, arg);
+	return r == -ENOMEM ? error_set(err, r, "internal", "out of memory") : r;
 }
 
 /* ---- The last one ---- */

@@ -106,7 +106,7 @@ int job_resolve(struct job *job, const struct job_spec *spec, struct error *err)
 	if (r < 0)
 		return r;
 	config = job->workload->config;
-	job->durable = spec->durable;
+	job->durable = spec->durable && config->durable;
 	job->open = spec->open;
 	job->uid = spec->uid;
 	job->timeout_ns = spec->timeout_ns;

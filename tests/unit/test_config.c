@@ -112,6 +112,8 @@ static void test_an_empty_file_gives_the_built_in_defaults(void **state)
 	assert_true(config->defaults.thread_safe && config->defaults.idempotent && config->defaults.deterministic);
 	assert_int_equal(config->n_workloads, 0);
 	assert_true(config->max_workers >= 30000);
+	assert_true(config->defaults.durable && config->defaults.keep_age_ns == 7 * 86400 * NS_PER_S);
+	assert_int_equal(config->keep_jobs, 10000);
 	assert_null(config_find_workload(config, "squares"));
 	config_free(config);
 }
@@ -331,6 +333,8 @@ static void test_combinations_that_cannot_work_are_refused(void **state)
 		  "concd.conf:2: workloads.a.shape: ", "limits.max_processes" },
 		{ "limits = { max_workers = 2; };\nworkloads = {\n a = { workers = 3; }; };",
 		  "concd.conf:3: workloads.a.workers: ", "limits.max_workers" },
+		{ "workloads = { a = { service = true;\n durable = false; }; };", "concd.conf:2: workloads.a.durable: ",
+		  "service" },
 		{ "limits = { max_clients = 3;\n max_clients_per_user = 4; };",
 		  "concd.conf:2: limits.max_clients_per_user: ", "(3)" },
 		{ "state_dir = \"/dev/null\";", "concd.conf:1: state_dir: ", "not a directory" },
@@ -502,7 +506,7 @@ static void test_every_key_is_in_the_shipped_file_and_in_the_manual(void **state
 	static const char *const files[] = { "conf/concd.conf", "conf/concd.conf.5" };
 	const struct option *const tables[] = {
 		config_top_options,    config_control_options,	config_log_options,
-		config_limits_options, config_defaults_options, config_workload_options
+		config_keep_options,   config_limits_options, config_defaults_options, config_workload_options
 	};
 	const char *top = getenv("top_srcdir");
 
