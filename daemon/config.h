@@ -32,6 +32,7 @@ struct workload_config {
 	bool stall_alone; /* stall_ns holds with one coroutine a thread too: the stanza itself says it */
 	int64_t grace_ns, idle_timeout_ns, stall_ns /* 0: off */, start_timeout_ns, backoff_ns;
 	int64_t task_timeout_ns; /* 0: none */
+	int64_t cpu_timeout_ns; /* processor time of a task; 0: no limit */
 	uint32_t retries;
 	int32_t priority;
 	uint64_t max_running; /* tasks of all its jobs at once; 0: no limit */

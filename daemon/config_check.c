@@ -168,7 +168,7 @@ static bool stanza_says(const struct check *c, const char *key)
  * not concern it, and its stanza must not. */
 static int check_service(const struct check *c)
 {
-	static const char *const meaningless[] = { "shape", "task_timeout", "retries", "max_crashes", "max_tasks" };
+	static const char *const meaningless[] = { "shape", "task_timeout", "cpu_timeout", "retries", "max_crashes", "max_tasks" };
 	const struct workload_config *w = c->workload;
 
 	if (stanza_says(c, "model") && strcmp(w->model, "thread") != 0 && strcmp(w->model, "process") != 0 &&

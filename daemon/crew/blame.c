@@ -19,7 +19,7 @@
 /* What a runner left of one chunk; the flight is free already. */
 struct left {
 	struct crew_seat *seat;
-	uint64_t first, lost, overdue;
+	uint64_t first, lost, overdue, overdue_cpu;
 	int64_t overdue_begin_ns;
 	uint32_t chunk, unbegun_first, unbegun_end;
 	uint32_t runner;
@@ -69,6 +69,7 @@ static void on_left(void *arg, const struct ring_left *left)
 		.first = f->first,
 		.lost = left->begun_lost,
 		.overdue = f->overdue,
+		.overdue_cpu = f->overdue_cpu,
 		.overdue_begin_ns = f->overdue_begin_ns,
 		.chunk = left->chunk,
 		.unbegun_first = left->unbegun_first,
@@ -165,6 +166,7 @@ static void tell(struct crew *crew, const struct lefts *l, const struct death *d
 
 			loss.task = left->first + index;
 			loss.verdict = judge(l, d, left, index);
+			loss.by_cpu = left->overdue_cpu >> index & 1;
 			loss.begin_ns = left->overdue >> index & 1 ? left->overdue_begin_ns : 0;
 			left->seat->out--;
 			crew->out--;

@@ -67,6 +67,7 @@ struct crew_loss {
 	void *user;
 	uint64_t task;
 	enum crew_verdict verdict;
+	bool by_cpu; /* OVERDUE: it used more processor time than cpu_timeout */
 	bool on_crash; /* the death was not ordered by the daemon: counts for GUILTY */
 	int signal; /* that ended the process; 0: it exited */
 	int exit_status; /* where signal is 0 */

@@ -49,6 +49,7 @@ struct flight {
 	uint64_t first;
 	uint64_t late; /* bit i: the worker says that task i did not come back soon after its time limit */
 	uint64_t overdue; /* bit i: nor within its grace */
+	uint64_t overdue_cpu; /* of these: after using too much processor time */
 	int64_t overdue_begin_ns; /* when the last of these began; 0: unknown */
 	int64_t submitted_ns;
 	int64_t cost_ns; /* of runner time, as estimated when it was submitted */

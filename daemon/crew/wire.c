@@ -63,7 +63,7 @@ int wire_hello(const struct proc *proc, struct buffer *message)
 		crew_first_runner(proc),    crew->shape.threads,      crew->shape.coroutines,
 		config->stack_bytes,	    config->max_result_bytes, positive(config->start_timeout_ns),
 		config->stall_alone || crew->shape.coroutines > 1 ? positive(config->stall_ns) : 0, config->memory_max_bytes, config->nice,
-		config->max_tasks,
+		config->max_tasks,	    positive(config->cpu_timeout_ns),
 	};
 	int r = add_numbers(message, head, ARRAY_SIZE(head));
 
@@ -322,7 +322,8 @@ static bool take_init_failed(struct proc *proc, struct reader *r)
 static bool take_overdue(struct proc *proc, bool late, struct reader *r)
 {
 	struct crew *crew = proc->crew;
-	uint64_t runner = reader_varint(r), chunk = reader_varint(r), index;
+	uint64_t runner = reader_varint(r), chunk = reader_varint(r), index, by_cpu;
+	int64_t limit_ns;
 	struct ring_chunk_state state;
 	struct flight *flight;
 	int64_t begin_ns;
@@ -331,7 +332,8 @@ static bool take_overdue(struct proc *proc, bool late, struct reader *r)
 	(void)reader_varint(r); /* generation: known to the ring alone; the checks below stand in for it */
 	index = reader_varint(r);
 	begin_ns = (int64_t)(reader_varint(r) & INT64_MAX);
-	if (r->failed || runner < crew_first_runner(proc) || runner >= crew_first_runner(proc) + crew->shape.threads ||
+	by_cpu = reader_varint(r);
+	if (r->failed || by_cpu > 1 || runner < crew_first_runner(proc) || runner >= crew_first_runner(proc) + crew->shape.threads ||
 	    chunk > UINT32_MAX || index >= RING_CHUNK_TASKS)
 		return false;
 	e = ring_chunk_state(crew->ring, (uint32_t)chunk, &state);
@@ -342,8 +344,9 @@ static bool take_overdue(struct proc *proc, bool late, struct reader *r)
 	if (e < 0 || state.runner != (int32_t)runner || index >= state.begun || (state.done >> index & 1))
 		return true; /* has ended meanwhile */
 	flight = state.user;
-	if (flight->seat->task_timeout_ns <= 0 ||
-	    clock_mono_ns() - flight->submitted_ns < flight->seat->task_timeout_ns)
+	/* A thread cannot have used more time than has passed. */
+	limit_ns = by_cpu ? crew->workload->config->cpu_timeout_ns : flight->seat->task_timeout_ns;
+	if (limit_ns <= 0 || clock_mono_ns() - flight->submitted_ns < limit_ns)
 		return true;
 	if (late) {
 		flight->late |= UINT64_C(1) << index;
@@ -351,11 +354,13 @@ static bool take_overdue(struct proc *proc, bool late, struct reader *r)
 		return true;
 	}
 	flight->overdue |= UINT64_C(1) << index;
+	if (by_cpu)
+		flight->overdue_cpu |= UINT64_C(1) << index;
 	if (begin_ns >= flight->submitted_ns && begin_ns <= clock_mono_ns())
 		flight->overdue_begin_ns = begin_ns;
 	log_warning(
-		"crew: a task of '%s' did not come back within its time limit and grace: worker process %d is killed",
-		crew->workload->name, (int)proc->pid);
+		"crew: a task of '%s' did not come back within %s and grace: worker process %d is killed",
+		crew->workload->name, by_cpu ? "its cpu_timeout" : "its time limit", (int)proc->pid);
 	proc_kill(proc, ORDER_OVERDUE);
 	return true;
 }

@@ -37,7 +37,8 @@
 enum wire_type {
 	/* To the worker. Every message begins with its type as a varint.
 	 * HELLO: version; text workload; text plugin path; first runner; threads; coroutines; stack bytes (0: by C);
-	 *        max_result bytes; start_timeout ns; stall ns; memory_max bytes (0: none); nice; max_tasks (0: none);
+	 *        max_result bytes; start_timeout ns; stall ns; memory_max bytes (0: none); nice; max_tasks (0: none); cpu_timeout ns (0:
+	 *        none);
 	 *        text affinity ("": any); n params, then n x (text name, text value). */
 	WIRE_HELLO = 1,
 	/* JOB: job; workers; task_timeout ns (0: none); grace ns; flags (WIRE_JOB_*); n params, n x (text, text): all
@@ -58,8 +59,8 @@ enum wire_type {
 	WIRE_READY,
 	/* INIT_FAILED: text message. The process ends by itself. */
 	WIRE_INIT_FAILED,
-	/* OVERDUE: runner; chunk; generation; index; begin ns (CLOCK_MONOTONIC). Its grace has passed after its own time limit: the daemon
-	 * kills. */
+	/* OVERDUE: runner; chunk; generation; index; begin ns (CLOCK_MONOTONIC); 0 its time limit, 1 its limit of processor time. Its
+	 * grace has passed after that: the daemon kills. */
 	WIRE_OVERDUE,
 	/* DROPPED: lines. That many log lines were dropped since the last message. */
 	WIRE_DROPPED,

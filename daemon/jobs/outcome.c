@@ -159,7 +159,7 @@ void outcome_ended(void *ctx, const struct crew_ended *ended)
 		record.queue_s = (float)(ended->begin_ns - ready_ns) / 1e9f;
 	if (ended->status == RING_CANCELLED)
 		ending_of_job(job, &record, &text);
-	else if (ended->status == RING_TIMEOUT)
+	else if (ended->status == RING_TIMEOUT && ended->len == 0) /* else it says which */
 		text = "its time limit passed";
 	if (text) {
 		data = text;
@@ -296,7 +296,7 @@ static void lost_overdue(struct job *job, const struct crew_loss *loss)
 		.state = TASK_FAILED,
 		.error = TASK_ERROR_TIMEOUT,
 	};
-	const char *text = "its time limit passed";
+	const char *text = loss->by_cpu ? "it used more processor time than cpu_timeout" : "its time limit passed";
 	char message[MESSAGE_BYTES];
 
 	if (loss->begin_ns > 0)

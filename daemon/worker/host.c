@@ -59,7 +59,8 @@ struct host {
 	int64_t start_deadline_ns; /* INT64_MAX: worker_init has no time limit */
 
 	int64_t stall_limit_ns; /* 0: tasks may hold their runner as long as they like */
-	struct stall_watch *watch; /* NULL then */
+	int64_t cpu_timeout_ns; /* 0: no limit */
+	struct stall_watch *watch; /* NULL where both are 0 */
 
 	bool greeted, ready, stopping;
 	int64_t watch_ns; /* when to look at time limits again */
@@ -131,6 +132,7 @@ static int start_runners(struct host *host, struct error *err)
 		.mail = host->mail,
 		.memory_max_bytes = host->limits.memory_max_bytes,
 		.may_begin = host->limited ? &host->may_begin : NULL,
+		.cpu_timeout_ns = host->cpu_timeout_ns,
 		.watch = host->watch,
 		.on_state = on_runner_state,
 		.arg = host,
@@ -165,14 +167,15 @@ static int read_numbers(struct host *host, struct reader *r, struct error *err)
 {
 	uint64_t first = reader_varint(r), threads = reader_varint(r), coroutines = reader_varint(r);
 	uint64_t stack_bytes = reader_varint(r), max_result_bytes = reader_varint(r);
-	uint64_t start_timeout_ns = reader_varint(r), stall_ns, max_tasks;
+	uint64_t start_timeout_ns = reader_varint(r), stall_ns, max_tasks, cpu_ns;
 
 	stall_ns = reader_varint(r);
 	host->limits.memory_max_bytes = reader_varint(r);
 	host->limits.nice = reader_varint(r);
 	max_tasks = reader_varint(r);
+	cpu_ns = reader_varint(r);
 	host->affinity = reader_text(r);
-	if (r->failed || !host->affinity || host->limits.nice > 19 || max_tasks > INT64_MAX || stall_ns > INT64_MAX / 2 || threads == 0 || first + threads > RING_MAX_RUNNERS + UINT64_C(1) || coroutines == 0 ||
+	if (r->failed || !host->affinity || host->limits.nice > 19 || max_tasks > INT64_MAX || stall_ns > INT64_MAX / 2 || cpu_ns > INT64_MAX / 2 || threads == 0 || first + threads > RING_MAX_RUNNERS + UINT64_C(1) || coroutines == 0 ||
 	    coroutines > MAX_COROUTINES || stack_bytes > UINT32_MAX)
 		return error_set(err, -EBADMSG, "bad-message", "HELLO with values out of range");
 	host->limits.affinity = host->affinity;
@@ -180,6 +183,7 @@ static int read_numbers(struct host *host, struct reader *r, struct error *err)
 	host->limited = max_tasks > 0;
 	atomic_init(&host->may_begin, (int64_t)max_tasks);
 	host->stall_limit_ns = (int64_t)stall_ns;
+	host->cpu_timeout_ns = (int64_t)cpu_ns;
 	host->first_runner = (uint32_t)first;
 	host->n_runners = (uint32_t)threads;
 	host->coroutines = (uint32_t)coroutines;
@@ -246,8 +250,9 @@ static int greet(struct host *host, struct reader *r, struct error *err)
 		e = mail_open(&host->mail);
 	if (e < 0)
 		return error_set(err, e, "no-memory", "no memory");
-	if (host->stall_limit_ns > 0 && stall_watch_new(host->n_runners, host->stall_limit_ns, host->news_fd, on_stall, host,
-							&host->watch) < 0)
+	if ((host->stall_limit_ns > 0 || host->cpu_timeout_ns > 0) &&
+	    stall_watch_new(host->n_runners, host->stall_limit_ns, host->cpu_timeout_ns, host->news_fd, on_stall, host,
+			    &host->watch) < 0)
 		return error_set(err, -ENOMEM, "no-memory", "no memory");
 	return start_runners(host, err);
 }
@@ -439,7 +444,7 @@ static void on_overdue(void *arg, const struct runner_overdue *overdue)
 	if (buffer_add_varint(&b, overdue->late ? WIRE_LATE : WIRE_OVERDUE) == 0 && buffer_add_varint(&b, overdue->runner) == 0 &&
 	    buffer_add_varint(&b, overdue->chunk) == 0 && buffer_add_varint(&b, overdue->generation) == 0 &&
 	    buffer_add_varint(&b, overdue->index) == 0 &&
-	    buffer_add_varint(&b, (uint64_t)overdue->begin_ns) == 0)
+	    buffer_add_varint(&b, (uint64_t)overdue->begin_ns) == 0 && buffer_add_varint(&b, overdue->by_cpu) == 0)
 		send_message(arg, &b, NULL, 0);
 }
 
@@ -510,6 +515,7 @@ static void wait_for_news(struct host *host)
 static void serve(struct host *host)
 {
 	while (!host->done) {
+		bool over = false;
 		int64_t now_ns;
 
 		wait_for_news(host);
@@ -519,10 +525,10 @@ static void serve(struct host *host)
 		now_ns = clock_mono_ns();
 		if (!host->ready && now_ns >= host->start_deadline_ns && !host->done)
 			fail(host, "worker_init did not return within start_timeout");
-		if (now_ns >= host->watch_ns)
+		if (host->watch && host->ready && (host->stall_ns == INT64_MAX || now_ns >= host->stall_ns)) /* it was woken */
+			host->stall_ns = stall_watch_look(host->watch, host->runners, now_ns, &over);
+		if (over || now_ns >= host->watch_ns)
 			watch_limits(host, now_ns);
-		if (host->watch && host->ready && (host->stall_ns == INT64_MAX || now_ns >= host->stall_ns))
-			host->stall_ns = stall_watch_look(host->watch, host->runners, now_ns); /* INT64_MAX: it was woken */
 		if (now_ns >= host->dropped_ns)
 			report_dropped(host, now_ns);
 	}

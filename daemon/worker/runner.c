@@ -217,7 +217,7 @@ static void run_ready(struct runner *runner)
 		runner->n_ready--;
 		task_time_queued(&slot->time, slot->ready_ns, now_ns);
 		task_time_in(&runner->clock, &slot->time, now_ns);
-		turn_begin(runner, now_ns);
+		turn_begin(slot, now_ns);
 		slot_enter(slot);
 		if (runner->now_ns - runner->served_ns >= SERVE_NS)
 			return;

@@ -43,6 +43,7 @@ struct runner_options {
 	uint64_t memory_max_bytes; /* of the process, for messages; 0: no limit */
 	/* How many tasks the process may still begin, shared by its runners; NULL: no limit. Relaxed: a count. */
 	_Atomic int64_t *may_begin;
+	int64_t cpu_timeout_ns; /* processor time of a task; 0: no limit. Needs `watch` */
 	struct stall_watch *watch; /* told when the runner wakes up; NULL: nobody watches */
 	void (*on_state)(void *arg); /* the state changed; on the runner's thread; may be NULL */
 	void *arg;
@@ -73,6 +74,7 @@ void runner_look(struct runner *runner); /* a job was cancelled: make the waits 
  * (wire_late_ns()). */
 struct runner_overdue {
 	bool late;
+	bool by_cpu; /* of its limit of processor time */
 	int64_t begin_ns;
 	uint32_t runner;
 	uint32_t chunk;

@@ -33,6 +33,7 @@ struct event_base;
 
 #define SERVE_NS NS_PER_MS /* the base is served at least this often while tasks run */
 #define PUBLISH_NS NS_PER_MS /* records are shown to the daemon at least this often while tasks begin */
+#define NO_LIMIT_NS (INT64_MAX / 2) /* in limit_ns, after the task's begin: by the clock it has none */
 #define SLOT_INLINE_BYTES 96 /* inputs and results up to this need no heap */
 #define FAILURE_BYTES 512
 #define LOG_LINE_BYTES 4096
@@ -100,6 +101,8 @@ struct slot {
 	_Atomic uint32_t chunk_index;
 	/* Written by the host thread: the limit_ns of the task that is to know of it. Relaxed: like a job's cancel. */
 	_Atomic int64_t told_limit_ns;
+	_Atomic int64_t over_limit_ns; /* likewise, of the task that used more processor time than cpu_timeout */
+	int64_t over_ns; /* when that was found; the host thread's own, as are: */
 	/* The host thread's own: the limit_ns of the task last reported late, and overdue. */
 	int64_t late_limit_ns, reported_limit_ns;
 
@@ -172,9 +175,18 @@ struct runner {
 };
 
 /* A task comes on the thread at since_ns: to be seen by the watch. */
-static inline void turn_begin(struct runner *runner, int64_t since_ns)
+static inline void turn_begin(struct slot *slot, int64_t since_ns)
 {
-	/* relaxed: ordered by the release below. What the clock last read is what it would read now (task_time.h). */
+	struct runner *runner = slot->runner;
+
+	/* relaxed, all: ordered by the release below. Since the clock was read last, the thread was on a processor
+	 * (task_time.h): so much it had used at since_ns. */
+	if (runner->options.cpu_timeout_ns > 0) {
+		atomic_store_explicit(&runner->turn.slot, slot->number, memory_order_relaxed);
+		atomic_store_explicit(&runner->turn.cpu_credit_ns,
+				      slot->time.cpu_ns - (runner->clock.read_cpu_ns + since_ns - runner->clock.read_wall_ns),
+				      memory_order_relaxed);
+	}
 	atomic_store_explicit(&runner->turn.runq_ns, runner->clock.read_runq_ns, memory_order_relaxed);
 	atomic_store_explicit(&runner->turn.since_ns, since_ns, memory_order_release); /* see struct stall_turn */
 }

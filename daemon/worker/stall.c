@@ -14,6 +14,8 @@
 #define LINGER_NS NS_PER_S /* looked at for so long after the last runner went to sleep */
 #define ANSWER_NS NS_PER_MS /* a handler that was asked is looked after so often ... */
 #define PATIENCE 2 /* ... for so many times the limit: then the stack goes missing */
+#define CPU_LOOK_MAX_NS (100 * NS_PER_MS) /* between looks at processor time */
+#define CPU_LOOK_MIN_NS (2 * NS_PER_MS)
 #define REPORTS_BURST 20u
 #define REPORTS_PER_S 10
 
@@ -30,7 +32,9 @@ struct looked {
 };
 
 struct stall_watch {
-	int64_t limit_ns;
+	int64_t limit_ns; /* 0: none */
+	int64_t cpu_timeout_ns; /* 0: none */
+	int64_t every_ns; /* looked at so often */
 	int wake_fd;
 	void (*on_report)(void *arg, const struct stall_report *report);
 	void *arg;
@@ -45,7 +49,15 @@ struct stall_watch {
 	struct looked looked[];
 };
 
-int stall_watch_new(uint32_t n_runners, int64_t limit_ns, int wake_fd,
+/* Often enough for the limits to be kept. */
+static int64_t interval_ns(int64_t limit_ns, int64_t cpu_timeout_ns)
+{
+	int64_t every_ns = cpu_timeout_ns / 4 < CPU_LOOK_MAX_NS ? cpu_timeout_ns / 4 : CPU_LOOK_MAX_NS;
+
+	return limit_ns > 0 && (cpu_timeout_ns == 0 || limit_ns / 2 < every_ns) ? limit_ns / 2 : every_ns;
+}
+
+int stall_watch_new(uint32_t n_runners, int64_t limit_ns, int64_t cpu_timeout_ns, int wake_fd,
 		    void (*on_report)(void *arg, const struct stall_report *report), void *arg,
 		    struct stall_watch **ret_watch)
 {
@@ -55,6 +67,8 @@ int stall_watch_new(uint32_t n_runners, int64_t limit_ns, int wake_fd,
 		return -ENOMEM;
 	watch->n = n_runners;
 	watch->limit_ns = limit_ns;
+	watch->cpu_timeout_ns = cpu_timeout_ns;
+	watch->every_ns = interval_ns(limit_ns, cpu_timeout_ns);
 	watch->wake_fd = wake_fd;
 	watch->on_report = on_report;
 	watch->arg = arg;
@@ -232,6 +246,31 @@ static int64_t look_at(struct stall_watch *watch, uint32_t i, struct runner *run
 	return now_ns < looked->next_ns ? looked->next_ns : look_closer(watch, i, runner, now_ns);
 }
 
+/* Has the task on this runner's thread used more processor time than it may? When to look again. */
+static int64_t look_at_cpu(struct stall_watch *watch, struct runner *runner, int64_t now_ns, bool *ret_over)
+{
+	int64_t since_ns = atomic_load_explicit(&runner->turn.since_ns, memory_order_acquire); /* see struct stall_turn */
+	uint32_t number = atomic_load_explicit(&runner->turn.slot, memory_order_relaxed);
+	int64_t credit_ns = atomic_load_explicit(&runner->turn.cpu_credit_ns, memory_order_relaxed), limit_ns, left_ns;
+	struct slot *slot;
+
+	if (since_ns == 0 || number >= runner->options.coroutines)
+		return INT64_MAX;
+	slot = &runner->slots[number];
+	limit_ns = atomic_load_explicit(&slot->limit_ns, memory_order_acquire); /* as in watch.c */
+	left_ns = watch->cpu_timeout_ns - (stall_cpu_ns(runner) + credit_ns);
+	if (limit_ns == 0 || atomic_load_explicit(&runner->turn.since_ns, memory_order_acquire) != since_ns)
+		return now_ns + CPU_LOOK_MIN_NS; /* the next one's turn */
+	if (atomic_load_explicit(&slot->over_limit_ns, memory_order_relaxed) == limit_ns) /* only we write it */
+		return INT64_MAX;
+	if (left_ns > 0)
+		return now_ns + (left_ns > CPU_LOOK_MIN_NS ? left_ns : CPU_LOOK_MIN_NS);
+	slot->over_ns = now_ns;
+	atomic_store_explicit(&slot->over_limit_ns, limit_ns, memory_order_relaxed); /* see struct slot */
+	*ret_over = true;
+	return INT64_MAX;
+}
+
 static bool any_awake(const struct stall_watch *watch, struct runner *const *runners)
 {
 	for (uint32_t i = 0; i < watch->n; i++)
@@ -240,15 +279,18 @@ static bool any_awake(const struct stall_watch *watch, struct runner *const *run
 	return false;
 }
 
-int64_t stall_watch_look(struct stall_watch *watch, struct runner *const *runners, int64_t now_ns)
+int64_t stall_watch_look(struct stall_watch *watch, struct runner *const *runners, int64_t now_ns, bool *ret_over)
 {
-	int64_t next_ns = now_ns + watch->limit_ns / 2;
+	int64_t next_ns = now_ns + watch->every_ns;
 
 	for (uint32_t i = 0; i < watch->n; i++) {
-		int64_t at_ns = look_at(watch, i, runners[i], now_ns);
+		int64_t turn_ns = watch->limit_ns > 0 ? look_at(watch, i, runners[i], now_ns) : INT64_MAX;
+		int64_t cpu_ns = watch->cpu_timeout_ns > 0 ? look_at_cpu(watch, runners[i], now_ns, ret_over) : INT64_MAX;
 
-		if (at_ns < next_ns)
-			next_ns = at_ns;
+		if (turn_ns < next_ns)
+			next_ns = turn_ns;
+		if (cpu_ns < next_ns)
+			next_ns = cpu_ns;
 	}
 	if (any_awake(watch, runners))
 		watch->busy_ns = now_ns;

@@ -37,6 +37,9 @@ struct stall_watch;
 struct stall_turn {
 	_Atomic int64_t since_ns; /* when the task on the thread came there, CLOCK_MONOTONIC; 0: none is */
 	_Atomic int64_t runq_ns; /* of the thread at that moment */
+	/* Where there is a cpu_timeout: the task's slot, and what is to be added to the thread's processor time for its own. */
+	_Atomic uint32_t slot;
+	_Atomic int64_t cpu_credit_ns;
 	_Atomic int64_t ended_ns; /* when the turn that was named ended */
 	_Atomic int64_t named_ns; /* written by the host thread: the since_ns of the turn that is named; 0: none is */
 };
@@ -70,15 +73,16 @@ struct stall_report {
 /* Once, before threads start: the handler. 0 or -errno. */
 int stall_install(void);
 
-/* limit_ns > 0. wake_fd: an eventfd of the host thread's loop. on_report is called from stall_watch_look(). 0 or -ENOMEM. */
-int stall_watch_new(uint32_t n_runners, int64_t limit_ns, int wake_fd,
+/* limit_ns: of a turn; cpu_timeout_ns: of a task's processor time; 0: none. One of them is not 0. wake_fd: an eventfd of the host thread's loop. on_report is called from stall_watch_look(). 0 or -ENOMEM. */
+int stall_watch_new(uint32_t n_runners, int64_t limit_ns, int64_t cpu_timeout_ns, int wake_fd,
 		    void (*on_report)(void *arg, const struct stall_report *report), void *arg,
 		    struct stall_watch **ret_watch);
 void stall_watch_free(struct stall_watch *watch); /* NULL is fine */
 /* A runner has woken up. Any thread, cheap. */
 void stall_watch_wake(struct stall_watch *watch);
-/* Look at the runners, all of which are ready. Returns when to look again; INT64_MAX: when wake_fd is readable. The host
+/* Look at the runners, all of which are ready. *ret_over (else untouched): a task was found to have used too much processor
+ * time, so runner_watch() has something to do. Returns when to look again; INT64_MAX: when wake_fd is readable. The host
  * thread. */
-int64_t stall_watch_look(struct stall_watch *watch, struct runner *const *runners, int64_t now_ns);
+int64_t stall_watch_look(struct stall_watch *watch, struct runner *const *runners, int64_t now_ns, bool *ret_over);
 
 #endif

@@ -158,8 +158,11 @@ static void limit_begin(struct slot *slot)
 	const struct worker_job *job = slot->chunk->job;
 	int64_t limit_ns;
 
-	if (job->task_timeout_ns <= 0 || __builtin_add_overflow(slot->time.begin_ns, job->task_timeout_ns, &limit_ns))
-		return;
+	if (job->task_timeout_ns <= 0 || __builtin_add_overflow(slot->time.begin_ns, job->task_timeout_ns, &limit_ns)) {
+		if (slot->runner->options.cpu_timeout_ns == 0)
+			return;
+		limit_ns = slot->time.begin_ns + NO_LIMIT_NS;
+	}
 	/* release: who reads one of these (acquire) then sees the 0 that limit_end() stored, or what came after it */
 	atomic_store_explicit(&slot->chunk_generation,
 			      (uint64_t)slot->chunk->claim.chunk << 32 | slot->chunk->claim.generation,
@@ -213,6 +216,14 @@ bool task_cancelled(const struct slot *slot)
 
 /* ---- End ---- */
 
+static bool over_cpu_timeout(const struct slot *slot)
+{
+	int64_t limit_ns = atomic_load_explicit(&slot->limit_ns, memory_order_relaxed); /* this thread's own */
+
+	/* relaxed: told_limit_ns, which task_cancelled() saw, came after it or not: it only chooses the words */
+	return limit_ns != 0 && atomic_load_explicit(&slot->over_limit_ns, memory_order_relaxed) == limit_ns;
+}
+
 static uint8_t cancelled_status(const struct slot *slot)
 {
 	uint32_t reason = atomic_load_explicit(&slot->chunk->job->cancel, memory_order_relaxed); /* see there */
@@ -246,6 +257,7 @@ static void describe_limit(const struct slot *slot, const char *name, char text[
 static void describe_end(const struct slot *slot, int returned, char text[MESSAGE_BYTES], struct ring_result *result)
 {
 	const char *message = text;
+	char limit[TEXT_DURATION_BYTES];
 
 	result->retry_after_ns = -1;
 	if (slot->refused_result_len > 0) {
@@ -259,7 +271,10 @@ static void describe_end(const struct slot *slot, int returned, char text[MESSAG
 		return;
 	} else if (returned == -ECANCELED && task_cancelled(slot)) {
 		result->status = cancelled_status(slot);
-		return;
+		if (result->status != RING_TIMEOUT || !over_cpu_timeout(slot))
+			return;
+		text_format_duration(slot->runner->options.cpu_timeout_ns, limit);
+		(void)snprintf(text, MESSAGE_BYTES, "it used more than %s of processor time (cpu_timeout)", limit);
 	} else if (slot->fail_why != 0) {
 		result->status = failed_status(slot);
 		result->retry_after_ns = slot->retry_after_ns;
@@ -329,7 +344,7 @@ static void run_one(struct slot *slot)
 	int returned = take_input(slot);
 
 	if (returned == 0) {
-		turn_begin(slot->runner, slot->time.begin_ns);
+		turn_begin(slot, slot->time.begin_ns);
 		returned = task_cancelled(slot) ? -ECANCELED : slot->runner->options.plugin->run(&slot->pub);
 	} else if (returned == -ENOMEM) { /* nobody's fault: another try may find some */
 		slot->fail_why = CONCD_FAIL_RETRY;

@@ -14,6 +14,7 @@ static int64_t watch_slot(struct runner *runner, struct slot *slot, int64_t now_
 	uint32_t index = atomic_load_explicit(&slot->chunk_index, memory_order_acquire);
 	int64_t overdue_ns = atomic_load_explicit(&slot->overdue_ns, memory_order_acquire);
 	int64_t begin_ns = atomic_load_explicit(&slot->begin_ns, memory_order_acquire);
+	int64_t limit_at_ns = limit_ns; /* limit_ns stays its name */
 	struct runner_overdue overdue = { .begin_ns = begin_ns, .runner = runner->options.number, .chunk = (uint32_t)(chunk >> 32),
 					  .generation = (uint32_t)chunk, .index = index };
 
@@ -21,14 +22,20 @@ static int64_t watch_slot(struct runner *runner, struct slot *slot, int64_t now_
 		return INT64_MAX;
 	if (atomic_load_explicit(&slot->limit_ns, memory_order_relaxed) != limit_ns)
 		return now_ns; /* the slot just changed hands */
-	if (now_ns < limit_ns)
-		return limit_ns;
+	/* relaxed: only this thread writes it */
+	if (atomic_load_explicit(&slot->over_limit_ns, memory_order_relaxed) == limit_ns && slot->over_ns < limit_at_ns) {
+		overdue_ns = slot->over_ns + (overdue_ns - limit_ns);
+		limit_at_ns = slot->over_ns;
+		overdue.by_cpu = true;
+	}
+	if (now_ns < limit_at_ns)
+		return limit_at_ns;
 	if (atomic_load_explicit(&slot->told_limit_ns, memory_order_relaxed) != limit_ns) { /* only we write it */
 		atomic_store_explicit(&slot->told_limit_ns, limit_ns, memory_order_relaxed); /* see struct slot */
 		*ret_told = true;
 	}
 	if (now_ns < overdue_ns) {
-		int64_t late_ns = limit_ns + wire_late_ns(overdue_ns - limit_ns);
+		int64_t late_ns = limit_at_ns + wire_late_ns(overdue_ns - limit_at_ns);
 
 		if (slot->late_limit_ns == limit_ns)
 			return overdue_ns;

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/loop.h"
+#include "config.h"
 #include "crew/crew_private.h"
 #include "crew/wire.h"
 #include "crew/workload.h"
@@ -125,6 +126,7 @@ static void begin_tasks(struct world *w)
 
 static void world_open(struct world *w)
 {
+	static const struct workload_config config = { .cpu_timeout_ns = 1 };
 	static const struct ring_geometry geometry = { .n_runners = THREADS, .n_chunks = 2, .ring_bytes = 16384,
 						       .n_big = 1 };
 	int fds[2];
@@ -135,6 +137,7 @@ static void world_open(struct world *w)
 	FUZZ_CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0);
 	w->peer = fds[1];
 	w->workload.name = "w";
+	w->workload.config = &config;
 	w->crews.ops = &ops;
 	told.stalled = 0;
 	w->crew = (struct crew){ .crews = &w->crews, .seats = &w->seat, .workload = &w->workload, .shape = { 1, THREADS, 1 }, .ring = w->ring };

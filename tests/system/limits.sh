@@ -5,6 +5,8 @@
 write_config "workloads = {
 	$(stanza small 'memory_max = "64M"; max_crashes = 1;' hog)
 	$(stanza modest 'affinity = "0"; nice = 7;' hog) $(stanza nowhere 'affinity = "1023";' hog)
+	$(stanza spin 'cpu_timeout = "300ms";') $(stanza hang 'cpu_timeout = "300ms"; grace = "200ms";')
+	nap = { plugin = \"sleeper\"; cpu_timeout = \"300ms\"; };
 	$(stanza mortal 'max_tasks = 10;' hog)
 };"
 daemon_start
@@ -26,6 +28,20 @@ for model in $all_models; do
 done
 exits 1 ctl run nowhere -q -m pool where
 says 'affinity: none of the processors "1023" can be used'
+
+# cpu_timeout: who uses more is told, then killed; who waits does not use any.
+for shape in "-m sync" "-m async -j 10" "-m pool -j 4" "-m process -j 2" "--shape 2x2x8"; do
+	exits 1 ctl run spin -q $shape 1000 20000000 2000
+	equal "$shape: what uses little is done" "$(tr '\n' ' ' <"$dir/out")" "1000 2000 "
+	says "(input '20000000'): timeout: it used more than 300 ms of processor time (cpu_timeout)"
+	exits 1 ctl run hang -q $shape -p mode=spin a hang b
+	equal "$shape: beside one that does not listen too" "$(tr '\n' ' ' <"$dir/out")" "a b "
+	says "(input 'hang'): timeout: it used more processor time than cpu_timeout; it did not end within its grace time and was killed"
+done
+used=$(ctl run spin --json -q -m async 20000000 | head -n 1 | grep -oE '"cpu_s":[0-9.]+' | cut -d: -f2)
+check "it is ended soon after ($used s)" awk -v s="$used" -v most="${SANITIZER:+3}" 'BEGIN { exit !(s >= 0.3 && s < (most ? most : 0.6)) }'
+ctl run nap -q -m async -j 5 600ms 700ms >/dev/null
+equal "waiting is no use of a processor" $? 0
 
 # max_tasks: a process begins ten and no more, and nothing is lost or done twice.
 for shape in "-m sync" "-m async -j 7" "-m thread -j 3" "-m pool -j 4" "-m process -j 3" "--shape 2x2x3"; do

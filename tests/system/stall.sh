@@ -4,11 +4,10 @@
 . "$(dirname "$0")/lib.sh"
 
 write_config "workloads = {
-	$(stanza spin) $(stanza exec_log) $(stanza off 'stall = \"0\";' spin)
+	$(stanza spin) $(stanza exec_log) $(stanza off 'stall = "0";' spin)
 	alone = { plugin = \"blocker\"; stall = \"50ms\"; };
 	slow = { plugin = \"blocker\"; stall = \"10s\"; };
 };"
-sed -i 's/\\"/"/g' "$dir/concd.conf"
 daemon_start
 
 # stalls JOB: show's list, without spaces.
@@ -83,7 +82,8 @@ none "sleepers beside hogs"
 ctl run spin -q -m async -j 10 $(yes 2000 | head -n 400) >/dev/null
 none "short tasks beside hogs"
 ctl run spin -q --shape 2x2x10 $(yes 2000 | head -n 400) >/dev/null
-none "short tasks on four threads beside hogs"
+[ "${SANITIZER:-}" = thread ] || # whose own locks make threads wait for each other
+	none "short tasks on four threads beside hogs"
 kill $hogs
 wait $hogs 2>/dev/null
 

@@ -12,6 +12,7 @@ static const struct concd_param declared[] = {
 };
 
 struct stall_watch *rig_watch;
+int64_t rig_cpu_timeout_ns;
 
 void add_job(struct rig *rig, uint64_t id, int64_t task_timeout_ns, int64_t grace_ns)
 {
@@ -39,6 +40,7 @@ void open_rig_of(struct rig *rig, const struct concd_plugin *plugin, uint32_t co
 		.ring = rig->ring, .number = 1, .coroutines = coroutines, .max_result_bytes = MAX_RESULT,
 		.plugin = &rig->plugin, .params = rig->params, .jobs = rig->jobs, .gate = &rig->gate,
 		.helpers = rig->helpers, .mail = rig->mail, .watch = rig_watch,
+		.cpu_timeout_ns = rig_cpu_timeout_ns,
 	};
 	assert_int_equal(runner_new(&options, &rig->runner, &err), 0);
 	fake_ring_set_event_fd(rig->ring, 1, runner_event_fd(rig->runner));

@@ -30,6 +30,7 @@ struct rig {
 };
 
 /* A running runner of number 1 that knows job JOB. The plugin is copied and gets the rig's parameters. */
+extern int64_t rig_cpu_timeout_ns;
 extern struct stall_watch *rig_watch; /* of the rigs opened from here on */
 void open_rig_of(struct rig *rig, const struct concd_plugin *plugin, uint32_t coroutines);
 void open_rig(struct rig *rig, int (*run)(struct concd_task *task), uint32_t coroutines);

@@ -108,6 +108,7 @@ static void hello(struct rig *rig, const char *plugin, uint32_t threads, uint32_
 	buffer_add_varint(&b, rig->memory_max_bytes);
 	buffer_add_varint(&b, 0);
 	buffer_add_varint(&b, rig->max_tasks);
+	buffer_add_varint(&b, 0); /* cpu_timeout */
 	buffer_add_text(&b, rig->affinity ? rig->affinity : "");
 	buffer_add_varint(&b, param ? 1 : 0);
 	if (param) {

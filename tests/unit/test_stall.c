@@ -36,6 +36,8 @@ static void on_report(void *arg, const struct stall_report *report)
 	(void)snprintf(told.stack, sizeof(told.stack), "%s", report->stack);
 }
 
+static bool over;
+
 struct watched {
 	struct rig rig;
 	struct stall_watch *watch;
@@ -48,7 +50,7 @@ static void open_watched(struct watched *w, int (*run)(struct concd_task *task),
 	assert_int_equal(stall_install(), 0);
 	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	assert_true(w->wake_fd >= 0);
-	assert_int_equal(stall_watch_new(1, LIMIT_NS, w->wake_fd, on_report, w, &w->watch), 0);
+	assert_int_equal(stall_watch_new(1, LIMIT_NS, 0, w->wake_fd, on_report, w, &w->watch), 0);
 	rig_watch = w->watch;
 	open_rig(&w->rig, run, coroutines);
 	rig_watch = NULL;
@@ -69,7 +71,7 @@ static void look_until(struct watched *w, const unsigned int *number, unsigned i
 	int64_t deadline_ns = clock_mono_ns() + DEADLINE_NS;
 
 	while (*number < wanted) {
-		(void)stall_watch_look(w->watch, &w->rig.runner, clock_mono_ns());
+		(void)stall_watch_look(w->watch, &w->rig.runner, clock_mono_ns(), &over);
 		assert_true(clock_mono_ns() < deadline_ns);
 		(void)poll(NULL, 0, 1);
 	}
@@ -152,7 +154,7 @@ static void a_task_that_gives_way_is_not_named(void **state)
 	open_watched(&w, run_sleep, 100);
 	fake_ring_submit_many(w.rig.ring, JOB, 300, "");
 	while (fake_ring_count(w.rig.ring, RING_DONE) < 300) {
-		(void)stall_watch_look(w.watch, &w.rig.runner, clock_mono_ns());
+		(void)stall_watch_look(w.watch, &w.rig.runner, clock_mono_ns(), &over);
 		(void)poll(NULL, 0, 2);
 	}
 	assert_int_equal(told.begins, 0);
@@ -168,7 +170,7 @@ static void nothing_is_looked_at_while_every_runner_sleeps(void **state)
 
 	(void)state;
 	open_watched(&w, run_block, 2);
-	while (stall_watch_look(w.watch, &w.rig.runner, clock_mono_ns()) != INT64_MAX) {
+	while (stall_watch_look(w.watch, &w.rig.runner, clock_mono_ns(), &over) != INT64_MAX) {
 		assert_true(clock_mono_ns() < deadline_ns);
 		(void)poll(NULL, 0, 5);
 	}
@@ -198,13 +200,66 @@ static void of_very_many_some_are_told_by_number_only(void **state)
 	open_watched(&w, run_block_briefly, 1);
 	fake_ring_submit_many(w.rig.ring, JOB, 64, "");
 	while (fake_ring_count(w.rig.ring, RING_DONE) < 64 && told.dropped == 0) {
-		(void)stall_watch_look(w.watch, &w.rig.runner, clock_mono_ns());
+		(void)stall_watch_look(w.watch, &w.rig.runner, clock_mono_ns(), &over);
 		(void)poll(NULL, 0, 1);
 	}
 	assert_true(told.dropped > 0);
 	assert_true(told.begins >= 20); /* the burst */
 	fake_ring_wait(w.rig.ring, 64);
 	close_watched(&w);
+}
+
+/* Waits for longer than the limit, then uses a processor until it is told. */
+static int run_use(struct concd_task *task)
+{
+	int64_t deadline_ns;
+	int r = concd_sleep(task, 100 * NS_PER_MS);
+
+	if (r < 0)
+		return r; /* waiting is no use of a processor */
+	deadline_ns = clock_mono_ns() + DEADLINE_NS;
+	while (!concd_cancelled(task) && clock_mono_ns() < deadline_ns)
+		turns++;
+	return concd_cancelled(task) ? -ECANCELED : 0;
+}
+
+static void on_overdue(void *arg, const struct runner_overdue *overdue)
+{
+	(void)arg;
+	(void)overdue;
+	fail_msg("it came back at once");
+}
+
+static void a_task_that_uses_too_much_processor_time_is_told(void **state)
+{
+	static const char *const inputs[] = { "" };
+	const int64_t limit_ns = 50 * NS_PER_MS;
+	struct fake_record record;
+	struct stall_watch *watch;
+	struct rig rig;
+
+	(void)state;
+	assert_int_equal(stall_watch_new(1, 0, limit_ns, -1, on_report, NULL, &watch), 0);
+	rig_watch = watch;
+	rig_cpu_timeout_ns = limit_ns;
+	open_rig(&rig, run_use, 2);
+	rig_watch = NULL;
+	rig_cpu_timeout_ns = 0;
+	while (runner_state(rig.runner) != RUNNER_READY)
+		(void)poll(NULL, 0, 1);
+	add_job(&rig, JOB + 1, 0, 10 * DEADLINE_NS);
+	fake_ring_submit(rig.ring, JOB + 1, 0, 1, inputs);
+	while (fake_ring_count(rig.ring, RING_TIMEOUT) + fake_ring_count(rig.ring, RING_DONE) == 0) {
+		(void)stall_watch_look(watch, &rig.runner, clock_mono_ns(), &over);
+		(void)runner_watch(rig.runner, clock_mono_ns(), on_overdue, NULL);
+		(void)poll(NULL, 0, 1);
+	}
+	record = fake_ring_record(rig.ring, 0, 0);
+	assert_int_equal(record.status, RING_TIMEOUT);
+	assert_true(record.cpu_s >= 0.045f);
+	assert_true(record.wall_s >= 0.145f);
+	close_rig(&rig);
+	stall_watch_free(watch);
 }
 
 int main(void)
@@ -215,6 +270,7 @@ int main(void)
 		cmocka_unit_test(a_task_that_gives_way_is_not_named),
 		cmocka_unit_test(nothing_is_looked_at_while_every_runner_sleeps),
 		cmocka_unit_test(of_very_many_some_are_told_by_number_only),
+		cmocka_unit_test(a_task_that_uses_too_much_processor_time_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
