@@ -8,11 +8,14 @@
 # durable figures mean nothing. `make bench` sets top_srcdir and top_builddir; by hand, start it in the build directory.
 set -u
 export LC_ALL=C
-: "${top_builddir:=$PWD}" "${ROUNDS:=5}" "${BENCH_DIR:=/var/tmp}"
+: "${top_builddir:=$PWD}" "${top_srcdir:=$(dirname "$0")/..}" "${ROUNDS:=5}" "${BENCH_DIR:=/var/tmp}"
 bench=$top_builddir/bench
-dir= daemon= server= port= ended=
+dir= daemon= server= server_pid= port= ended=
+# shellcheck source=bench/peers.sh
+. "$top_srcdir/bench/peers.sh"
 
-# name, yardstick (- for none), goal, unit. With a yardstick the goal is a ratio, without one it is in the unit.
+# name, yardstick (- for none), goal (- for none), unit. With a yardstick the goal is a ratio, without one it is in the
+# unit. Those in peers.sh name the program that they need as well.
 # The goals are those of the next milestone; here they are for comparison.
 cases() {
 	cat <<-'END'
@@ -76,6 +79,7 @@ finish() {
 	trap - EXIT
 	stop "$daemon"
 	stop "$server"
+	stop "$server_pid"
 	[ -z "$dir" ] || rm -rf "$dir"
 	exit "$status"
 }
@@ -124,7 +128,7 @@ start_server() {
 }
 
 prepare() {
-	for program in concd concctl concd-worker tests/tools/http_server bench/pool bench/measure; do
+	for program in concd concctl concd-worker tests/tools/http_server bench/pool bench/queue bench/measure; do
 		[ -x "$top_builddir/$program" ] || { say "$top_builddir/$program is missing: use make bench"; exit 1; }
 	done
 	[ -z "${SANITIZER:-}" ] || { say "a build with sanitizers cannot be measured"; exit 1; }
@@ -255,6 +259,7 @@ measure_case() {
 	control-cancel-running) control 4 ;;
 	start-up) start_up 1 ;;
 	idle-memory) start_up 2 ;;
+	peer-*) peer_case "$1" ;;
 	esac
 }
 
@@ -276,7 +281,8 @@ is_number() {
 	esac
 }
 
-one_case() { # NAME YARDSTICK
+one_case() { # NAME YARDSTICK NEEDS
+	[ -z "$3" ] || peer_installed "$3" || return 0
 	yard=-
 	if [ "$2" != - ]; then
 		# One measurement of a yardstick serves a round.
@@ -296,8 +302,12 @@ median() {
 
 table() {
 	printf '\n%-22s %12s %-12s %-15s %11s %8s %7s\n' case figure unit yardstick 'its figure' ratio goal
-	while read -r name yard goal unit; do
+	while read -r name yard goal unit needs; do
 		file=$dir/values/$name
+		if [ -n "$needs" ] && ! peer_installed "$needs"; then
+			printf '%-22s %12s %s\n' "$name" - "not installed: apt-get install ${needs#*:}"
+			continue
+		fi
 		[ -s "$file" ] || { printf '%-22s %12s\n' "$name" failed; continue; }
 		figure=$(median 1 "$file")
 		if [ "$yard" = - ]; then
@@ -307,7 +317,7 @@ table() {
 			ratio=$(median r "$file")
 			compared=$ratio
 		fi
-		verdict=$(echo "$compared $goal" | awk '{ print $1 <= $2 ? "met" : $1 <= 3 * $2 ? "missed" : "over 3 x the goal" }')
+		verdict=$(echo "$compared $goal" | awk '$2 == "-" { print "a peer"; exit } { print $1 <= $2 ? "met" : $1 <= 3 * $2 ? "missed" : "over 3 x the goal" }')
 		printf '%-22s %12s %-12s %-15s %11s %8s %7s  %s\n' "$name" "$figure" "$unit" "$yard" "$yard_figure" \
 			"$ratio" "$goal" "$verdict"
 	done <"$dir/selected"
@@ -326,11 +336,11 @@ wanted() { # NAME PATTERN...
 }
 
 main() {
-	selected=$(cases | while read -r name rest; do
+	selected=$({ cases; peer_cases; } | while read -r name rest; do
 		if wanted "$name" "$@"; then echo "$name $rest"; fi
 	done)
 	if [ -z "$selected" ]; then
-		say "no such case: $*; there are: $(cases | awk '{ printf "%s ", $1 }')"
+		say "no such case: $*; there are: $({ cases; peer_cases; } | awk '{ printf "%s ", $1 }')"
 		exit 2
 	fi
 	prepare
@@ -339,8 +349,8 @@ main() {
 	round=0
 	while [ "$round" -le "$ROUNDS" ]; do
 		say "round $round"
-		while read -r name yard _ <&3; do
-			one_case "$name" "$yard"
+		while read -r name yard _ _ needs <&3; do
+			one_case "$name" "$yard" "$needs"
 		done 3<"$dir/selected"
 		round=$((round + 1))
 	done
