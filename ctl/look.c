@@ -123,11 +123,22 @@ static void show_counts(const json_t *tasks, const json_t *total)
 		print_field("", "%" PRIu64 " in all", member_count(tasks, "total"));
 }
 
+/* Of a divided task: ", part 3" or ", combining". */
+static const char *step_text(const json_t *task, char *text, size_t size)
+{
+	if (json_is_true(json_object_get(task, "combining")))
+		return ", combining";
+	*text = '\0';
+	if (json_is_integer(json_object_get(task, "part")))
+		(void)snprintf(text, size, ", part %" PRIu64, member_count(task, "part"));
+	return text;
+}
+
 static void show_tasks(const json_t *job)
 {
 	const json_t *tasks = json_object_get(job, "tasks"), *running = json_object_get(job, "running_tasks"), *task;
 	const json_t *total = json_object_get(tasks, "total");
-	char text[ERROR_TEXT_BYTES], percent[TEXT_DURATION_BYTES] = "";
+	char text[ERROR_TEXT_BYTES], percent[TEXT_DURATION_BYTES] = "", step[32];
 	size_t i;
 
 	if (!json_is_object(json_object_get(job, "service")))
@@ -138,15 +149,22 @@ static void show_tasks(const json_t *job)
 
 		if (progress >= 0)
 			(void)snprintf(percent, sizeof(percent), ", %.0f %%", progress * 100);
-		print_field(i == 0 ? "running" : "", "task %" PRIu64 " on worker %s%s%s", member_count(task, "index"),
-		     member_text(task, "worker", "?"), percent,
+		print_field(i == 0 ? "running" : "", "task %" PRIu64 "%s on worker %s%s%s", member_count(task, "index"),
+		     step_text(task, step, sizeof(step)), member_text(task, "worker", "?"), percent,
 		     attempts_text(task, member_text(task, "cause", ""), text, sizeof(text)));
+	}
+	json_array_foreach(json_object_get(job, "divided_tasks"), i, task) {
+		if (i == TASKS_SHOWN)
+			break;
+		print_field(i == 0 ? "divided" : "", "task %" PRIu64 ": %" PRIu64 " of %" PRIu64 " parts done",
+		     member_count(task, "index"), member_count(task, "parts_done"), member_count(task, "parts"));
 	}
 	json_array_foreach(json_object_get(job, "retrying_tasks"), i, task) {
 		if (i == TASKS_SHOWN)
 			break;
 		(void)text_format_duration((int64_t)(member_number(task, "retry_in_s", 0) * 1e9), percent);
-		print_field(i == 0 ? "retrying" : "", "task %" PRIu64 " in %s%s", member_count(task, "index"), percent,
+		print_field(i == 0 ? "retrying" : "", "task %" PRIu64 "%s in %s%s", member_count(task, "index"),
+		     step_text(task, step, sizeof(step)), percent,
 		     attempts_text(task, member_text(task, "cause", ""), text, sizeof(text)));
 	}
 	if (member_count(job, "retrying") > i)

@@ -9,6 +9,7 @@
 #include "ctl/protocol.h"
 #include "jobs/jobs.h"
 #include "jobs/stalls.h"
+#include "ring/step.h"
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
@@ -235,7 +236,7 @@ static json_t *frames_array(const char *stack)
 
 json_t *document_stall(const struct stall *stall)
 {
-	return json_pack("{s:I, s:o, s:I, s:o, s:o, s:f, s:b, s:o}", "index", (json_int_t)stall->task, "input",
+	return json_pack("{s:I, s:o, s:I, s:o, s:o, s:f, s:b, s:o}", "index", (json_int_t)step_task(stall->task), "input",
 			 bytes_text(stall->input, stall->input_kept), "input_bytes", (json_int_t)stall->input_len,
 			 "worker", json_sprintf("%u.%u", stall->worker_pid, (unsigned int)stall->worker_thread), "since",
 			 time_or_null(stall->since_unix_us), "held_s", (double)stall->held_ns / 1e9, "ended",

@@ -99,40 +99,64 @@ static json_t *worker_text(const struct task_view *view)
 	return json_sprintf("%u.%u", view->worker_pid, (unsigned int)view->worker_thread);
 }
 
+/* Which step of a divided task; nothing for a whole one. */
+static int add_to(json_t *tasks, json_t *task, const struct task_view *view)
+{
+	if (task && view->part >= 0 && json_object_set_new(task, "part", json_integer(view->part)) < 0) {
+		json_decref(task);
+		return -ENOMEM;
+	}
+	if (task && view->part == TASK_COMBINING && json_object_set_new(task, "combining", json_true()) < 0) {
+		json_decref(task);
+		return -ENOMEM;
+	}
+	return json_array_append_new(tasks, task);
+}
+
 static int add_running(void *arg, const struct task_view *view)
 {
-	return json_array_append_new(
+	return add_to(
 		arg, json_pack("{s:I, s:o, s:i, s:o, s:o}", "index", (json_int_t)view->index, "worker",
 			       worker_text(view), "attempts", (int)view->attempts, "progress",
 			       view->progress < 0 ? json_null() : json_real((double)view->progress), "cause",
-			       document_text(*view->cause ? view->cause : NULL)));
+			       document_text(*view->cause ? view->cause : NULL)), view);
+}
+
+static int add_divided(void *arg, const struct divided_view *view)
+{
+	return json_array_append_new(arg, json_pack("{s:I, s:I, s:I}", "index", (json_int_t)view->index, "parts",
+						    (json_int_t)view->parts, "parts_done",
+						    (json_int_t)view->parts_done));
 }
 
 static int add_retrying(void *arg, const struct task_view *view)
 {
-	return json_array_append_new(
+	return add_to(
 		arg, json_pack("{s:I, s:i, s:f, s:o}", "index", (json_int_t)view->index, "attempts",
 			       (int)view->attempts, "retry_in_s", (double)view->retry_in_ns / 1e9, "cause",
-			       document_text(*view->cause ? view->cause : NULL)));
+			       document_text(*view->cause ? view->cause : NULL)), view);
 }
 
 static void show_job(const struct call *call, struct job *job)
 {
 	struct job_view view;
-	json_t *document, *running = json_array(), *retrying = json_array();
+	json_t *document, *running = json_array(), *retrying = json_array(), *divided = json_array();
 
 	job_view(job, &view);
 	document = document_job(&view);
-	if (!document || !running || !retrying || job_walk_running(job, TASKS_SHOWN, add_running, running) < 0 ||
+	if (!document || !running || !retrying || !divided || job_walk_running(job, TASKS_SHOWN, add_running, running) < 0 ||
 	    job_walk_retrying(job, TASKS_SHOWN, add_retrying, retrying) < 0 ||
+	    job_walk_divided(job, TASKS_SHOWN, add_divided, divided) < 0 ||
 	    json_object_set(document, "running_tasks", running) < 0 ||
 	    json_object_set(document, "retrying_tasks", retrying) < 0 ||
+	    json_object_set(document, "divided_tasks", divided) < 0 ||
 	    json_object_set_new(document, "stalls", document_stalls(job_stalls(job))) < 0) {
 		json_decref(document);
 		document = NULL;
 	}
 	json_decref(running);
 	json_decref(retrying);
+	json_decref(divided);
 	reply_json(call->req, 200, document);
 	job_unref(job);
 }

@@ -39,7 +39,7 @@ void crew_record(void *arg, const struct ring_record *record)
 		.data = record->data,
 		.len = record->len,
 	};
-	estimate_add(&seat->estimate, record->wall_s, record->cpu_s);
+	estimate_add(seat_estimate(seat, f->first), record->wall_s, record->cpu_s);
 	seat->out--;
 	crew->out--;
 	crew->ended++;

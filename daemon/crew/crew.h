@@ -33,7 +33,8 @@ struct error;
 struct loop;
 struct store;
 
-/* Tasks for one chunk. */
+/* Tasks for one chunk. What is said of tasks here holds for the steps of divided ones too (ring/step.h): they have numbers
+ * of their own, and a batch has either. */
 struct crew_batch {
 	struct crew_seat *seat; /* whose job they belong to */
 	uint64_t first;
@@ -165,12 +166,14 @@ void crew_kick(struct crew *crew); /* tasks may be ready: pull (from the loop's 
 
 struct crew *crew_of(const struct crew_seat *seat);
 /* How many tasks the next batch of this job may have: its -j, what it has out, and the size that its measured task
- * time calls for where n_ready tasks are left to hand out; 0: none now. */
-uint32_t crew_seat_room(const struct crew_seat *seat, uint64_t n_ready);
+ * time calls for where n_ready tasks are left to hand out; 0: none now. parts: of a batch of parts, which are measured by
+ * themselves. */
+uint32_t crew_seat_room(const struct crew_seat *seat, uint64_t n_ready, bool parts);
 bool crew_takes(const struct crew_seat *seat); /* false: that there is no room is the crew's doing, not the job's own */
 uint64_t crew_seat_out(const struct crew_seat *seat); /* tasks handed out and not back */
 uint64_t crew_seat_holds(const struct crew_seat *seat); /* workers that these may keep busy at once, begun or not */
-uint64_t crew_seat_running(const struct crew_seat *seat); /* of these, begun: a walk over its chunks */
+/* Of these, whole tasks (no parts) that are begun: a walk over its chunks. */
+uint64_t crew_seat_running(const struct crew_seat *seat);
 /* The seat's tasks that are begun now, where, and how far: for `show`. While fn returns 0; its last value is
  * returned. */
 struct crew_task_view {

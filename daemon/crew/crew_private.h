@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "crew/crew.h"
 #include "crew/worker_log.h"
+#include "ring/step.h"
 
 struct event;
 struct event_base;
@@ -81,7 +82,7 @@ struct crew_seat {
 	struct flight *flights;
 	uint32_t n_flights;
 	uint64_t out;
-	struct estimate estimate;
+	struct estimate estimates[2]; /* of whole tasks; of parts */
 
 	enum cancel_state cancel;
 	uint32_t cancel_reason;
@@ -216,6 +217,11 @@ void flight_free(struct flight *flight); /* its tasks have come back */
 void flight_return(struct flight *flight, uint32_t begin, uint32_t end); /* tell that these come back unbegun */
 /* Take back what is unbegun. 0; -EBADMSG: crew_break() was called and every pointer to a flight may be stale. */
 int flight_take_back(struct flight *flight);
+/* Of what this number names. */
+static inline struct estimate *seat_estimate(struct crew_seat *seat, uint64_t number)
+{
+	return &seat->estimates[step_is(number)];
+}
 void estimate_add(struct estimate *estimate, float wall_s, float cpu_s);
 void crew_tick_arm(struct crew *crew);
 void on_crew_tick(int fd, short what, void *arg);

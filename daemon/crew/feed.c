@@ -40,20 +40,20 @@ void estimate_add(struct estimate *e, float wall_s, float cpu_s)
 }
 
 /* How long a task holds its runner: with coroutines only while it computes. */
-static float hold_s(const struct crew_seat *seat)
+static float hold_s(const struct crew_seat *seat, const struct estimate *e)
 {
-	float s = seat->crew->shape.coroutines > 1 ? seat->estimate.cpu_s : seat->estimate.wall_s;
+	float s = seat->crew->shape.coroutines > 1 ? e->cpu_s : e->wall_s;
 
 	return s > SHORTEST_S ? s : SHORTEST_S;
 }
 
 /* What one more task costs a runner before it can take another: its share of the coroutines, or its computing. */
-static int64_t task_cost_ns(const struct crew_seat *seat)
+static int64_t task_cost_ns(const struct crew_seat *seat, const struct estimate *e)
 {
-	float share = seat->estimate.wall_s / (float)seat->crew->shape.coroutines;
-	float s = hold_s(seat);
+	float share = e->wall_s / (float)seat->crew->shape.coroutines;
+	float s = hold_s(seat, e);
 
-	if (seat->estimate.samples == 0)
+	if (e->samples == 0)
 		return UNKNOWN_NS;
 	return (int64_t)((share > s ? share : s) * 1e9f);
 }
@@ -87,22 +87,22 @@ static uint64_t tasks_by_time(const struct crew *crew, float each_s, uint64_t n_
 	return n < 1.0f ? 1 : n < (float)RING_CHUNK_TASKS ? (uint64_t)n : RING_CHUNK_TASKS;
 }
 
-static uint32_t chunk_tasks(const struct crew_seat *seat, uint64_t n_ready)
+static uint32_t chunk_tasks(const struct crew_seat *seat, const struct estimate *e, uint64_t n_ready)
 {
 	const struct crew *crew = seat->crew;
 	uint64_t n = RING_CHUNK_TASKS, most;
 
 	if (!seat->idempotent)
 		return 1;
-	if (seat->estimate.samples > 0) {
-		n = tasks_by_time(crew, hold_s(seat), n_ready);
+	if (e->samples > 0) {
+		n = tasks_by_time(crew, hold_s(seat, e), n_ready);
 	} else if (crew->shape.coroutines == 1) {
 		return 1;
 	}
 	if (crew->shape.coroutines > 1) {
 		/* Unknown ones are spread over the runners; long ones fill the free workers and no more. */
-		most = seat->estimate.samples == 0 ? free_workers(crew) / crew->n_runners : free_workers(crew);
-		if (most < n && (seat->estimate.samples == 0 || crew_is_ahead(crew)))
+		most = e->samples == 0 ? free_workers(crew) / crew->n_runners : free_workers(crew);
+		if (most < n && (e->samples == 0 || crew_is_ahead(crew)))
 			n = most;
 	}
 	return n > 0 ? (uint32_t)n : 1;
@@ -113,7 +113,7 @@ bool crew_takes(const struct crew_seat *seat)
 	return crew_may_feed(seat->crew) && (seat->idempotent || free_workers(seat->crew) > 0);
 }
 
-uint32_t crew_seat_room(const struct crew_seat *seat, uint64_t n_ready)
+uint32_t crew_seat_room(const struct crew_seat *seat, uint64_t n_ready, bool parts)
 {
 	const struct crew *crew = seat->crew;
 	uint32_t room;
@@ -121,7 +121,7 @@ uint32_t crew_seat_room(const struct crew_seat *seat, uint64_t n_ready)
 
 	if (!crew_takes(seat) || seat->cancel != CANCEL_NONE || seat->left)
 		return 0;
-	room = chunk_tasks(seat, n_ready);
+	room = chunk_tasks(seat, &seat->estimates[parts], n_ready);
 	if (seat->workers >= crew->n_workers)
 		return room;
 	if (crew->shape.coroutines == 1)
@@ -167,7 +167,7 @@ struct flight *flight_take(struct crew_seat *seat, uint64_t first, uint32_t coun
 		.count = count,
 		.multi = count > 1,
 		.submitted_ns = clock_mono_ns(),
-		.cost_ns = task_cost_ns(seat) * count,
+		.cost_ns = task_cost_ns(seat, seat_estimate(seat, first)) * count,
 	};
 	if (f->next)
 		f->next->prev = &f->next;

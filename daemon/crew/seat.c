@@ -138,7 +138,7 @@ uint64_t crew_seat_running(const struct crew_seat *seat)
 	for (const struct flight *f = seat->flights; f; f = f->next) {
 		struct ring_chunk_state state;
 
-		if (ring_chunk_state(seat->crew->ring, f->chunk, &state) == 0)
+		if (!step_is(f->first) && ring_chunk_state(seat->crew->ring, f->chunk, &state) == 0)
 			n += (uint64_t)__builtin_popcountll(seat_begun_bits(&state));
 	}
 	return n;

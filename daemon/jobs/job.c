@@ -1,5 +1,6 @@
 /* A job: its memory, its states, those who watch it, and how it looks from outside. */
 #include "jobs/job.h"
+#include "ring/step.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -75,6 +76,7 @@ static void job_free(struct job *job)
 	if (job->in_opened)
 		TAILQ_REMOVE(&job->jobs->opened, job, opened_link);
 	results_fini(job);
+	parts_fini(job);
 	inputs_fini(&job->inputs);
 	for (struct job_seat *seat = &job->main; seat; seat = seat == &job->main ? &job->solo : NULL) {
 		ranges_fini(&seat->ready);
@@ -235,7 +237,7 @@ static double job_wall_s(const struct job *job)
 
 static uint64_t job_running(const struct job *job)
 {
-	uint64_t running = 0;
+	uint64_t running = parts_open(job);
 
 	if (job->main.seat)
 		running += crew_seat_running(job->main.seat);
@@ -283,7 +285,7 @@ void job_view(const struct job *job, struct job_view *ret_view)
 		.retries = job->retries,
 		.priority = job->turn.priority,
 		.halt = job->halt,
-		.retrying = job->waiting.n,
+		.retrying = job->waiting.n - parts_waiting(job),
 		.unique = unique_key(job),
 		.begins_unix_us = job->begin.begins_unix_us,
 		.expires_unix_us = job->begin.expires_unix_us,
@@ -335,7 +337,8 @@ static int on_running_task(void *arg, const struct crew_task_view *view)
 	struct running_walk *walk = arg;
 	struct task_history *history;
 	struct task_view task = {
-		.index = view->task,
+		.index = step_task(view->task),
+		.part = parts_part(view->task),
 		.worker_pid = view->worker_pid,
 		.worker_thread = view->worker_thread,
 		.attempts = 1,

@@ -14,6 +14,7 @@
 #include "jobs/begin.h"
 #include "jobs/inputs.h"
 #include "jobs/jobs.h"
+#include "jobs/parts.h"
 #include "jobs/ranges.h"
 #include "jobs/results.h"
 #include "jobs/retries.h"
@@ -149,6 +150,7 @@ struct job {
 	/* Its tasks. */
 	struct inputs inputs;
 	struct results results;
+	struct parts parts; /* of the tasks that are divided now */
 	struct job_seat main, solo;
 	uint64_t input_bytes; /* counted in jobs->queued_bytes until it has ended */
 	uint32_t input_failures; /* reads of its inputs that failed, in a row */
@@ -331,6 +333,7 @@ void outcome_ready_again(struct job_seat *seat, uint64_t first, uint64_t count);
 /* Run again, alone where the crew would put others beside it, and where alone does not change the order of tasks. */
 void outcome_run_again(struct job_seat *seat, uint64_t task, bool alone);
 struct task_history *history_of(struct job *job, uint64_t task); /* made where missing; NULL: out of memory */
+uint16_t history_take_attempts(struct job *job, uint64_t task); /* and forget it */
 void outcome_interrupted(struct job *job, uint64_t task);
 void outcome_failed(struct job *job, uint64_t task, const char *text); /* it was never begun */
 

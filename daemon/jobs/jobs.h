@@ -193,9 +193,13 @@ struct jobs_view {
 };
 void jobs_view(struct jobs *jobs, struct jobs_view *ret_view);
 
+#define TASK_WHOLE (-1)
+#define TASK_COMBINING (-2)
+
 /* Running tasks of a job, for `show`: at most limit, while fn returns 0. */
 struct task_view {
 	uint64_t index;
+	int64_t part; /* of a divided task; else TASK_WHOLE, or TASK_COMBINING */
 	uint32_t worker_pid;
 	uint16_t worker_thread;
 	uint16_t attempts; /* a running task's: with this one */
@@ -204,6 +208,12 @@ struct task_view {
 	int64_t retry_in_ns; /* of one that waits */
 };
 int job_walk_running(struct job *job, uint32_t limit, int (*fn)(void *arg, const struct task_view *view), void *arg);
+/* The same for tasks that are divided, in the order in which they were: progress is in whole parts. */
+struct divided_view {
+	uint64_t index;
+	uint32_t parts, parts_done;
+};
+int job_walk_divided(struct job *job, uint32_t limit, int (*fn)(void *arg, const struct divided_view *view), void *arg);
 /* The same for tasks that wait to be tried again, in no order. */
 int job_walk_retrying(struct job *job, uint32_t limit, int (*fn)(void *arg, const struct task_view *view), void *arg);
 

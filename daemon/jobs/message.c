@@ -14,6 +14,9 @@ static int refuse(const struct job *job, uint64_t task, int r, struct error *err
 
 	for (size_t i = 0; i < ARRAY_SIZE(seats) && !queued; i++)
 		queued = ranges_contain(&seats[i]->ready, task) || ranges_contain(&seats[i]->marked, task);
+	if (parts_is_open(job, task))
+		return error_set(err, -EPERM, "wrong-state", "task %" PRIu64 " of job %" PRIu64 " is divided: its parts "
+				 "receive no messages", task, job->id);
 	if (r != -ENOENT && r != -EAGAIN && r != -ESRCH)
 		return error_set(err, r, r == -EMSGSIZE ? "too-large" : "internal", "task %" PRIu64 " of job %" PRIu64
 				 ": %s", task, job->id, strerror(-r));

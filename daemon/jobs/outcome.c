@@ -13,6 +13,7 @@
 #include "crew/wire.h"
 #include "crew/workload.h"
 #include "jobs/job.h"
+#include "ring/step.h"
 #include "store/store.h"
 
 /* Tasks given one end at once before the loop gets a turn. */
@@ -35,6 +36,22 @@ struct task_history *history_of(struct job *job, uint64_t task)
 	return history;
 }
 
+uint16_t history_take_attempts(struct job *job, uint64_t task)
+{
+	struct task_history *history = NULL;
+	uint16_t attempts;
+
+	if (job->history)
+		HASH_FIND(hh, job->history, &task, sizeof(task), history);
+	if (!history)
+		return 0;
+	attempts = history->attempts;
+	HASH_DEL(job->history, history);
+	free(history->cause);
+	free(history);
+	return attempts;
+}
+
 /* ---- One outcome ---- */
 
 void outcome_put(struct job *job, uint64_t task, struct task_record *record, const void *data, size_t len)
@@ -42,6 +59,10 @@ void outcome_put(struct job *job, uint64_t task, struct task_record *record, con
 	struct task_history *history = NULL;
 	int r;
 
+	if (step_is(task)) {
+		parts_put(job, task, record, data, len);
+		return;
+	}
 	if (job->history)
 		HASH_FIND(hh, job->history, &task, sizeof(task), history);
 	if (history)
@@ -88,6 +109,7 @@ static const struct {
 	[RING_CANCELLED] = { TASK_CANCELLED, TASK_ERROR_CANCELLED },
 	[RING_TIMEOUT] = { TASK_FAILED, TASK_ERROR_TIMEOUT },
 	[RING_TOO_LARGE] = { TASK_FAILED, TASK_ERROR_TOO_LARGE },
+	[RING_SPLIT] = { TASK_FAILED, TASK_ERROR_FAILED }, /* never: see parts_split() */
 };
 
 /* What a cancelled task is called depends on who cancelled: the user, or the job's time limit. */
@@ -157,6 +179,10 @@ void outcome_ended(void *ctx, const struct crew_ended *ended)
 	}
 	if (ended->begin_ns > ready_ns)
 		record.queue_s = (float)(ended->begin_ns - ready_ns) / 1e9f;
+	if (ended->status == RING_SPLIT) {
+		parts_split(job, ended, record.queue_s);
+		return;
+	}
 	if (ended->status == RING_CANCELLED)
 		ending_of_job(job, &record, &text);
 	else if (ended->status == RING_TIMEOUT && ended->len == 0) /* else it says which */
@@ -165,7 +191,7 @@ void outcome_ended(void *ctx, const struct crew_ended *ended)
 		data = text;
 		len = strlen(text);
 	}
-	jobs->tasks_done++;
+	jobs->tasks_done += !step_is(ended->task);
 	outcome_put(job, ended->task, &record, data, len);
 }
 
@@ -175,6 +201,10 @@ void outcome_ready_again(struct job_seat *seat, uint64_t first, uint64_t count)
 {
 	struct job *job = seat->job;
 
+	if (parts_failing(job, first)) {
+		parts_drop(job, first, count);
+		return;
+	}
 	if (ranges_add(&seat->ready, first, count) < 0) {
 		/* Without memory for a few bytes the task cannot be remembered as ready: it ends here, visibly. */
 		for (uint64_t task = first; task < first + count; task++)
@@ -404,9 +434,9 @@ static bool end_seat_ready(struct job *job, struct ranges *ready, uint64_t *left
 	uint64_t from, n;
 
 	while (*left > 0 && (n = ranges_first(ready, *left, &from)) > 0) {
+		ranges_drop_first(ready, n); /* before: the end of one part drops the others */
 		for (uint64_t task = from; task < from + n; task++)
 			end_now(job, task);
-		ranges_drop_first(ready, n);
 		*left -= n;
 	}
 	return ready->count > 0;

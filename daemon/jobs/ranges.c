@@ -125,6 +125,20 @@ uint64_t ranges_first(const struct ranges *r, uint64_t max, uint64_t *ret_from)
 	return n < max ? n : max;
 }
 
+uint64_t ranges_first_from(const struct ranges *r, uint64_t from, uint64_t max, uint64_t *ret_from)
+{
+	size_t i = ranges_search(r, from);
+	uint64_t n;
+
+	if (i == r->n)
+		return 0;
+	if (r->at[i].from > from)
+		from = r->at[i].from;
+	n = r->at[i].to - from;
+	*ret_from = from;
+	return n < max ? n : max;
+}
+
 void ranges_drop_first(struct ranges *r, uint64_t count)
 {
 	assert(r->n > 0 && r->at[0].to - r->at[0].from >= count);

@@ -26,6 +26,8 @@ int ranges_remove(struct ranges *r, uint64_t from, uint64_t count);
 bool ranges_contain(const struct ranges *r, uint64_t task);
 /* The first tasks: up to max consecutive ones from *ret_from. Their number; 0: the set is empty. */
 uint64_t ranges_first(const struct ranges *r, uint64_t max, uint64_t *ret_from);
+/* The same of those from `from` on. */
+uint64_t ranges_first_from(const struct ranges *r, uint64_t from, uint64_t max, uint64_t *ret_from);
 /* Remove the first `count` tasks, which lie in the first range. Never fails. */
 void ranges_drop_first(struct ranges *r, uint64_t count);
 

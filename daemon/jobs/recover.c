@@ -110,9 +110,17 @@ static int on_started(void *arg, uint64_t first, uint64_t count)
 	return ranges_add(&((struct recovery *)arg)->started, first, count);
 }
 
+static int on_step(void *arg, uint64_t number, const void *blob, size_t len)
+{
+	return parts_recover(((struct recovery *)arg)->job, number, blob, len);
+}
+
 static int on_crash(void *arg, const struct store_crash *crash)
 {
-	return crash_recovered(((struct recovery *)arg)->job, crash);
+	struct job *job = ((struct recovery *)arg)->job;
+
+	parts_recovered(job); /* it may be the combining that crashed */
+	return crash_recovered(job, crash);
 }
 
 static int on_input(void *arg, uint64_t first, uint32_t count, size_t packed_bytes)
@@ -131,6 +139,7 @@ static const struct store_recovery_ops recovery_ops = {
 	.on_segment = on_segment,
 	.on_task = on_task,
 	.on_started = on_started,
+	.on_step = on_step,
 	.on_crash = on_crash,
 };
 
@@ -142,6 +151,8 @@ static int recover_tasks(struct job *job)
 
 	if (r == 0)
 		r = store_recover_tasks(job->jobs->store, job->id, &recovery_ops, &recovery);
+	if (r == 0)
+		parts_recovered(job);
 	while (r == 0 && (n = ranges_first(&recovery.started, UINT64_MAX, &from)) > 0) {
 		r = ranges_remove(&job->main.ready, from, n);
 		for (uint64_t task = from; r == 0 && task < from + n; task++)

@@ -433,6 +433,7 @@ static void flush_slot(struct job *job, struct result_slot *slot)
 	write->op.type = STORE_TASKS;
 	write->op.job = job->id;
 	write->op.u.tasks.tasks = write->tasks;
+	write->op.u.tasks.divided = parts_possible(job);
 	write->op.on_done = on_tasks_written;
 	slot->flushing = (uint32_t)write->op.u.tasks.n;
 	slot->dirty_ns = 0;

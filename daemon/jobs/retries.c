@@ -19,11 +19,20 @@ static bool before(const struct retry *a, const struct retry *b)
 	return a->due_ns != b->due_ns ? a->due_ns < b->due_ns : a->task < b->task;
 }
 
+/* Put one into the place behind the first n, and from there where it belongs. */
+static void insert(struct retries *r, const struct retry new)
+{
+	size_t i = r->n++;
+
+	while (i > 0 && before(&new, &r->at[(i - 1) / 2])) {
+		r->at[i] = r->at[(i - 1) / 2];
+		i = (i - 1) / 2;
+	}
+	r->at[i] = new;
+}
+
 int retries_push(struct retries *r, int64_t due_ns, uint64_t task)
 {
-	const struct retry new = { .due_ns = due_ns, .task = task };
-	size_t i = r->n;
-
 	if (r->n == r->cap) {
 		size_t cap = r->cap ? r->cap * 2 : 16;
 		struct retry *at = reallocarray(r->at, cap, sizeof(*at));
@@ -33,13 +42,22 @@ int retries_push(struct retries *r, int64_t due_ns, uint64_t task)
 		r->at = at;
 		r->cap = cap;
 	}
-	r->n++;
-	while (i > 0 && before(&new, &r->at[(i - 1) / 2])) {
-		r->at[i] = r->at[(i - 1) / 2];
-		i = (i - 1) / 2;
-	}
-	r->at[i] = new;
+	insert(r, (struct retry){ .due_ns = due_ns, .task = task });
 	return 0;
+}
+
+size_t retries_remove(struct retries *r, uint64_t first, uint64_t end)
+{
+	const size_t n = r->n;
+
+	r->n = 0;
+	for (size_t i = 0; i < n; i++) {
+		const struct retry retry = r->at[i];
+
+		if (retry.task < first || retry.task >= end)
+			insert(r, retry); /* into a place that was looked at before */
+	}
+	return n - r->n;
 }
 
 struct retry retries_pop(struct retries *r)

@@ -17,6 +17,8 @@ struct retries {
 
 void retries_fini(struct retries *r);
 int retries_push(struct retries *r, int64_t due_ns, uint64_t task); /* 0 or -ENOMEM */
+/* Forget those of tasks [first, end). Their number. */
+size_t retries_remove(struct retries *r, uint64_t first, uint64_t end);
 struct retry retries_pop(struct retries *r); /* the first one; there is one */
 
 /* How long a task waits before its nth retry (from 1 on): the job's back-off, doubled for each retry before, up to 64

@@ -17,6 +17,7 @@
 #include "base/loop.h"
 #include "base/text.h"
 #include "jobs/job.h"
+#include "ring/step.h"
 
 #define CAUSE_BYTES 200 /* of a failure's words that are kept for `show` */
 #define DUE_SLICE 4096 /* tasks made ready before the loop gets a turn */
@@ -73,7 +74,7 @@ bool retry_later(struct job *job, const struct crew_ended *ended)
 	uint32_t random = 0;
 	int64_t now = clock_mono_ns(), delay;
 
-	if (job->retries == 0 || job->ending != JOB_ENDING_NO)
+	if (job->retries == 0 || job->ending != JOB_ENDING_NO || parts_failing(job, ended->task))
 		return false;
 	history = history_of(job, ended->task);
 	if (!history || history->retries >= job->retries)
@@ -111,7 +112,9 @@ int job_walk_retrying(struct job *job, uint32_t limit, int (*fn)(void *arg, cons
 	for (size_t i = 0; i < job->waiting.n && i < limit && r == 0; i++) {
 		const struct retry *retry = &job->waiting.at[i];
 		const struct task_history *history = NULL;
-		struct task_view view = { .index = retry->task, .progress = -1, .cause = "" };
+		struct task_view view = { .index = step_task(retry->task),
+					  .part = parts_part(retry->task),
+					  .progress = -1, .cause = "" };
 
 		HASH_FIND(hh, job->history, &retry->task, sizeof(retry->task), history);
 		if (history) {

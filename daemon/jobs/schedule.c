@@ -12,6 +12,7 @@
 #include "config.h"
 #include "crew/workload.h"
 #include "jobs/job.h"
+#include "ring/step.h"
 #include "store/store.h"
 
 #define INPUT_TRIES 3 /* reads of an input that fail before its task does */
@@ -212,7 +213,9 @@ static void on_marked(struct store_op *op, int status)
 	struct job *job = seat->job;
 
 	job->marking -= mark->range.count;
-	if (status == 0)
+	if (parts_failing(job, mark->range.first))
+		parts_drop(job, mark->range.first, mark->range.count);
+	else if (status == 0)
 		status = ranges_add(&seat->marked, mark->range.first, mark->range.count);
 	if (status < 0)
 		log_error("jobs: job %llu: started marks: %s", (unsigned long long)job->id, strerror(-status));
@@ -228,6 +231,13 @@ static void on_marked(struct store_op *op, int status)
 	free(mark);
 }
 
+/* The numbers to be handed out next, at most max: as ranges_first(). They are at the front of a range, so that
+ * ranges_remove() of them never fails. */
+static uint64_t next_of(const struct job *job, const struct ranges *set, uint64_t max, uint64_t *ret_from)
+{
+	return job->parts.open ? parts_first(job, set, max, ret_from) : ranges_first(set, max, ret_from);
+}
+
 /* Of a job that must not run twice: have marks written for as many tasks as there are workers for. */
 static void mark_more(struct job_seat *seat)
 {
@@ -237,14 +247,14 @@ static void mark_more(struct job_seat *seat)
 
 	if (ahead >= job->choice.workers)
 		return;
-	n = ranges_first(&seat->ready, job->choice.workers - ahead, &from);
+	n = next_of(job, &seat->ready, job->choice.workers - ahead, &from);
 	mark = n > 0 ? calloc(1, sizeof(*mark)) : NULL;
 	if (!mark) {
 		if (n > 0)
 			job_touch(job); /* no memory: from the loop again */
 		return;
 	}
-	ranges_drop_first(&seat->ready, n);
+	(void)ranges_remove(&seat->ready, from, n); /* see next_of() */
 	job->marking += n;
 	job_ref(job);
 	mark->seat = seat;
@@ -280,11 +290,20 @@ static void input_failed(struct job_seat *seat, struct ranges *source, uint64_t 
 		job->input_failures = damaged ? INPUT_TRIES : job->input_failures + 1;
 	}
 	if (job->input_failures >= INPUT_TRIES) {
-		ranges_drop_first(source, 1);
+		(void)ranges_remove(source, task, 1); /* see next_of() */
 		outcome_failed(job, task, damaged ? "its input is damaged on the disk" :
 						    "its input cannot be read back from the disk");
 	}
 	job_touch(job); /* from the loop again */
+}
+
+static int seat_peek(struct job *job, uint64_t from, uint32_t n, struct crew_batch *ret_batch, uint32_t *ret_count)
+{
+	if (!step_is(from))
+		return inputs_peek(&job->inputs, from, n, RING_CHUNK_INPUT_BYTES, &ret_batch->packed,
+				   &ret_batch->packed_bytes, ret_count);
+	parts_peek(job, from, n, RING_CHUNK_INPUT_BYTES, &ret_batch->packed, &ret_batch->packed_bytes, ret_count);
+	return 0;
 }
 
 /* A batch of this seat's tasks. 0; -EAGAIN: none until something of the job has changed, which settles it; -EBUSY: the crew
@@ -293,8 +312,9 @@ static int seat_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batc
 {
 	struct job *job = seat->job;
 	struct ranges *source = needs_marks(job) ? &seat->marked : &seat->ready;
-	uint32_t room = crew_seat_room(seat->seat, source->count), count;
+	uint32_t room, count;
 	uint64_t from, n;
+	bool parts;
 	int r;
 
 	if (job->paused || !service_is_up(job))
@@ -303,19 +323,20 @@ static int seat_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batc
 		return -EAGAIN; /* a task that is to be tried again holds its place */
 	if (job->choice.in_order && job->marking > 0 && !needs_marks(job))
 		return -EAGAIN; /* so does one whose crash is being recorded */
-	if (job->choice.in_order && job->retries > 0 && room > 1)
-		room = 1; /* what would be behind it in its chunk could not be held */
 	if (needs_marks(job))
 		mark_more(seat);
+	parts = job->parts.open && ranges_first_from(source, STEP_BIT, 1, &from) > 0;
+	room = crew_seat_room(seat->seat, source->count, parts);
+	if (job->choice.in_order && (job->retries > 0 || parts_possible(job)) && room > 1)
+		room = 1; /* what would be behind it in its chunk could not be held */
 	if (room > max_tasks)
 		room = max_tasks;
 	if (room == 0)
 		return crew_takes(seat->seat) ? -EAGAIN : -EBUSY;
-	n = ranges_first(source, room, &from);
+	n = next_of(job, source, room, &from);
 	if (n == 0)
 		return -EAGAIN;
-	r = inputs_peek(&job->inputs, from, (uint32_t)n, RING_CHUNK_INPUT_BYTES, &ret_batch->packed,
-			&ret_batch->packed_bytes, &count);
+	r = seat_peek(job, from, (uint32_t)n, ret_batch, &count);
 	if (r < 0) {
 		if (r != -EAGAIN)
 			input_failed(seat, source, from, r);
@@ -325,7 +346,7 @@ static int seat_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batc
 	ret_batch->seat = seat->seat;
 	ret_batch->first = from;
 	ret_batch->count = count;
-	ranges_drop_first(source, count);
+	(void)ranges_remove(source, from, count); /* see next_of() */
 	if (job->started_ns == 0) {
 		job->started_ns = clock_mono_ns();
 		if (job->started_unix_us == 0) /* else under an earlier daemon */
@@ -357,7 +378,8 @@ static int lane_hand_out(struct lane *lane, uint32_t max_tasks, struct crew_batc
 		if (!seat_has_work(&job->main)) {
 			/* In order, the next job begins when this one has nothing out either. */
 			if (lane->in_order &&
-			    (crew_seat_out(job->main.seat) > 0 || job->marking > 0 || job->waiting.n > 0))
+			    (crew_seat_out(job->main.seat) > 0 || job->marking > 0 || job->waiting.n > 0 ||
+			     job->parts.open))
 				return -EAGAIN;
 			lane_remove(lane, job);
 			continue;

@@ -259,9 +259,12 @@ static void describe_end(const struct crew_ended *ended, char text[CAUSE_BYTES])
 		[RING_DONE] = "it returned", [RING_FAILED] = "it failed", [RING_FAILED_INPUT] = "it refused its input",
 		[RING_FAILED_RETRY] = "it failed", [RING_CANCELLED] = "it ended as if cancelled",
 		[RING_TIMEOUT] = "its time limit passed", [RING_TOO_LARGE] = "it returned too large a result",
+		[RING_SPLIT] = "it divided its input, and that of a service is not",
 	};
 	size_t len = ended->len < CAUSE_BYTES - 40 ? ended->len : CAUSE_BYTES - 40;
 
+	if (ended->status == RING_SPLIT)
+		len = 0; /* its parts are no words */
 	while (len > 0 && len < ended->len && (ended->data[len] & 0xc0) == 0x80)
 		len--; /* not inside a character */
 	(void)snprintf(text, CAUSE_BYTES, "%s%s%.*s", what[ended->status], len > 0 ? ": " : "", (int)len,

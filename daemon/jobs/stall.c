@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "jobs/job.h"
+#include "ring/step.h"
 
 #define LINES_BURST 20u
 #define LOG_INPUT_BYTES 60
@@ -61,7 +62,7 @@ static void log_begin(struct job *job, struct stall *s)
 	one_line(s->stack, strlen(s->stack), " < ", stack, sizeof(stack));
 	text_format_duration(s->held_ns, held);
 	log_warning("jobs: job %" PRIu64 ": task %" PRIu64 " of '%s' (input '%s%s') holds its thread for %s now, worker "
-		    "%u.%u: %s%s", job->id, s->task, job->workload_name, input,
+		    "%u.%u: %s%s", job->id, step_task(s->task), job->workload_name, input,
 		    s->input_len > strlen(input) ? "..." : "", held, s->worker_pid, s->worker_thread,
 		    *stack ? stack : "its stack could not be taken", more);
 }
@@ -73,7 +74,7 @@ static void log_end(const struct job *job, const struct stall *s)
 	if (!s->logged)
 		return;
 	text_format_duration(s->held_ns, held);
-	log_warning("jobs: job %" PRIu64 ": task %" PRIu64 " of '%s' held its thread for %s in all", job->id, s->task,
+	log_warning("jobs: job %" PRIu64 ": task %" PRIu64 " of '%s' held its thread for %s in all", job->id, step_task(s->task),
 		    job->workload_name, held);
 }
 

@@ -15,7 +15,7 @@ struct crew_stall;
 
 /* One that is kept. */
 struct stall {
-	uint64_t task;
+	uint64_t task; /* or a step of a divided one */
 	uint32_t worker_pid;
 	uint16_t worker_thread;
 	bool ended; /* false: it goes on, as far as known */

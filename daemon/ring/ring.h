@@ -106,6 +106,7 @@ enum ring_status {
 	RING_CANCELLED, /* payload: empty */
 	RING_TIMEOUT, /* payload: empty; its own time limit passed */
 	RING_TOO_LARGE, /* payload: the message; the result was over max_result */
+	RING_SPLIT, /* payload: the packed inputs of its parts; it is not done */
 	RING_STATUS_COUNT,
 };
 

@@ -93,6 +93,18 @@ static int crash_row(struct query *q, const struct store_recovery_ops *ops, void
 	return crash.cause ? ops->on_crash(arg, &crash) : -ENOMEM;
 }
 
+static int step_row(struct query *q, const struct store_recovery_ops *ops, void *arg)
+{
+	size_t len;
+	const void *blob = query_column_bytes(q, 2, &len);
+
+	if (!blob)
+		return -ENOMEM;
+	if (db_sum(blob, len) != query_column_u64(q, 1))
+		return -EBADMSG;
+	return ops->on_step(arg, query_column_u64(q, 0), blob, len);
+}
+
 /* Marks are rows of single tasks; neighbours are told as one run. */
 static int walk_started(struct store *store, uint64_t job, const struct store_recovery_ops *ops, void *arg)
 {
@@ -140,6 +152,9 @@ int store_recover_tasks(struct store *store, uint64_t job, const struct store_re
 	if (r == 0 && ops->on_task)
 		r = walk_rows(store, "SELECT task, sum, packed FROM task WHERE job = ? ORDER BY task", job, task_row,
 			      ops, arg);
+	if (r == 0 && ops->on_step)
+		r = walk_rows(store, "SELECT step, sum, packed FROM step WHERE job = ? ORDER BY step", job, step_row, ops,
+			      arg);
 	if (r == 0 && ops->on_crash)
 		r = walk_rows(store, "SELECT task, crashes, attempts, cause FROM crash AS c WHERE job = ?1 AND NOT EXISTS"
 				     " (SELECT 1 FROM task WHERE job = ?1 AND task = c.task) ORDER BY task",

@@ -7,6 +7,7 @@
  *	part     the rest of a huge segment       plugin   cached descriptions
  *	task     outcomes, segment still open     meta     next_id: no id below is ever given out again
  *	crash    deaths that count against tasks
+ *	step     parts of divided tasks without an outcome, and what they gave
  *
  * Numbers are signed 64-bit, times microseconds since 1970 (0: not yet). `sum` is db_sum() of the bytes beside it.
  * Bytes are the last column: what stands behind them is only reached by reading through them. Every further index is
@@ -54,6 +55,8 @@ static const char *const migrations[] = {
 
 	"CREATE TABLE crash (job INTEGER NOT NULL, task INTEGER NOT NULL, crashes INTEGER NOT NULL,"
 	" attempts INTEGER NOT NULL, cause TEXT NOT NULL, PRIMARY KEY (job, task)) WITHOUT ROWID;"
+	"CREATE TABLE step (job INTEGER NOT NULL, step INTEGER NOT NULL, sum INTEGER NOT NULL, packed BLOB NOT NULL,"
+	" PRIMARY KEY (job, step));"
 	"ALTER TABLE job ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;"
 	/* stalls: of an ended job, tasks that held their thread */
 	"ALTER TABLE job ADD COLUMN stalls BLOB;",

@@ -78,6 +78,9 @@ enum store_op_type {
 	STORE_TASKS, /* outcomes of single tasks of open segments */
 	STORE_STARTED_SET, /* started marks, for tasks that must not run twice */
 	STORE_STARTED_CLEAR, /* taken back unbegun */
+	/* Steps of divided tasks (ring/step.h): the splitting, with its parts, or outcomes of parts. Their numbers take the
+	 * place of tasks in u.tasks; the started marks that they make void go. All are removed with the task's outcome. */
+	STORE_STEPS,
 	STORE_CRASH, /* deaths that count against a task, before it is tried again; replaces what was there */
 	STORE_JOB_DELETE, /* the job and all that belongs to it, in slices; reported when all is gone: out of order */
 	STORE_WORKER_ADD, /* a worker process: pid and start time */
@@ -158,9 +161,10 @@ struct store_op {
 		struct store_job_state state; /* STORE_JOB_STATE */
 		const char *spec; /* STORE_JOB_SPEC: as store_job.spec */
 		struct segment *segment; /* STORE_SEGMENT: packed by the writer thread */
-		struct { /* STORE_TASKS */
+		struct { /* STORE_TASKS, STORE_STEPS */
 			const struct store_task *tasks;
 			size_t n;
+			bool divided; /* STORE_TASKS: these tasks may have steps on disk */
 		} tasks;
 		struct { /* STORE_STARTED_SET, STORE_STARTED_CLEAR */
 			const struct store_range *ranges;
@@ -204,6 +208,8 @@ struct store_recovery_ops {
 	int (*on_started)(void *arg, uint64_t first, uint64_t count); /* marked and without an outcome */
 	int (*on_input)(void *arg, uint64_t first, uint32_t count, size_t packed_bytes); /* a row of inputs */
 	int (*on_crash)(void *arg, const struct store_crash *crash); /* of a task without an outcome */
+	/* Steps of tasks without an outcome, by number: of each task the splitting first. */
+	int (*on_step)(void *arg, uint64_t number, const void *blob, size_t len);
 };
 int store_recover_tasks(struct store *store, uint64_t job, const struct store_recovery_ops *ops, void *arg);
 /* Worker processes recorded and not removed: survivors of a daemon that was killed. */

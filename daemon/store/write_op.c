@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "ring/step.h"
+
 #define PART_BYTES (32u * 1024 * 1024) /* of a packed segment in one row: a row may not have 1,000,000,000 */
 #define BLOB_KEEP_BYTES (4u * 1024 * 1024) /* a larger packing buffer is given back */
 
@@ -24,6 +26,8 @@ enum statement {
 	TASK_FOLD,
 	STARTED_INSERT,
 	STARTED_REMOVE,
+	STEP_INSERT,
+	STEP_REMOVE,
 	CRASH_INSERT,
 	CRASH_REMOVE,
 	WORKER_INSERT,
@@ -39,6 +43,7 @@ enum statement {
 	SLICE_SEGMENT,
 	SLICE_TASK,
 	SLICE_STARTED,
+	SLICE_STEP,
 	SLICE_CRASH,
 	SLICE_INPUT,
 	N_STATEMENTS,
@@ -65,6 +70,8 @@ static const char *const sql[N_STATEMENTS] = {
 	[TASK_FOLD] = "DELETE FROM task WHERE job = ? AND task >= ? AND task < ?",
 	[STARTED_INSERT] = "INSERT OR IGNORE INTO started (job, task) VALUES (?, ?)",
 	[STARTED_REMOVE] = "DELETE FROM started WHERE job = ? AND task >= ? AND task < ?",
+	[STEP_INSERT] = "INSERT INTO step (job, step, sum, packed) VALUES (?, ?, ?, ?)",
+	[STEP_REMOVE] = "DELETE FROM step WHERE job = ? AND step >= ? AND step < ?",
 	[CRASH_INSERT] = "INSERT OR REPLACE INTO crash (job, task, crashes, attempts, cause) VALUES (?, ?, ?, ?, ?)",
 	[CRASH_REMOVE] = "DELETE FROM crash WHERE job = ? AND task >= ? AND task < ?",
 	[WORKER_INSERT] = "INSERT OR IGNORE INTO worker (pid, start_time) VALUES (?, ?)",
@@ -81,6 +88,7 @@ static const char *const sql[N_STATEMENTS] = {
 	[SLICE_TASK] = "DELETE FROM task WHERE job = ?1 AND task IN (SELECT task FROM task WHERE job = ?1 LIMIT 512)",
 	[SLICE_STARTED] =
 		"DELETE FROM started WHERE job = ?1 AND task IN (SELECT task FROM started WHERE job = ?1 LIMIT 4096)",
+	[SLICE_STEP] = "DELETE FROM step WHERE rowid IN (SELECT rowid FROM step WHERE job = ? LIMIT 512)",
 	[SLICE_CRASH] = "DELETE FROM crash WHERE job = ?1 AND task IN (SELECT task FROM crash WHERE job = ?1 LIMIT 512)",
 	[SLICE_INPUT] =
 		"DELETE FROM input WHERE job = ?1 AND first IN (SELECT first FROM input WHERE job = ?1 LIMIT 4)",
@@ -312,6 +320,23 @@ static int remove_range(struct query *q, uint64_t job, uint64_t first, uint64_t 
 	return query_run(q, NULL);
 }
 
+/* What tasks [first, end), which have their outcomes, left of their division: it begins with the row of the splitting. */
+static int remove_steps(struct statements *st, uint64_t job, uint64_t first, uint64_t end)
+{
+	static const enum statement others[] = { STARTED_REMOVE, CRASH_REMOVE };
+	struct query *q = &st->queries[STEP_REMOVE];
+	uint64_t from = step_number(first, STEP_SPLIT), to = step_number(end, STEP_SPLIT);
+	int changes = 0, r;
+
+	query_u64(q, job);
+	query_u64(q, from);
+	query_u64(q, to);
+	r = query_run(q, &changes);
+	for (size_t i = 0; i < ARRAY_SIZE(others) && r == 0 && changes > 0; i++)
+		r = remove_range(&st->queries[others[i]], job, from, to);
+	return r;
+}
+
 /* The outcomes of the tasks' own rows are in the segment: rows, marks and counts go in the transaction that brings it. */
 static int op_segment(struct statements *st, struct store_op *op)
 {
@@ -330,6 +355,8 @@ static int op_segment(struct statements *st, struct store_op *op)
 		r = remove_range(&st->queries[STARTED_REMOVE], op->job, segment->first, end);
 	if (r == 0)
 		r = remove_range(&st->queries[CRASH_REMOVE], op->job, segment->first, end);
+	if (r == 0)
+		r = remove_steps(st, op->job, segment->first, end);
 	if (st->blob.cap > BLOB_KEEP_BYTES)
 		buffer_fini(&st->blob);
 	return r;
@@ -367,6 +394,29 @@ static int op_tasks(struct statements *st, struct store_op *op)
 		query_u64(q, db_sum(task->blob, task->blob_bytes));
 		query_bytes(q, task->blob, task->blob_bytes);
 		r = query_run(q, NULL);
+		if (r == 0 && op->u.tasks.divided)
+			r = remove_steps(st, op->job, task->task, task->task + 1);
+	}
+	return r;
+}
+
+/* The mark of a task that was split says nothing any more, nor that of a part with an outcome. */
+static int op_steps(struct statements *st, struct store_op *op)
+{
+	struct query *q = &st->queries[STEP_INSERT];
+	int r = check_job(st, op->job);
+
+	for (size_t i = 0; i < op->u.tasks.n && r == 0; i++) {
+		const struct store_task *step = &op->u.tasks.tasks[i];
+		uint64_t marked = step_of(step->task) == STEP_SPLIT ? step_task(step->task) : step->task;
+
+		query_u64(q, op->job);
+		query_u64(q, step->task);
+		query_u64(q, db_sum(step->blob, step->blob_bytes));
+		query_bytes(q, step->blob, step->blob_bytes);
+		r = query_run(q, NULL);
+		if (r == 0)
+			r = remove_range(&st->queries[STARTED_REMOVE], op->job, marked, marked + 1);
 	}
 	return r;
 }
@@ -475,6 +525,7 @@ static int (*const op_functions[])(struct statements *st, struct store_op *op) =
 	[STORE_TASKS] = op_tasks,
 	[STORE_STARTED_SET] = op_started_set,
 	[STORE_STARTED_CLEAR] = op_started_clear,
+	[STORE_STEPS] = op_steps,
 	[STORE_CRASH] = op_crash,
 	[STORE_JOB_DELETE] = op_job_delete,
 	[STORE_WORKER_ADD] = op_worker,

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "ring/step.h"
 #include "worker/runner_private.h"
 
 #define FAULT_STACK_BYTES (64 * 1024) /* SIGSTKSZ is no constant any more, and AVX-512 state alone takes 3 KiB */
@@ -71,6 +72,19 @@ static const char *signal_name(int signal)
 	}
 }
 
+static void describe_task(struct line *line, uint64_t number)
+{
+	if (step_is(number) && step_of(number) == STEP_COMBINE) {
+		line_text(line, "the combining of ");
+	} else if (step_is(number)) {
+		line_text(line, "part ");
+		line_number(line, step_of(number) - STEP_FIRST_PART);
+		line_text(line, " of ");
+	}
+	line_text(line, "task ");
+	line_number(line, step_task(number));
+}
+
 static void describe(struct line *line, const struct runner *runner, const struct slot *slot)
 {
 	line_text(line, "worker: ");
@@ -79,8 +93,7 @@ static void describe(struct line *line, const struct runner *runner, const struc
 		return;
 	}
 	if (slot && slot->chunk) {
-		line_text(line, "task ");
-		line_number(line, slot->chunk->claim.first + slot->index);
+		describe_task(line, slot->chunk->claim.first + slot->index);
 		line_text(line, " of job ");
 		line_number(line, slot->chunk->claim.job);
 		line_text(line, " on ");

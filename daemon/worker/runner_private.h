@@ -37,11 +37,15 @@ struct event_base;
 #define SLOT_INLINE_BYTES 96 /* inputs and results up to this need no heap */
 #define FAILURE_BYTES 512
 #define LOG_LINE_BYTES 4096
+#define FAIL_TOO_LARGE 100u /* in fail_why, beside CONCD_FAIL_*: parts that were refused */
+
+typedef int (*task_run_fn)(struct concd_task *task);
 
 /* A claimed chunk of which tasks are unfinished or still to begin. */
 struct open_chunk {
 	struct ring_claim claim;
 	struct worker_job *job; /* a reference; NULL until a task of it was begun */
+	task_run_fn run; /* the plugin's run, or what stands for it (steps.c) */
 	const uint8_t *cursor; /* the next input */
 	uint32_t unfinished; /* begun and not ended */
 	bool used_up; /* nothing left to begin */
@@ -51,6 +55,7 @@ struct open_chunk {
 /* What concd_resumer() handles refer to: one a task, made when first asked for (resume.c). */
 struct waker;
 struct offload; /* a function on a helper thread (offload.c) */
+struct division; /* parts being added or combined (steps.c) */
 
 enum slot_state { SLOT_FREE, SLOT_RUNNING, SLOT_READY, SLOT_WAITING };
 
@@ -86,6 +91,8 @@ struct slot {
 	char *fail_text; /* owned */
 	uint32_t fail_why; /* 0: concd_fail() was not called */
 	int64_t retry_after_ns;
+	uint8_t done_status; /* enum ring_status where run returns 0: RING_DONE, or RING_SPLIT */
+	struct division *division; /* while its input is divided or its parts are combined */
 
 	/* concd_receive(). */
 	struct mail_message *message; /* the one the task has now; owned */
@@ -239,6 +246,13 @@ void host_resumer_free(struct concd_resumer *resumer);
 void resume_detach(struct slot *slot); /* its task ended */
 void resume_take_posted(struct runner *runner);
 bool resume_has_posted(const struct runner *runner);
+
+/* steps.c */
+/* What runs the tasks of a chunk that begins with this number. */
+task_run_fn steps_run(const struct concd_plugin *plugin, uint64_t first);
+int host_part_add(struct concd_task *task, const void *data, size_t len);
+uint64_t host_part_count(struct concd_task *task);
+const void *host_part_result(struct concd_task *task, uint64_t part, size_t *ret_len);
 
 /* receive.c */
 int host_receive(struct concd_task *task, int64_t timeout_ns, const void **ret_data, size_t *ret_len);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/copy.h"
+#include "ring/step.h"
 #include "worker/log_gate.h"
 #include "worker/params.h"
 #include "worker/runner_private.h"
@@ -24,7 +25,7 @@ static uint64_t host_index(struct concd_task *task)
 {
 	struct slot *slot = (struct slot *)task;
 
-	return slot->chunk->claim.first + slot->index;
+	return step_task(slot->chunk->claim.first + slot->index);
 }
 
 static const struct params *task_params(struct concd_task *task)
@@ -153,28 +154,6 @@ static int host_cancelled(struct concd_task *task)
 static void *host_event_base(struct concd_worker *worker)
 {
 	return ((struct runner *)worker)->base;
-}
-
-static int host_part_add(struct concd_task *task, const void *data, size_t len)
-{
-	(void)task; /* this host divides no inputs */
-	(void)data;
-	(void)len;
-	return -ENOSYS;
-}
-
-static uint64_t host_part_count(struct concd_task *task)
-{
-	(void)task; /* this host divides no inputs */
-	return 0;
-}
-
-static const void *host_part_result(struct concd_task *task, uint64_t part, size_t *ret_len)
-{
-	(void)task; /* this host divides no inputs */
-	(void)part;
-	*ret_len = 0;
-	return NULL;
 }
 
 static uint32_t host_workers(struct concd_task *task)

@@ -68,7 +68,11 @@ static bool chunk_claim(struct runner *runner)
 		_exit(1); /* nothing that this process says from here on could be trusted */
 	}
 	chunk = chunk_take(runner);
-	*chunk = (struct open_chunk){ .claim = claim, .cursor = claim.inputs };
+	*chunk = (struct open_chunk){
+		.claim = claim,
+		.cursor = claim.inputs,
+		.run = steps_run(runner->options.plugin, claim.first),
+	};
 	runner->filling = chunk;
 	return true;
 }
@@ -238,6 +242,8 @@ static uint8_t failed_status(const struct slot *slot)
 		return RING_FAILED_INPUT;
 	case CONCD_FAIL_RETRY:
 		return RING_FAILED_RETRY;
+	case FAIL_TOO_LARGE:
+		return RING_TOO_LARGE;
 	default:
 		return RING_FAILED;
 	}
@@ -265,7 +271,7 @@ static void describe_end(const struct slot *slot, int returned, char text[MESSAG
 		(void)snprintf(text, MESSAGE_BYTES, "the result of %zu bytes is over max_result (%zu bytes)",
 			       slot->refused_result_len, slot->runner->options.max_result_bytes);
 	} else if (returned == 0) {
-		result->status = RING_DONE;
+		result->status = slot->done_status;
 		result->data = slot->result_heap ? slot->result_heap : slot->result_inline;
 		result->len = slot->result_len;
 		return;
@@ -345,7 +351,7 @@ static void run_one(struct slot *slot)
 
 	if (returned == 0) {
 		turn_begin(slot, slot->time.begin_ns);
-		returned = task_cancelled(slot) ? -ECANCELED : slot->runner->options.plugin->run(&slot->pub);
+		returned = task_cancelled(slot) ? -ECANCELED : slot->chunk->run(&slot->pub);
 	} else if (returned == -ENOMEM) { /* nobody's fault: another try may find some */
 		slot->fail_why = CONCD_FAIL_RETRY;
 	}

@@ -197,7 +197,8 @@ struct concd_plugin {
 	int (*run)(struct concd_task *task);
 
 	/* Divide a big input: call concd_part_add() for each part, at best a few per concd_workers(), and return 0. No
-	 * part at all: the input is not worth dividing and goes to run. May be NULL: inputs are never divided. */
+	 * part at all: the input is not worth dividing, and run follows at once. Called for every task before run, so
+	 * it should be quick to see that. A service's input is not divided. May be NULL: inputs are never divided. "Dividing big inputs" below has more. */
 	int (*split)(struct concd_task *task);
 	/* Run one part, like run; its input is what split added. NULL: run serves parts too. */
 	int (*run_part)(struct concd_task *task);
@@ -401,15 +402,40 @@ static inline void *concd_event_base(struct concd_worker *worker)
 	return worker->host->event_base(worker);
 }
 
-/* ---- Dividing big inputs ---- */
+/* ---- Dividing big inputs ---- *
+ *
+ *	static int split(struct concd_task *task)		the task's input, cut up
+ *	{
+ *		for each piece
+ *			r = concd_part_add(task, piece, piece_len);
+ *		return r;
+ *	}
+ *	static int run_part(struct concd_task *task)		concd_input() is one piece
+ *	static int combine(struct concd_task *task)
+ *	{
+ *		for (i = 0; i < concd_part_count(task); i++)
+ *			add up concd_part_result(task, i, &len);
+ *		return concd_result(task, ...);
+ *	}
+ *
+ * Each of these is a step of the task, on any worker of the job: steps wait, yield, log, fail and are cancelled like run,
+ * concd_index() is the task's number in all of them, and only combine's result is the task's. The parts are on disk
+ * before the first begins; a daemon that was killed goes on with those that are missing. A part that asks for another try,
+ * or dies with its process, is tried again by itself, within the limits that the job has for tasks. One that fails
+ * fails the task, under its own error code: parts that have not begun are dropped, those that have end by themselves. A
+ * task time limit bounds each step. The task's times are the sums over its steps. */
 
-/* In split: add a part; its input bytes are copied. 0, -ENOMEM, -E2BIG over 65,536 parts, -EPERM outside split. */
+/* In split: add a part; its input bytes are copied. 0; -ENOMEM; -E2BIG over 65,536 parts; -EMSGSIZE: a part over 1 MiB, or all
+ * of them over 4 MiB (or max_result, where that is less). After these two the task fails with code too-large whatever
+ * split returns. -EPERM outside split: a part is not divided again. */
 static inline int concd_part_add(struct concd_task *task, const void *data, size_t len)
 {
 	return task->host->part_add(task, data, len);
 }
 
-/* In combine: the number of parts, and a part's result, valid until combine returns. */
+/* In combine: the number of parts (elsewhere 0), and a part's result, in the order in which they were added, valid until
+ * combine returns (NULL: no such part). Together the results are at most 1 MiB, each with a length of 1 to 3 bytes;
+ * more fails the task with code too-large. combine has no input: what it needs to know, a part can carry. */
 static inline uint64_t concd_part_count(struct concd_task *task)
 {
 	return task->host->part_count(task);

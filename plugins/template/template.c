@@ -103,6 +103,6 @@ static const struct concd_plugin plugin = {
 	.worker_init = init,
 	.worker_exit = fini,
 	.run = run,
-	/* split, run_part and combine are absent: an input is not divided among workers. */
+	/* split, run_part and combine are absent: an input is not divided among workers. plugins/squares divides its. */
 };
 CONCD_PLUGIN(plugin)

@@ -20,7 +20,7 @@ static const char *input_of(const struct book *b, uint64_t task, char text[24])
 static int next_of(struct book *b, uint32_t max_tasks, struct crew_batch *ret_batch)
 {
 	static struct buffer packed;
-	uint32_t room = crew_seat_room(b->seat, UINT64_MAX);
+	uint32_t room = crew_seat_room(b->seat, UINT64_MAX, false);
 	char text[24];
 
 	if (room < max_tasks)

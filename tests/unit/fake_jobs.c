@@ -341,7 +341,7 @@ void jobs_view(struct jobs *jobs, struct jobs_view *ret_view)
 int job_walk_running(struct job *job, uint32_t limit, int (*fn)(void *arg, const struct task_view *view), void *arg)
 {
 	for (uint32_t i = 0; i < job->n_running && i < limit; i++) {
-		const struct task_view view = { .index = i, .worker_pid = 4711, .attempts = 1, .progress = i ? 0.5F : -1,
+		const struct task_view view = { .index = i, .part = i ? 3 : TASK_WHOLE, .worker_pid = 4711, .attempts = 1, .progress = i ? 0.5F : -1,
 						.cause = "" };
 
 		if (fn(arg, &view) < 0)
@@ -506,6 +506,13 @@ const struct stalls *job_stalls(const struct job *job)
 {
 	(void)job;
 	return NULL;
+}
+
+int job_walk_divided(struct job *job, uint32_t limit, int (*fn)(void *arg, const struct divided_view *view), void *arg)
+{
+	const struct divided_view view = { .index = 1, .parts = 16, .parts_done = 5 };
+
+	return job->n_running > 1 && limit > 0 ? fn(arg, &view) : 0;
 }
 
 int job_walk_retrying(struct job *job, uint32_t limit, int (*fn)(void *arg, const struct task_view *view), void *arg)

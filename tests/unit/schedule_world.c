@@ -69,9 +69,10 @@ bool crew_takes(const struct crew_seat *seat)
 	return seat->crew->out < seat->crew->workers;
 }
 
-uint32_t crew_seat_room(const struct crew_seat *seat, uint64_t n_ready)
+uint32_t crew_seat_room(const struct crew_seat *seat, uint64_t n_ready, bool parts)
 {
 	(void)n_ready;
+	(void)parts;
 	return crew_takes(seat) && seat->out < seat->workers ? 1 : 0;
 }
 
@@ -177,6 +178,44 @@ int inputs_peek(struct inputs *inputs, uint64_t task, uint32_t max_tasks, size_t
 	*ret_bytes = 1;
 	*ret_count = max_tasks;
 	return input_missing ? -EAGAIN : 0;
+}
+
+bool parts_possible(const struct job *job)
+{
+	(void)job; /* nothing is divided */
+	return false;
+}
+
+bool parts_failing(const struct job *job, uint64_t number)
+{
+	(void)job; /* likewise */
+	(void)number;
+	return false;
+}
+
+void parts_drop(struct job *job, uint64_t number, uint64_t count)
+{
+	(void)job; /* likewise */
+	(void)number;
+	(void)count;
+}
+
+uint64_t parts_first(const struct job *job, const struct ranges *ready, uint64_t max, uint64_t *ret_from)
+{
+	(void)job; /* likewise */
+	return ranges_first(ready, max, ret_from);
+}
+
+void parts_peek(const struct job *job, uint64_t number, uint32_t max, size_t max_bytes, const uint8_t **ret_packed,
+		size_t *ret_bytes, uint32_t *ret_count)
+{
+	(void)job; /* likewise */
+	(void)number;
+	(void)max;
+	(void)max_bytes;
+	*ret_packed = NULL;
+	*ret_bytes = 0;
+	*ret_count = 0;
 }
 
 bool service_is_up(const struct job *job)

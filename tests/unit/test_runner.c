@@ -143,7 +143,8 @@ static int run_params(struct concd_task *task)
 	assert_int_equal(concd_worker_param_int(task->worker, "room", &integer), 0);
 	assert_int_equal(concd_index(task), 40);
 	assert_int_equal(concd_workers(task), 3);
-	assert_int_equal(concd_part_add(task, NULL, 0), -ENOSYS);
+	assert_int_equal(concd_part_add(task, NULL, 0), -EPERM);
+	assert_int_equal(concd_part_count(task), 0);
 	concd_progress(task, 0.25);
 	concd_log(task->worker, CONCD_LOG_INFO, "line %d", 1);
 	return 0;

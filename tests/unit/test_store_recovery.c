@@ -58,7 +58,7 @@ static int on_input(void *arg, uint64_t first, uint32_t count, size_t packed_byt
 
 static void assert_tasks(struct fixture *f, uint64_t job, const char *wanted)
 {
-	const struct store_recovery_ops ops = { on_segment, on_task, on_started, on_input, on_crash };
+	const struct store_recovery_ops ops = { on_segment, on_task, on_started, on_input, on_crash, NULL };
 	_cleanup_buffer_ struct buffer said = BUFFER_INIT;
 
 	assert_int_equal(store_recover_tasks(f->store, job, &ops, &said), 0);
