@@ -49,6 +49,7 @@ struct harness *harness_open_plugin(const struct concd_plugin *plugin)
 	assert(h != NULL && config != NULL);
 	h->plugin = plugin;
 	h->last = &h->tasks;
+	h->workers = 1;
 	assert(h->plugin->size == sizeof(struct concd_plugin) && h->plugin->abi == CONCD_ABI);
 	h->worker.host = &harness_services;
 	/* libevent's usual clock is coarse: timers would end up to 4 ms early. */
@@ -101,6 +102,11 @@ void harness_param(struct harness *h, const char *name, const char *value)
 	h->values[h->n_params++] = value;
 }
 
+void harness_workers(struct harness *h, uint32_t workers)
+{
+	h->workers = workers;
+}
+
 int harness_start(struct harness *h)
 {
 	int r = h->plugin->worker_init != NULL ? h->plugin->worker_init(&h->worker) : 0;
@@ -146,7 +152,7 @@ static void *task_main(void *arg)
 	while (!t->has_turn)
 		pthread_cond_wait(&t->turn, &h->lock);
 	pthread_mutex_unlock(&h->lock);
-	t->returned = h->plugin->run(&t->task);
+	t->returned = harness_run_task(t);
 	pthread_mutex_lock(&h->lock);
 	t->has_ended = true;
 	t->has_turn = false;
@@ -222,6 +228,7 @@ void harness_close(struct harness *h)
 		assert(t->has_ended || !t->is_started);
 		event_free(t->timer);
 		pthread_cond_destroy(&t->turn);
+		harness_free_parts(t);
 		free(t->input);
 		free(t->result);
 		free(t->failure);

@@ -1,7 +1,8 @@
 /* A host for one plugin inside a test: one runner, many tasks, no daemon.
  *
  * Tasks are threads of which only one runs at a time, the loop or one task, handing over to each other: to the plugin
- * that is the same as coroutines, with stacks of 64 KiB, and every sanitizer understands it.
+ * that is the same as coroutines, with stacks of 64 KiB, and every sanitizer understands it. Where the plugin divides an
+ * input, its steps run one after the other.
  *
  *	h = harness_open("plugins/squares");
  *	harness_param(h, "simd", "scalar");
@@ -21,6 +22,7 @@
 #include <stdbool.h>
 
 struct harness;
+struct harness_part;
 
 /* What became of a task. Valid until harness_close(). */
 struct harness_task {
@@ -38,11 +40,14 @@ struct harness_task {
 	uint32_t why;
 	int64_t retry_after_ns; /* -1: not said */
 	double progress;
+	uint32_t n_parts; /* that its input was divided into; 0: it was not */
 	unsigned n_cancelled; /* how often it asked */
 	int64_t cancel_at; /* concd_cancelled() says 1 from that time it is asked on; -1: never */
 	/* The harness's own. */
 	pthread_t thread;
 	pthread_cond_t turn;
+	struct harness_part *parts;
+	bool is_splitting, is_combining;
 	bool is_started, has_turn, is_cancelled, is_resumed, is_timed_out;
 	int ready_events;
 	struct event *timer;
@@ -54,6 +59,7 @@ struct harness *harness_open(const char *name);
 struct harness *harness_open_plugin(const struct concd_plugin *plugin);
 const struct concd_plugin *harness_plugin(struct harness *harness);
 void harness_param(struct harness *harness, const char *name, const char *value); /* before harness_start */
+void harness_workers(struct harness *harness, uint32_t workers); /* what concd_workers() says; else 1 */
 int harness_start(struct harness *harness); /* worker_init: what it returned */
 struct harness_task *harness_add(struct harness *harness, const char *input);
 struct harness_task *harness_add_bytes(struct harness *harness, const void *input, size_t len);

@@ -17,6 +17,7 @@ struct harness {
 	size_t n_params;
 	struct harness_task *tasks, **last;
 	uint64_t n_tasks;
+	uint32_t workers;
 	bool is_started;
 
 	pthread_mutex_t lock; /* of all that follows, and of the tasks' flags */
@@ -25,6 +26,13 @@ struct harness {
 };
 
 extern const struct concd_host harness_services;
+
+/* harness_steps.c */
+int harness_run_task(struct harness_task *t); /* run, or split, run_part and combine */
+void harness_free_parts(struct harness_task *t);
+int host_part_add(struct concd_task *task, const void *data, size_t len);
+uint64_t host_part_count(struct concd_task *task);
+const void *host_part_result(struct concd_task *task, uint64_t part, size_t *ret_len);
 
 /* Let the loop look at its tasks again. Any thread. */
 void harness_wake(struct harness *harness);

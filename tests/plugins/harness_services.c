@@ -331,32 +331,9 @@ static void *host_event_base(struct concd_worker *worker)
 	return ((struct harness *)(void *)worker)->base;
 }
 
-static int host_part_add(struct concd_task *task, const void *data, size_t len)
-{
-	(void)task;
-	(void)data;
-	(void)len;
-	return -EPERM;
-}
-
-static uint64_t host_part_count(struct concd_task *task)
-{
-	(void)task;
-	return 0;
-}
-
-static const void *host_part_result(struct concd_task *task, uint64_t part, size_t *ret_len)
-{
-	(void)task;
-	(void)part;
-	*ret_len = 0;
-	return NULL;
-}
-
 static uint32_t host_workers(struct concd_task *task)
 {
-	(void)task;
-	return 1;
+	return of(task)->harness->workers;
 }
 
 const struct concd_host harness_services = {

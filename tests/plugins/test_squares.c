@@ -126,6 +126,38 @@ static void inputs_give_their_sums_whatever_the_instructions(void **state)
 	}
 }
 
+static void a_huge_number_is_divided_and_its_sum_is_the_same(void **state)
+{
+	static const struct {
+		const char *input;
+		uint64_t n;
+		uint32_t workers, parts;
+	} cases[] = {
+		{"1000000000", UINT64_C(1000000000), 1, 0}, /* nobody to share it with */
+		{"268435455", UINT64_C(268435455), 8, 0}, /* not worth it */
+		{"268435457", UINT64_C(268435457), 8, 2},
+		{"1000000007", UINT64_C(1000000007), 100, 7},
+		{"2000000000", UINT64_C(2000000000), 2, 8},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct harness *h = harness_open("plugins/squares");
+		char wanted[SQUARES_SUM_CHARS];
+		struct harness_task *t;
+
+		harness_workers(h, cases[i].workers);
+		assert_int_equal(harness_start(h), 0);
+		t = harness_add(h, cases[i].input);
+		harness_run(h);
+		squares_format(closed_form(cases[i].n), wanted);
+		assert_int_equal(t->returned, 0);
+		assert_string_equal(t->result, wanted);
+		assert_int_equal(t->n_parts, cases[i].parts);
+		harness_close(h);
+	}
+}
+
 static void what_is_not_a_number_in_range_is_refused_with_the_reason(void **state)
 {
 	static const struct {
@@ -190,6 +222,7 @@ int main(void)
 		cmocka_unit_test(sums_are_written_in_decimal),
 		cmocka_unit_test(the_scalar_kernel_is_always_there_and_unknown_ones_never),
 		cmocka_unit_test(inputs_give_their_sums_whatever_the_instructions),
+		cmocka_unit_test(a_huge_number_is_divided_and_its_sum_is_the_same),
 		cmocka_unit_test(what_is_not_a_number_in_range_is_refused_with_the_reason),
 		cmocka_unit_test(a_cancelled_sum_ends_early),
 	};

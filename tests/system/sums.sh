@@ -25,6 +25,13 @@ for shape in 2x1x4 1x2x3 2x2x1; do
 done
 ctl run squares -q -m pool --no-durable $inputs >"$dir/got"
 check "the sums are exact when not kept" cmp -s "$dir/got" "$dir/wanted"
+# One huge number, divided among the workers where there are several.
+closed_form 400000000 >"$dir/wanted"
+for options in "-m sync" "-m async" "-m thread -j 2" "-m pool" "-m process" "--shape 2x1x50" "--shape 2x2x2 --no-durable"; do
+	# shellcheck disable=SC2086 # options
+	ctl run squares -q $options 400000000 >"$dir/got"
+	check "one huge sum is exact under $options" cmp -s "$dir/got" "$dir/wanted"
+done
 daemon_stop
 equal "concd ends with 0 when told to stop" $? 0
 finish
