@@ -40,6 +40,8 @@ cases() {
 		sleepers-30k           -                4000  ms
 		sums-pool              scalar           0.16  ms
 		sums-process           scalar           0.16  ms
+		sum-divided-pool       scalar-2         0.25  ms
+		sum-divided-process    scalar-2         0.25  ms
 		ping                   ping-static      5     ms
 		control-ping           -                20    ms,p99
 		control-list           -                20    ms,p99
@@ -142,6 +144,7 @@ prepare() {
 	yes 1s | head -n 30000 >"$dir/30k"
 	head -n 10000 "$dir/30k" >"$dir/10k"
 	seq 5000000 5000019 >"$dir/sums"
+	echo 10000000000 >"$dir/sum"
 	start_server
 	yes "http://127.0.0.1:$port/bytes/1024?ms=50" | head -n 160 >"$dir/urls-160"
 	yes "http://127.0.0.1:$port/bytes/1024" | head -n 10000 >"$dir/urls-keep"
@@ -201,6 +204,7 @@ yardstick() {
 		# shellcheck disable=SC2046 # a word for each number
 		"$bench/squares_scalar" $(cat "$dir/sums") 2>&1 >"$dir/sums-wanted"
 		;;
+	scalar-2) "$bench/squares_scalar" -t 2 10000000000 2>&1 >"$dir/sum-wanted" ;;
 	ping-static) "$bench/measure" -n 50 "$bench/ping_static" "$dir/sock" | cut -d' ' -f1 ;;
 	esac
 }
@@ -251,6 +255,7 @@ measure_case() {
 	memory-10k-at-once) memory_at_once ;;
 	sleepers-10k) run "$dir/10k" sleeper -q -m async -j 10000 --no-durable -i "$dir/10k" ;;
 	sleepers-30k) run "$dir/30k" sleeper -q --shape 1x1x30000 --no-durable -i "$dir/30k" ;;
+	sum-divided-*) run "$dir/sum-wanted" squares -q -m "$model" -j 2 --no-durable -i "$dir/sum" ;;
 	sums-*) run "$dir/sums-wanted" squares -q -m "$model" --no-durable -i "$dir/sums" ;;
 	ping) "$bench/measure" -n 50 "$top_builddir/concctl" -s "$dir/sock" ping | cut -d' ' -f1 ;;
 	control-ping) control 1 ;;
