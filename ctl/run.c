@@ -24,6 +24,7 @@
 #include "dry_run.h"
 #include "inputs.h"
 #include "interrupt.h"
+#include "joblog.h"
 #include "out.h"
 #include "protocol.h"
 #include "rejoin.h"
@@ -33,6 +34,7 @@
 #include "upload.h"
 
 #define PAUSE_MS 200 /* inputs that came are not held back longer than this for those that have not */
+#define JOBLOG_MS 10000 /* what the rest of a job log gets to arrive when the results have */
 #define LAST_WORDS_MS 5000 /* what a daemon gets to answer somebody who is leaving */
 
 struct run {
@@ -49,6 +51,7 @@ struct run {
 	struct stream *stream;
 	struct rejoin rejoin;
 	struct upload upload;
+	struct joblog *joblog; /* NULL: none is asked for */
 };
 
 static void run_fini(struct run *run)
@@ -57,6 +60,7 @@ static void run_fini(struct run *run)
 	buffer_fini(&run->piece);
 	buffer_fini(&run->head);
 	stream_free(run->stream);
+	joblog_close(run->joblog);
 }
 
 static const char *format_of(const struct run *run)
@@ -207,8 +211,12 @@ static int output_failed(struct run *run, struct error *err)
 /* Receive until the job line. `http` moves here; NULL: ask first. The exit status, or -errno with err. */
 static int receive(struct run *run, struct http *http, struct error *err)
 {
-	int r;
+	int r = joblog_start(run->joblog, run->job, err);
 
+	if (r < 0) {
+		http_close(http);
+		return r;
+	}
 	/* In the order of completion nothing but the numbers of tasks says what was passed on already. */
 	run->stream->unordered = args_flag(&run->ctl->args, "unordered");
 	run->rejoin.job = run->job;
@@ -357,6 +365,9 @@ static int prepare(struct run *run, struct error *err)
 	for (size_t i = 0; i < args->n_values; i++)
 		if (strcmp(args->values[i].option->name, "input") == 0)
 			files[n_files++] = args->values[i].value;
+	if (!stay && args_text(args, "joblog"))
+		return error_set(err, -EINVAL, "usage", "option '--joblog': %s has no tasks to log; leave one of them away",
+				 args_flag(args, "detach") ? "--detach" : "--dry-run");
 	if (n_files == 0 && args->n_words < 2)
 		return error_set(err, -EINVAL, "usage",
 				 "no inputs: give them as words, or with -i FILE, or with -i - from standard input");
@@ -372,6 +383,26 @@ static int prepare(struct run *run, struct error *err)
 	if (run->count < 0)
 		return talk_failed(run->count, err);
 	return submission_write(json, !run->last && !args_flag(args, "dry-run"), &run->head);
+}
+
+static int open_joblog(struct run *run, struct error *err)
+{
+	const char *path = args_text(&run->ctl->args, "joblog");
+
+	return path ? joblog_open(run->ctl, path, run->ctl->args.words[0], &run->joblog, err) : 0;
+}
+
+/* Its last lines are on their way when the results have come. A job that goes on without us has more than these. */
+static int finish_joblog(struct run *run, int status)
+{
+	bool goes_on = status == EXIT_INTERRUPTED && (run->joined || interrupt_signal() == SIGTERM ||
+						       interrupt_signal() == SIGHUP);
+	struct error err = ERROR_INIT;
+
+	if (joblog_finish(run->joblog, goes_on ? 0 : JOBLOG_MS, &err) == 0)
+		return status;
+	say("%s", err.text);
+	return status == EXIT_OK ? EXIT_TASKS_FAILED : status;
 }
 
 int command_run(struct ctl *ctl, struct error *err)
@@ -397,5 +428,9 @@ int command_run(struct ctl *ctl, struct error *err)
 		       !ctl->json && args_flag(args, "tag") ? "&tag=1" : "",
 		       !ctl->json && args_flag(args, "null") ? "&nul=1" : "",
 		       run.stream->progress.shown ? "&progress=1" : "");
-	return run.last ? run_at_once(&run, err) : run_in_pieces(&run, err);
+	r = open_joblog(&run, err);
+	if (r < 0)
+		return r;
+	r = run.last ? run_at_once(&run, err) : run_in_pieces(&run, err);
+	return finish_joblog(&run, r);
 }

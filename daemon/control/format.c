@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "control/base64.h"
 #include "store/segment.h"
@@ -324,6 +325,19 @@ static uint8_t *put_times(uint8_t *at, const struct task_record *record)
 	return format_seconds(at, to_ns(record->queue_s));
 }
 
+static uint8_t *put_began(uint8_t *at, const struct task_record *record)
+{
+	char text[CLOCK_TEXT_BYTES];
+
+	if (record->begin_unix_us == 0)
+		return PUT(at, ",\"began\":null");
+	clock_format_unix_us(record->begin_unix_us, text);
+	at = PUT(at, ",\"began\":\"");
+	at = put_text(at, text);
+	*at++ = '"';
+	return at;
+}
+
 uint8_t *format_task_json(uint8_t *at, const struct format_task *task)
 {
 	const struct task_record *record = task->record;
@@ -346,6 +360,8 @@ uint8_t *format_task_json(uint8_t *at, const struct format_task *task)
 	at = put_times(at, record);
 	at = PUT(at, ",\"attempts\":");
 	at = format_u64(at, record->attempts);
+	if (task->began)
+		at = put_began(at, record);
 	if (record->worker_pid) {
 		at = PUT(at, ",\"worker\":\"");
 		at = format_u64(at, record->worker_pid);

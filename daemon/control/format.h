@@ -19,6 +19,7 @@ struct format_task {
 	size_t input_len;
 	const struct task_record *record;
 	const uint8_t *data; /* result, or message */
+	bool began; /* also when it began */
 };
 
 #define FORMAT_U64_BYTES 20
@@ -36,7 +37,7 @@ uint8_t *format_json_bytes(uint8_t *at, const char *key, const uint8_t *data, si
 /* Room that is enough for any of the functions below. */
 static inline size_t format_task_room(size_t input_len, size_t data_len)
 {
-	return 640 + 6 * input_len + 6 * data_len;
+	return 704 + 6 * input_len + 6 * data_len;
 }
 
 /* [input TAB] result and its end. */

@@ -250,7 +250,7 @@ int stream_options_parse(const struct query *query, const char *format_key, stru
 		const char *key;
 		bool *value;
 	} flags[] = { { "follow", &options.follow }, { "failed", &options.failed_only }, { "tag", &options.tag },
-		      { "nul", &options.nul }, { "progress", &options.progress },
+		      { "nul", &options.nul }, { "progress", &options.progress }, { "began", &options.began },
 		      { "cancel_on_close", &options.cancel_on_close }, { "tasks", &options.tasks } };
 	int r = format ? parse_format(format, &options.format, err) : 0;
 
@@ -266,6 +266,8 @@ int stream_options_parse(const struct query *query, const char *format_key, stru
 		return error_set(err, -EINVAL, "bad-request", "query: order: '%.40s' is neither input nor done", order);
 	if (options.progress && options.format == STREAM_PLAIN)
 		return error_set(err, -EINVAL, "bad-request", "query: progress=1 needs format json or frames");
+	if (options.began && options.format != STREAM_JSON)
+		return error_set(err, -EINVAL, "bad-request", "query: began=1 needs format json");
 	if ((options.tag || options.nul) && options.format == STREAM_JSON)
 		return error_set(err, -EINVAL, "bad-request", "query: tag and nul are for the formats plain and frames");
 	if (options.tasks && (options.format != STREAM_FRAMES || !options.in_done_order))
