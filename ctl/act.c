@@ -1,4 +1,4 @@
-/* cancel, kill, pause, resume, restart, set, rm, clean: each for several jobs. What cannot be done to one is said and does not keep the
+/* cancel, kill, pause, resume, restart, set, retry, rm, clean: each for several jobs. What cannot be done to one is said and does not keep the
  * others from it; the first such error decides the exit status. */
 #include "ctl.h"
 
@@ -110,6 +110,29 @@ int command_set(struct ctl *ctl, struct error *err)
 	if (r == 0)
 		r = buffer_add(&query, "", 1);
 	return r < 0 ? r : act(ctl, "set", (const char *)query.data, n, "set", err);
+}
+
+/* ---- retry ---- */
+
+static int on_retried(void *arg, const json_t *line, struct error *err)
+{
+	const struct ctl *ctl = arg;
+
+	(void)err; /* printing is looked at when the command ends */
+	if (!ctl->json && ctl->quiet)
+		(void)printf("%s\n", member_text(line, "job", "?"));
+	else if (!ctl->json)
+		(void)printf("job %s: runs again as job %s\n", member_text(line, "retry_of", "?"),
+			     member_text(line, "job", "?"));
+	return 0;
+}
+
+int command_retry(struct ctl *ctl, struct error *err)
+{
+	return select_run(ctl, &(struct select_request){ .verb = "retry", .words = "retry",
+							 .query = args_flag(&ctl->args, "failed") ? "failed=1" : "",
+							 .n_words = ctl->args.n_words, .on_line = on_retried, .arg = ctl },
+			  err);
 }
 
 /* ---- rm, clean ---- */

@@ -112,6 +112,12 @@ static const struct option select_options[] = {
 	{ NULL, 0, NULL, NULL },
 };
 
+static const struct option retry_options[] = {
+	SELECT_OPTIONS,
+	{ "failed", 0, NULL, "only the tasks that failed, were cancelled or interrupted" },
+	{ NULL, 0, NULL, NULL },
+};
+
 static const struct option clean_options[] = {
 	SELECT_OPTIONS,
 	{ "older-than", 0, "DURATION", "only jobs that ended longer ago than this" },
@@ -164,6 +170,12 @@ static const struct command commands[] = {
 	{ "set", "[JOB...] KEY=VALUE...", 1, MANY_WORDS, "change jobs that have not ended",
 	  "  workers=N    how many of its tasks run at once, within the size of its crew\n"
 	  "  priority=N   -100 to 100: its place among the jobs that share its workers\n", select_options, command_set },
+	{ "retry", "[JOB...]", 0, MANY_WORDS, "run jobs that have ended again, as new jobs",
+	  "Each becomes a new job with the same workload, model, parameters and limits. -q prints only\n"
+	  "the new numbers.\n"
+	  "\n"
+	  "  concctl retry --failed 7\n"
+	  "  concctl retry --failed --state failed -l nightly\n", retry_options, command_retry },
 	{ "rm", "[JOB...]", 0, MANY_WORDS, "remove jobs that have ended, with their results",
 	  "What is removed is gone: inputs, results and the job's number. Live jobs are to be cancelled first.\n",
 	  select_options, command_rm },

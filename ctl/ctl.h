@@ -73,6 +73,7 @@ int command_pause(struct ctl *ctl, struct error *err);
 int command_resume(struct ctl *ctl, struct error *err);
 int command_restart(struct ctl *ctl, struct error *err);
 int command_set(struct ctl *ctl, struct error *err);
+int command_retry(struct ctl *ctl, struct error *err);
 int command_rm(struct ctl *ctl, struct error *err);
 int command_clean(struct ctl *ctl, struct error *err);
 int command_send(struct ctl *ctl, struct error *err); /* send.c */

@@ -334,6 +334,7 @@ int command_show(struct ctl *ctl, struct error *err)
 		print_field("error", "%s: %s", member_text(error, "code", ""), member_text(error, "message", ""));
 	line_member("workload", doc.json, "workload");
 	line_member("label", doc.json, "label");
+	line_member("retry of", doc.json, "retry_of");
 	show_how(doc.json);
 	show_service(json_object_get(doc.json, "service"));
 	show_tasks(doc.json);

@@ -152,15 +152,16 @@ json_t *document_after_failed(size_t n, bool any)
 	return n > 0 ? json_string(any ? "run" : "cancel") : json_null();
 }
 
-/* When it may begin. NULL: out of memory. */
+/* When it may begin, and what it is. NULL: out of memory. */
 static json_t *with_conditions(json_t *job, const struct job_view *view)
 {
-	json_t *conditions = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "unique",
+	json_t *conditions = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "unique",
 				       document_text(view->unique), "begins", time_or_null(view->begins_unix_us),
 				       "expires", time_or_null(view->expires_unix_us), "after",
 				       document_after(view->after, view->n_after), "after_failed",
 				       document_after_failed(view->n_after, view->after_any), "service",
-				       service_or_null(&view->service));
+				       service_or_null(&view->service), "retry_of",
+				       view->retry_of > 0 ? id_text(view->retry_of) : json_null());
 
 	if (!job || !conditions || json_object_update(job, conditions) < 0) {
 		json_decref(job);

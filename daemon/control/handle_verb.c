@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "control/selection.h"
 #include "control/server.h"
+#include "ctl/protocol.h"
 #include "jobs/jobs.h"
 
 #define MAX_WAIT_S 1e8
@@ -73,13 +74,15 @@ static void on_course(void *arg, int status)
 	slot_done(arg, status, &err);
 }
 
-static bool is_paused(const struct job_view *view)
+static bool is_paused(const struct job_view *view, const struct verb_options *options)
 {
+	(void)options;
 	return view->state == JOB_PAUSED;
 }
 
-static bool is_not_paused(const struct job_view *view)
+static bool is_not_paused(const struct job_view *view, const struct verb_options *options)
 {
+	(void)options;
 	return view->state != JOB_PAUSED;
 }
 
@@ -116,8 +119,9 @@ void handle_resume_many(const struct call *call)
 
 /* ---- restart ---- */
 
-static bool is_service(const struct job_view *view)
+static bool is_service(const struct job_view *view, const struct verb_options *options)
 {
+	(void)options;
 	return view->service.is_service && view->state != JOB_PAUSED;
 }
 
@@ -162,6 +166,48 @@ void handle_set_many(const struct call *call)
 		r = error_set(&err, -EINVAL, "bad-request", "nothing to set: workers=N and priority=N are what can be");
 	if (r < 0)
 		reply_error(call->req, r, &err);
+	else
+		start(call, &verb, &options);
+}
+
+/* ---- retry ---- */
+
+static bool can_be_retried(const struct job_view *view, const struct verb_options *options)
+{
+	return !view->service.is_service && view->total > (options->failed ? view->done : 0);
+}
+
+static void on_retried(void *arg, int status, struct job *job, uint64_t source_id, const struct error *err)
+{
+	struct slot *slot = arg;
+	struct job_view view;
+
+	if (status == 0) {
+		job_view(job, &view);
+		slot_says(slot, json_pack("{s:i, s:o, s:o, s:s}", "schema", PROTOCOL_SCHEMA, "job",
+					  json_sprintf("%llu", (unsigned long long)view.id), "retry_of",
+					  json_sprintf("%llu", (unsigned long long)source_id), "state",
+					  job_state_name(view.state)));
+	}
+	slot_done(slot, status, err);
+}
+
+static int act_retry(struct slot *slot, struct job *job, const struct verb_options *options, struct error *err)
+{
+	int r = job_retry(job, options->failed, slot_uid(slot), on_retried, slot, err);
+
+	return r == 0 ? 1 : r;
+}
+
+void handle_retry_many(const struct call *call)
+{
+	static const struct verb verb = { .name = "retry", .words = "retry", .on_ended = true, .fits = can_be_retried,
+					  .act = act_retry };
+	struct verb_options options = { .wait = false };
+	struct error err = ERROR_INIT;
+
+	if (query_get_bool(&call->query, "failed", &options.failed, &err) < 0)
+		reply_error(call->req, -EINVAL, &err);
 	else
 		start(call, &verb, &options);
 }

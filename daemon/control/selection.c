@@ -30,6 +30,7 @@ struct slot {
 	size_t index; /* its job's, in selection->ids */
 	struct job *job; /* a reference; NULL: being looked for */
 	struct job_watch watch; /* while it waits for the end */
+	json_t *line; /* what is said of it; NULL: what is usual */
 	bool busy, waiting;
 	struct slot *next_free;
 };
@@ -41,6 +42,7 @@ struct selection {
 	struct selector selector;
 	bool described; /* not named */
 	struct jobs *jobs;
+	uint32_t uid; /* who asks */
 
 	uint64_t *ids; /* 0: said already, or passed over */
 	size_t n, cap;
@@ -64,6 +66,7 @@ static void release_slot(struct slot *slot)
 
 	job_unwatch(&slot->watch);
 	job_unref(take_ptr(slot->job));
+	json_decref(take_ptr(slot->line));
 	slot->busy = slot->waiting = false;
 	slot->next_free = s->free;
 	s->free = slot;
@@ -149,10 +152,7 @@ static bool add_line(struct selection *s, json_t *document)
 	return true;
 }
 
-static json_t *id_text(uint64_t id)
-{
-	return json_sprintf("%llu", (unsigned long long)id);
-}
+#define id_text(id) json_sprintf("%llu", (unsigned long long)(id))
 
 static json_t *error_line(uint64_t id, int status, const struct error *err)
 {
@@ -182,7 +182,6 @@ static void kick(struct selection *s)
 	event_active(&s->kick, EV_TIMEOUT, 0);
 }
 
-/* Its line, unless it is said later. */
 static void finish_slot(struct slot *slot, int status, const struct error *err)
 {
 	struct selection *s = slot->selection;
@@ -199,12 +198,22 @@ static void finish_slot(struct slot *slot, int status, const struct error *err)
 		s->n_failed += status < 0 && !passed;
 	}
 	if (!later && !passed)
-		line = status < 0 ? error_line(id, status, err) : job_line(s, id, slot->job);
+		line = status < 0 ? error_line(id, status, err) : slot->line ? take_ptr(slot->line) : job_line(s, id, slot->job);
 	release_slot(slot);
 	if ((later || passed || add_line(s, line)) && s->call.req)
 		kick(s);
 	else
 		free_unheard(s);
+}
+
+void slot_says(struct slot *slot, json_t *line)
+{
+	slot->line = line ? line : json_null(); /* without memory the answer is poorer by this line's words */
+}
+
+uint32_t slot_uid(const struct slot *slot)
+{
+	return slot->selection->uid;
 }
 
 void slot_done(struct slot *slot, int status, const struct error *err)
@@ -366,7 +375,7 @@ static void go_on(struct selection *s)
 
 static void on_kick(evutil_socket_t fd, short what, void *arg)
 {
-	(void)fd;
+	(void)fd; /* a timer, or made active */
 	(void)what;
 	go_on(arg);
 }
@@ -459,7 +468,7 @@ static bool wanted(const struct selection *s, const struct job_view *view)
 	if (view->service.is_service && s->verb->not_services && !s->selector.workload && !s->selector.label)
 		return false;
 	return job_state_ended(view->state) == s->verb->on_ended && !view->removed &&
-	       (s->verb->for_all || call_may(&s->call, view->uid)) && (!s->verb->fits || s->verb->fits(view)) &&
+	       (s->verb->for_all || call_may(&s->call, view->uid)) && (!s->verb->fits || s->verb->fits(view, &s->options)) &&
 	       selector_fits(&s->selector, view);
 }
 
@@ -573,6 +582,7 @@ void selection_start(const struct call *call, const struct verb *verb, const str
 	s->verb = verb;
 	s->options = *options;
 	s->jobs = call->control->options.jobs;
+	s->uid = req->peer.uid;
 	s->described = s->selector.n_named == 0;
 	(void)evtimer_assign(&s->kick, loop_base(call->control->options.loop), on_kick, s);
 	(void)evtimer_assign(&s->timeout, loop_base(call->control->options.loop), on_timeout, s);

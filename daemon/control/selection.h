@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 struct call;
 struct error;
 struct job;
@@ -26,6 +28,7 @@ struct verb_options {
 	bool any; /* until one has */
 	bool brief; /* lines with number and state only */
 	double timeout_s; /* of the waiting; negative: none */
+	bool failed; /* retry: tasks that did not do only */
 	bool has_workers, has_priority; /* set */
 	uint64_t workers;
 	int64_t priority;
@@ -37,7 +40,7 @@ struct verb {
 	bool on_ended; /* descriptions select ended jobs, not live ones */
 	bool for_all; /* who may look may do it */
 	bool not_services; /* which never end: `all` and `state` do not mean them */
-	bool (*fits)(const struct job_view *view); /* of what is described; NULL: all */
+	bool (*fits)(const struct job_view *view, const struct verb_options *options); /* of what is described; NULL: all */
 	/* Act. 0: done; 1: slot_done() follows, or was called; -errno with words. NULL: there is nothing to do but wait. */
 	int (*act)(struct slot *slot, struct job *job, const struct verb_options *options, struct error *err);
 	const char *removed; /* the job is gone afterwards: "removed":true is said of it */
@@ -45,6 +48,9 @@ struct verb {
 
 /* The answer of an act() that returned 1; status 0 or -errno. */
 void slot_done(struct slot *slot, int status, const struct error *err);
+/* Say this of the job instead of what is usual; before slot_done(). Takes ownership; NULL: out of memory. */
+void slot_says(struct slot *slot, json_t *line);
+uint32_t slot_uid(const struct slot *slot); /* who asks */
 
 /* Serve the request. */
 void selection_start(const struct call *call, const struct verb *verb, const struct verb_options *options);

@@ -46,6 +46,7 @@ static const struct route routes[] = {
 	{ "POST", "/v1/jobs/resume", SELECTOR_KEYS " brief", ROUTE_NEEDS_JOBS, handle_resume_many },
 	{ "POST", "/v1/jobs/restart", SELECTOR_KEYS " brief", ROUTE_NEEDS_JOBS, handle_restart_many },
 	{ "POST", "/v1/jobs/set", SELECTOR_KEYS " brief workers priority", ROUTE_NEEDS_JOBS, handle_set_many },
+	{ "POST", "/v1/jobs/retry", SELECTOR_KEYS " failed", ROUTE_NEEDS_JOBS, handle_retry_many },
 	{ "POST", "/v1/jobs/rm", SELECTOR_KEYS, ROUTE_NEEDS_JOBS, handle_rm_many },
 	{ "POST", "/v1/jobs/wait", SELECTOR_KEYS " brief any timeout_s", ROUTE_NEEDS_JOBS, handle_wait_many },
 	{ "POST", "/v1/jobs/ID/send", "task", ROUTE_NEEDS_JOBS, handle_send },

@@ -93,6 +93,7 @@ void handle_pause_many(const struct call *call);
 void handle_resume_many(const struct call *call);
 void handle_restart_many(const struct call *call);
 void handle_set_many(const struct call *call);
+void handle_retry_many(const struct call *call);
 void handle_rm_many(const struct call *call);
 void handle_wait_many(const struct call *call);
 void handle_send(const struct call *call);

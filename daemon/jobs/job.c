@@ -301,7 +301,7 @@ void job_view(const struct job *job, struct job_view *ret_view)
 		.error_text = job->error_text,
 		.waiting = schedule_waiting(job, waiting, sizeof(waiting)),
 		.recorded = job->from_store ? ended : job->results.recorded,
-		.removed = job->removed,
+		.removed = job->removed, .retry_of = job->again_of,
 	};
 	service_view(job, &ret_view->service);
 	after_view(job, ret_view);

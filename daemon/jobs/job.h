@@ -117,6 +117,8 @@ struct job {
 	uint32_t max_crashes;
 	uint32_t retries;
 	struct job_halt halt;
+	uint64_t again_of; /* the job that it repeats; 0: none */
+	bool again_failed; /* of it, the tasks that did not do */
 	int64_t created_unix_us;
 	struct service *service; /* owned; NULL: it is none */
 
@@ -129,6 +131,7 @@ struct job {
 	enum job_urgency urgency; /* then */
 	bool paused; /* nothing is handed out */
 	bool open; /* more inputs may come */
+	struct again *again; /* brings its inputs, and nobody else may; NULL: none, or it is adding some */
 	bool adding; /* a piece is on its way to the disk */
 	bool cut_short; /* ended early while it was open: not all of it is here */
 	bool finishing; /* its last row is being written */
@@ -202,6 +205,7 @@ struct jobs {
 	uint64_t tasks_done;
 	uint64_t n_live, queued_bytes;
 	struct retention *retention; /* removes old jobs; NULL: not started, or there is nothing to do */
+	LIST_HEAD(again_list, again) agains;
 	struct opened_list opened; /* ended jobs that are on disk and that somebody looks at */
 	struct kept_list kept; /* ended jobs that are not on disk, oldest first */
 	uint32_t n_kept;
@@ -367,6 +371,14 @@ void job_resume_course(struct job *job, const char *error_code, const char *erro
 
 /* An ended job that is not on disk goes: out of the table, and with the last one who looks at it. */
 void job_forget_kept(struct job *job);
+
+/* again.c */
+int again_resolve(struct job *job, const struct job_spec *spec, struct error *err); /* of one with spec->like */
+int again_format(const struct job *job, json_t *spec); /* 0, -ENOMEM */
+void again_parse(struct job *job, const json_t *spec);
+void again_continue(struct job *job); /* recovered while its inputs were being copied */
+bool again_needs(const struct jobs *jobs, uint64_t id); /* the inputs of this job are being copied */
+void again_let_go(struct jobs *jobs);
 
 /* remove.c */
 /* Remove a job that is on disk and has ended: as job_remove(). 0: on_done follows; -ENOMEM; -EBUSY: it is needed. */

@@ -223,6 +223,7 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 	throttle_init(&jobs->throttle, config->max_running);
 	TAILQ_INIT(&jobs->kept);
 	TAILQ_INIT(&jobs->opened);
+	LIST_INIT(&jobs->agains);
 	TAILQ_INIT(&jobs->touched);
 	STAILQ_INIT(&jobs->turns);
 	jobs->settle_event = event_new(loop_base(loop), -1, 0, on_settle, jobs);
@@ -288,6 +289,7 @@ void jobs_let_go(struct jobs *jobs)
 		return;
 	jobs->stopping = true;
 	jobs->on_stopped = NULL;
+	again_let_go(jobs);
 	submit_let_go(jobs);
 	services_let_go(jobs);
 	TAILQ_FOREACH(job, &jobs->list, link)

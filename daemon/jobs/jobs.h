@@ -92,6 +92,8 @@ struct job_spec {
 	uint32_t uid;
 	bool dry_run; /* resolve and check only */
 	bool service; /* only the jobs themselves ask for one: for a stanza with service = true */
+	const struct job *like; /* job_retry() only: all but `open` and uid is as of this one */
+	bool like_failed; /* of it, the tasks that did not do */
 };
 
 /* Called once on the loop, not before jobs_submit() returns: status 0 once the job is on disk (or kept, if not
@@ -173,6 +175,7 @@ struct job_view {
 	const char *waiting; /* why it is not running now: words for people; "" where it is, or has ended */
 	uint64_t recorded; /* outcomes on disk */
 	struct service_view service;
+	uint64_t retry_of; /* it repeats this job, or some of its tasks; 0: none */
 	bool removed; /* it is being removed, or is gone: there is nothing more to read */
 };
 void job_view(const struct job *job, struct job_view *ret_view); /* texts valid until the loop is returned to */
@@ -269,6 +272,12 @@ int job_set_workers(struct job *job, uint64_t workers, struct error *err);
  * follows, perhaps before this returns, with status 0 once it is on disk, or -errno. */
 int job_set_priority(struct job *job, int64_t priority, void (*on_done)(void *arg, int status), void *arg,
 		     struct error *err);
+
+/* Make a new job of this one, which has ended, for user `uid`: with all its inputs, or those of the tasks that are not done.
+ * 0: on_accepted follows, not before this returns, once the first of them are on disk (existing_id: this job's number);
+ * the rest follows by itself, also after a restart of the daemon. Else -errno with words (wrong-state). */
+int job_retry(struct job *source, bool failed_only, uint32_t uid, jobs_accepted_fn on_accepted, void *arg,
+	      struct error *err);
 
 /* Remove a job that has ended, with all that belongs to it. Whoever still reads it is told by its watch, and finds `removed`
  * in its view. 0: on_done follows, perhaps before this returns, with status 0 once nothing of it is left, or -errno; else -errno

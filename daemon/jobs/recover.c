@@ -190,6 +190,7 @@ static int on_job(void *arg, const struct store_recovered_job *row)
 	} else {
 		log_info("jobs: job %" PRIu64 " '%s' goes on: %" PRIu64 " of %" PRIu64 " tasks have ended", job->id,
 			 job->workload_name, job->done + job->failed + job->cancelled, job->total);
+		again_continue(job);
 		job_arm_open_timeout(job);
 		begin_recovered(job);
 		unique_hold(job);

@@ -45,8 +45,11 @@ static void on_removed(struct store_op *op, int status)
 
 int jobs_remove_stored(struct jobs *jobs, uint64_t id, void (*on_done)(void *arg, int status), void *arg)
 {
-	struct removal *removal = calloc(1, sizeof(*removal));
+	struct removal *removal;
 
+	if (again_needs(jobs, id))
+		return -EBUSY;
+	removal = calloc(1, sizeof(*removal));
 	if (!removal)
 		return -ENOMEM;
 	removal->jobs = jobs;
@@ -76,6 +79,9 @@ int job_remove(struct job *job, void (*on_done)(void *arg, int status), void *ar
 		return error_set(err, -ESHUTDOWN, "stopping", "the daemon is shutting down; try again after its restart");
 	if (job->removed)
 		return error_set(err, -ENOENT, "no-such-job", "job %" PRIu64 " is being removed already", job->id);
+	if (again_needs(jobs, job->id))
+		return error_set(err, -EBUSY, "busy", "the inputs of job %" PRIu64 " are being copied by a retry; try again",
+				 job->id);
 	if (!job->durable) {
 		job->removed = true;
 		job_notify_progress(job);

@@ -93,6 +93,8 @@ int job_resolve(struct job *job, const struct job_spec *spec, struct error *err)
 
 	if (jobs->stopping)
 		return error_set(err, -ESHUTDOWN, "stopping", "the daemon is shutting down and takes no jobs");
+	if (spec->like)
+		return again_resolve(job, spec, err);
 	r = workloads_find(jobs->workloads, spec->workload, &job->workload, err);
 	if (r == 0)
 		r = service_check_spec(jobs, spec, err);
@@ -169,7 +171,7 @@ char *job_spec_format(const struct job *job)
 	if (spec && job->halt.when != JOB_HALT_NEVER)
 		(void)json_object_set_new(spec, "halt", json_pack("[i, I, i]", (int)job->halt.when,
 								  (json_int_t)job->halt.fail, (int)job->halt.percent));
-	failed = failed || (spec && (begin_format(job, spec) < 0 || unique_format(job, spec) < 0));
+	failed = failed || (spec && (begin_format(job, spec) < 0 || unique_format(job, spec) < 0 || again_format(job, spec) < 0));
 	if (spec && job->label)
 		(void)json_object_set_new(spec, "label", json_string(job->label)); /* shows as a missing label */
 	if (spec && job->service)
@@ -248,6 +250,7 @@ int job_spec_parse(struct job *job, const char *text, struct error *err)
 		r = begin_parse(job, spec);
 	if (r == 0)
 		r = unique_parse(job, spec);
+	again_parse(job, spec);
 out:
 	json_decref(spec);
 	if (r == -EBADMSG)

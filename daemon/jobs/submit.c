@@ -508,6 +508,9 @@ int job_add_inputs(struct job *job, uint64_t from, struct buffer *inputs, bool l
 	if (job_state_ended(job->state) || !job->open || job->ending != JOB_ENDING_NO)
 		return error_set(err, -EPERM, "wrong-state", "job %llu takes no more inputs",
 				 (unsigned long long)job->id);
+	if (job->again)
+		return error_set(err, -EPERM, "wrong-state", "job %llu gets its inputs from job %llu",
+				 (unsigned long long)job->id, (unsigned long long)job->again_of);
 	if (job->adding)
 		return error_set(err, -EBUSY, "busy", "another piece of job %llu is being written",
 				 (unsigned long long)job->id);

@@ -24,6 +24,19 @@ static void ask(struct rig *rig, const char *target, const char *names, const ch
 }
 #define ASK(rig, target, names, ...) ask(rig, target, names, (const char *const[]){ __VA_ARGS__, NULL })
 
+static int begin_asking(struct rig *rig, const char *target, const char *names)
+{
+	int fd = rig_connect(rig);
+	char head[256];
+
+	(void)snprintf(head, sizeof(head), "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s", target,
+		       strlen(names), names);
+	rig_send_text(rig, fd, head);
+	for (int i = 0; i < 20; i++)
+		rig_turn(rig);
+	return fd;
+}
+
 static void wrong_combinations_are_refused_before_anything_is_done(void **state)
 {
 	struct rig *rig = *state;
@@ -100,6 +113,27 @@ static void what_is_described_means_those_that_the_verb_fits(void **state)
 	ASK(rig, "/v1/jobs/rm?workload=squares&older_than_s=1", "", "\"done\":0,\"failed\":0");
 }
 
+static void a_retry_names_the_new_job(void **state)
+{
+	struct rig *rig = *state;
+	struct job *job = fake_job_add(rig->jobs, 3);
+	struct reply reply;
+	int fd;
+
+	ASK(rig, "/v1/jobs/retry", "1", "\"code\":\"wrong-state\"", "\"failed\":1");
+	job->view.state = JOB_FAILED;
+	job->view.done = 2;
+	fake_job_add(rig->jobs, 0)->view.state = JOB_DONE;
+	fd = begin_asking(rig, "/v1/jobs/retry?all=1&failed=1", "");
+	fake_jobs_release(rig->jobs); /* it is accepted */
+	rig_receive(rig, fd, &reply);
+	assert_non_null(strstr((char *)reply.body.data, "{\"schema\":1,\"job\":\"3\",\"retry_of\":\"1\",\"state\":"));
+	assert_non_null(strstr((char *)reply.body.data, "\"done\":1,\"failed\":0"));
+	reply_fini(&reply);
+	(void)close(fd);
+	rig_expect(rig, "GET", "/v1/jobs/3", NULL, 200, "\"retry_of\":\"1\"");
+}
+
 static void a_failure_of_the_disk_is_told_of_its_job(void **state)
 {
 	struct rig *rig = *state;
@@ -148,19 +182,6 @@ static void jobs_of_others_are_refused_by_name_and_passed_over_else(void **state
 	ask_as_nobody(rig, "/v1/jobs/cancel?all=1", "", "\"done\":0,\"failed\":0");
 	ask_as_nobody(rig, "/v1/jobs/wait?all=1&timeout_s=0.01", "", "\"timeout\":true");
 	assert_false(job->cancel_asked);
-}
-
-static int begin_asking(struct rig *rig, const char *target, const char *names)
-{
-	int fd = rig_connect(rig);
-	char head[256];
-
-	(void)snprintf(head, sizeof(head), "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s", target,
-		       strlen(names), names);
-	rig_send_text(rig, fd, head);
-	for (int i = 0; i < 20; i++)
-		rig_turn(rig);
-	return fd;
 }
 
 static void wait_answers_as_jobs_end_and_any_with_the_first(void **state)
@@ -241,6 +262,7 @@ int main(void)
 		TEST(wrong_combinations_are_refused_before_anything_is_done),
 		TEST(what_is_named_is_acted_on_and_each_has_a_line),
 		TEST(what_is_described_means_those_that_the_verb_fits),
+		TEST(a_retry_names_the_new_job),
 		TEST(a_failure_of_the_disk_is_told_of_its_job),
 		TEST(jobs_of_others_are_refused_by_name_and_passed_over_else),
 		TEST(wait_answers_as_jobs_end_and_any_with_the_first),
