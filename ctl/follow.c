@@ -62,6 +62,20 @@ static void on_stall(const json_t *event)
 	(void)printf("\n");
 }
 
+/* What its plugin logged, or the daemon about a service. */
+static void on_log(const json_t *event)
+{
+	const char *level = member_text(event, "level", "info");
+	uint64_t dropped = member_count(event, "dropped");
+	bool plain = strcmp(level, "info") == 0;
+
+	if (dropped > 0)
+		(void)printf("(%" PRIu64 " lines were left out)\n", dropped);
+	(void)printf("%.19s %s%s%s\n", member_text(event, "at", ""), plain ? "" : level, plain ? "" : ": ",
+		     member_text(event, "message", ""));
+	(void)fflush(stdout);
+}
+
 static void on_progress(struct follow *f, const json_t *event)
 {
 	const json_t *tasks = json_object_get(event, "tasks");
@@ -111,6 +125,8 @@ static int on_event(struct follow *f, const uint8_t *text, size_t len, struct er
 		on_state(f, event);
 	else if (!f->ctl->json && strcmp(type, "stall") == 0)
 		on_stall(event);
+	else if (!f->ctl->json && strcmp(type, "log") == 0)
+		on_log(event);
 	else if (!f->ctl->json && strcmp(type, "progress") == 0)
 		on_progress(f, event);
 	return 0;

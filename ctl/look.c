@@ -275,6 +275,7 @@ static void show_retries(const json_t *job)
 static void show_service(const json_t *service)
 {
 	char up[TEXT_DURATION_BYTES], text[TEXT_DURATION_BYTES];
+	const json_t *line;
 	uint64_t restarts = member_count(service, "restarts"), failures = member_count(service, "failures");
 
 	if (!json_is_object(service))
@@ -286,6 +287,9 @@ static void show_service(const json_t *service)
 		print_field("", "%s%" PRIu64 " failure%s in a row", member_true(service, "failing") ? "failing: " : "",
 			    failures, failures == 1 ? "" : "s");
 	line_member("last cause", service, "cause");
+	line = json_object_get(service, "last_line");
+	if (json_is_object(line))
+		print_field("last line", "%.19s %s", member_text(line, "at", ""), member_text(line, "message", ""));
 	if (member_number(service, "next_try_s", 0) > 0)
 		print_field("next try", "in %s", duration_text(service, "next_try_s", text));
 }

@@ -1,4 +1,5 @@
 /* JSON documents of jobs. Streams of tasks are formatted by hand (format.c); these come once per request. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -125,14 +126,24 @@ static json_t *halt_or_null(const struct job_halt *halt)
 			 halt->fail > 0 ? "fail" : "percent", (json_int_t)(halt->fail > 0 ? halt->fail : halt->percent));
 }
 
+json_t *document_log(const struct job_log *log)
+{
+	char worker[16];
+
+	(void)snprintf(worker, sizeof(worker), "%u", log->worker_pid);
+	return json_pack("{s:o, s:s, s:o, s:o}", "at", time_or_null(log->unix_us), "level", log->level, "worker",
+			 document_text(log->worker_pid > 0 ? worker : NULL), "message", document_text(log->text));
+}
+
 static json_t *service_or_null(const struct service_view *service)
 {
 	if (!service->is_service)
 		return json_null();
-	return json_pack("{s:b, s:o, s:I, s:I, s:o, s:o}", "failing", service->failing, "up_s",
+	return json_pack("{s:b, s:o, s:I, s:I, s:o, s:o, s:o}", "failing", service->failing, "up_s",
 			 document_seconds(service->up_ns), "restarts", (json_int_t)service->restarts, "failures",
 			 (json_int_t)service->failures, "cause", document_text(*service->cause ? service->cause : NULL),
-			 "next_try_s", document_seconds(service->next_try_ns));
+			 "next_try_s", document_seconds(service->next_try_ns), "last_line",
+			 service->line ? document_log(service->line) : json_null());
 }
 
 json_t *document_after(const uint64_t *after, size_t n)

@@ -1,7 +1,8 @@
-/* GET /v1/jobs/ID/follow: a job's states and counts as they change, one JSON object a line. */
+/* GET /v1/jobs/ID/follow: a job's states and counts as they change, and lines of its log, one JSON object a line. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -17,6 +18,15 @@
 #define PROGRESS_NS (500 * NS_PER_MS)
 #define MAX_STALLS 64 /* likewise */
 #define MAX_STATES 16 /* changes between two turns of the loop */
+#define MAX_LINES 256 /* of its log that wait for a reader; at most 1 KiB each */
+
+/* A line that is not sent yet. */
+struct line {
+	STAILQ_ENTRY(line) link;
+	struct job_log log; /* text: the bytes behind */
+	uint64_t dropped; /* before it */
+	char text[];
+};
 
 struct follower {
 	struct http_request *req;
@@ -30,13 +40,27 @@ struct follower {
 	json_t *stalls[MAX_STALLS]; /* not sent yet; owned */
 	size_t n_stalls;
 	uint64_t stalls_left_out;
+	STAILQ_HEAD(, line) lines;
+	size_t n_lines;
+	uint64_t dropped; /* behind these, for want of room or memory */
 	bool progressed;
 	bool ended;
 	int64_t progress_ns; /* when the last was sent */
 };
 
+static void drop_line(struct follower *follower)
+{
+	struct line *line = STAILQ_FIRST(&follower->lines);
+
+	STAILQ_REMOVE_HEAD(&follower->lines, link);
+	follower->n_lines--;
+	free(line);
+}
+
 static void follower_free(struct follower *follower)
 {
+	while (!STAILQ_EMPTY(&follower->lines))
+		drop_line(follower);
 	(void)event_del(&follower->kick); /* fails for an event without a base only */
 	job_unwatch(&follower->watch);
 	for (size_t i = 0; i < follower->n_stalls; i++)
@@ -113,6 +137,30 @@ static int send_stalls(struct follower *follower, const struct job_view *view)
 	return r;
 }
 
+static int send_lines(struct follower *follower, const struct job_view *view)
+{
+	const struct line *line;
+
+	while ((line = STAILQ_FIRST(&follower->lines))) {
+		json_t *event = json_pack("{s:i, s:s, s:o}", "schema", PROTOCOL_SCHEMA, "type", "log", "job", id_text(view));
+		json_t *log = document_log(&line->log);
+		int r = event && log && json_object_update(event, log) == 0 ? 0 : -ENOMEM;
+
+		json_decref(log);
+		if (r == 0 && line->dropped > 0)
+			r = json_object_set_new(event, "dropped", json_integer((json_int_t)line->dropped));
+		if (r < 0) {
+			json_decref(event);
+			return -ENOMEM;
+		}
+		r = send_line(follower, event);
+		if (r < 0)
+			return r;
+		drop_line(follower);
+	}
+	return 0;
+}
+
 static int send_progress(struct follower *follower, const struct job_view *view)
 {
 	int64_t now_ns = clock_mono_ns(), left_ns = follower->progress_ns + PROGRESS_NS - now_ns;
@@ -142,6 +190,8 @@ static void follower_go_on(struct follower *follower)
 	r = send_stalls(follower, &view);
 	if (r == 0)
 		r = send_states(follower, &view);
+	if (r == 0)
+		r = send_lines(follower, &view);
 	if (r == 0)
 		r = send_progress(follower, &view);
 	if (r == 0 && follower->ended)
@@ -210,6 +260,25 @@ static void on_state(struct job_watch *watch, enum job_state state)
 	event_active(&follower->kick, EV_TIMEOUT, 0);
 }
 
+static void on_log(struct job_watch *watch, const struct job_log *log)
+{
+	struct follower *follower = container_of(watch, struct follower, watch);
+	size_t len = strlen(log->text);
+	struct line *line = follower->n_lines < MAX_LINES ? malloc(sizeof(*line) + len + 1) : NULL;
+
+	if (!line) {
+		follower->dropped++;
+		return;
+	}
+	line->log = *log;
+	line->log.text = memcpy(line->text, log->text, len + 1);
+	line->dropped = follower->dropped;
+	follower->dropped = 0;
+	STAILQ_INSERT_TAIL(&follower->lines, line, link);
+	follower->n_lines++;
+	event_active(&follower->kick, EV_TIMEOUT, 0);
+}
+
 static void follow_job(const struct call *call, struct job *job)
 {
 	struct follower *follower = calloc(1, sizeof(*follower));
@@ -226,6 +295,8 @@ static void follow_job(const struct call *call, struct job *job)
 	follower->watch.on_progress = on_progress;
 	follower->watch.on_state = on_state;
 	follower->watch.on_stall = on_stall;
+	follower->watch.on_log = on_log;
+	STAILQ_INIT(&follower->lines);
 	(void)evtimer_assign(&follower->kick, loop_base(call->control->options.loop), on_kick, follower);
 	req->user = follower;
 	req->on_gone = on_follower_gone;
@@ -234,6 +305,8 @@ static void follow_job(const struct call *call, struct job *job)
 	job_watch(job, &follower->watch);
 	job_view(job, &view);
 	add_state(follower, view.state);
+	if (view.service.line)
+		on_log(&follower->watch, view.service.line); /* how it stands; else nothing might come for hours */
 	follower->progressed = true;
 	event_active(&follower->kick, EV_TIMEOUT, 0);
 }

@@ -11,6 +11,23 @@
 #define PASSES 8
 #define RECORDS_PER_PASS 2048u
 
+/* A line in the log, and to the job that it is of: in a crew that several jobs share nobody can tell. */
+static void take_log(struct crew *crew, const struct runner_of *who, const struct ring_record *record)
+{
+	const struct crew_ops *ops = crew->crews->ops;
+	const struct crew_log log = {
+		.level = record->status,
+		.worker_pid = who->pid,
+		.text = (const char *)record->data,
+		.len = record->len,
+	};
+
+	if (who->proc)
+		worker_log_line(&who->proc->log, record->status, log.text, log.len);
+	if (ops->on_log && crew->n_seats == 1 && !crew->seats->left)
+		ops->on_log(crew->crews->ctx, crew->seats->user, &log);
+}
+
 void crew_record(void *arg, const struct ring_record *record)
 {
 	struct crew *crew = arg;
@@ -20,8 +37,7 @@ void crew_record(void *arg, const struct ring_record *record)
 	struct crew_ended ended;
 
 	if (record->kind == RING_RECORD_LOG) {
-		if (who->proc)
-			worker_log_line(&who->proc->log, record->status, (const char *)record->data, record->len);
+		take_log(crew, who, record);
 		return;
 	}
 	seat = f->seat;

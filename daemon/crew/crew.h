@@ -93,7 +93,15 @@ struct crew_stall {
 	const char *stack; /* taken while it was stuck, a frame a line, innermost first; "": none. The worker's words */
 };
 
-/* What the layer above provides; all required. `ctx` is the one given to crews_open(). */
+/* A line that a plugin logged on a runner's thread. */
+struct crew_log {
+	unsigned int level; /* CONCD_LOG_ERROR ... DEBUG; from the worker: may be more */
+	uint32_t worker_pid;
+	const char *text; /* as it came: any bytes; valid during the callback */
+	size_t len;
+};
+
+/* What the layer above provides; all required, unless said otherwise. `ctx` is the one given to crews_open(). */
 struct crew_ops {
 	/* Fill *ret_batch with at most max_tasks tasks that this crew may run now. 0; -EAGAIN: nothing to run, or its
 	 * inputs are being read (crew_kick() when they are there). The seats' limits (crew_seat_room()) are to be
@@ -112,6 +120,8 @@ struct crew_ops {
 	/* The job no longer holds any task of the crew (after crew_cancel() or otherwise), or `grace` has passed and
 	 * what held out was killed: told once per crew_cancel(). */
 	void (*on_cancelled)(void *ctx, void *user);
+	/* A line of the log, which can only be this seat's: nobody else has one in its crew. May be NULL. */
+	void (*on_log)(void *ctx, void *user, const struct crew_log *log);
 };
 
 struct crews_options {

@@ -236,6 +236,11 @@ void job_notify_progress(struct job *job);
 void job_touch(struct job *job);
 void job_fail_self(struct job *job, const char *code, const char *text); /* its own error; the first one counts */
 
+/* log.c: what a job's followers are told of its log */
+void job_log_on_line(void *ctx, void *user, const struct crew_log *log);
+/* To its followers only. level: enum log_level; worker_pid 0: the daemon says it; text: without control characters. */
+void job_tell(struct job *job, unsigned int level, uint32_t worker_pid, const char *text);
+
 /* resolve.c */
 /* Check a specification and fill in what is fixed at acceptance. 0, or -errno with words. */
 int job_resolve(struct job *job, const struct job_spec *spec, struct error *err);

@@ -28,6 +28,7 @@ const struct crew_ops jobs_crew_ops = {
 	.on_settled = jobs_on_settled,
 	.on_init_failed = outcome_init_failed,
 	.on_cancelled = outcome_cancelled,
+	.on_log = job_log_on_line,
 };
 
 /* ---- Settling: what is done once per burst of news instead of once per task ---- */

@@ -129,6 +129,14 @@ void jobs_last(struct jobs *jobs, uint32_t uid, void (*on_found)(void *arg, int 
 struct job *job_ref(struct job *job);
 void job_unref(struct job *job);
 
+/* A line of a job's log: of its plugin, or of the daemon about a service. */
+struct job_log {
+	const char *level; /* "error", "warning", "info", "debug" */
+	uint32_t worker_pid; /* 0: the daemon says it */
+	int64_t unix_us;
+	const char *text; /* without control characters; valid during the callback, of a view as long as that */
+};
+
 /* Of a service, since this daemon started. */
 struct service_view {
 	bool is_service; /* else nothing of this says anything */
@@ -138,6 +146,7 @@ struct service_view {
 	const char *cause; /* why it last failed; "" where it has not */
 	int64_t up_ns; /* 0: it is not */
 	int64_t next_try_ns; /* 0: none is due */
+	const struct job_log *line; /* the last of its log; NULL: none yet */
 };
 
 struct job_view {
@@ -240,6 +249,7 @@ struct job_watch {
 	void (*on_progress)(struct job_watch *watch);
 	void (*on_state)(struct job_watch *watch, enum job_state state);
 	void (*on_stall)(struct job_watch *watch, const struct stall *stall); /* it began, or ended; NULL: of no interest */
+	void (*on_log)(struct job_watch *watch, const struct job_log *log); /* NULL: not told */
 	struct job_watch *next, **prev; /* private */
 };
 void job_watch(struct job *job, struct job_watch *watch); /* the caller's memory, until job_unwatch() */

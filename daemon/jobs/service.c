@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,8 @@ struct service {
 	uint64_t starts; /* since the daemon's, this one included */
 	uint32_t failures; /* in a row */
 	char *cause; /* why it last failed; owned; NULL: it has not */
+	struct job_log line; /* the last of its log; text NULL: none yet */
+	char *line_text; /* the same, owned */
 	struct event *timer; /* DOWN: the next start; UP: a look whether it has begun, for waiters */
 	struct waiter *waiters;
 };
@@ -68,8 +71,18 @@ void service_fini(struct job *job)
 	if (service->timer)
 		event_free(service->timer);
 	free(service->cause);
+	free(service->line_text);
 	free(service);
 	job->service = NULL;
+}
+
+void service_note_line(struct job *job, const struct job_log *log)
+{
+	struct service *service = job->service;
+
+	free(service->line_text);
+	service->line = *log;
+	service->line.text = service->line_text = strdup(log->text); /* only to be shown */
 }
 
 bool service_is_up(const struct job *job)
@@ -195,18 +208,30 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 /* ---- Coming down ---- */
 
-static void say_failed(const struct job *job, const char *cause, int64_t delay_ns)
+/* In the daemon's log, and to those who follow the job. */
+__attribute__((format(printf, 3, 4))) static void say(struct job *job, enum log_level level, const char *format, ...)
+{
+	char text[CAUSE_BYTES + 200];
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(text, sizeof(text), format, ap); /* has room for its longest */
+	va_end(ap);
+	log_write(level, "jobs: service '%s' (job %" PRIu64 ") %s", job->workload_name, job->id, text);
+	job_tell(job, level, 0, text);
+}
+
+static void say_failed(struct job *job, const char *cause, int64_t delay_ns)
 {
 	const struct service *service = job->service;
 	char delay[TEXT_DURATION_BYTES];
 
 	text_format_duration(delay_ns, delay);
 	if (service->failures > SERVICE_QUICK_FAILURES)
-		log_error("jobs: service '%s' (job %" PRIu64 ") is failing, %" PRIu32 " times in a row: %s; the next try is in %s",
-			  job->workload_name, job->id, service->failures, cause, delay);
+		say(job, LOG_LEVEL_ERROR, "is failing, %" PRIu32 " times in a row: %s; the next try is in %s",
+		    service->failures, cause, delay);
 	else
-		log_warning("jobs: service '%s' (job %" PRIu64 "): %s; it starts again in %s", job->workload_name, job->id,
-			    cause, delay);
+		say(job, LOG_LEVEL_WARNING, "is down: %s; it starts again in %s", cause, delay);
 }
 
 /* Words of several lines as one. */
@@ -398,7 +423,7 @@ int job_restart(struct job *job, void (*on_done)(void *arg, int status), void *a
 		return -ENOMEM;
 	waiter->next = service->waiters;
 	service->waiters = waiter;
-	log_info("jobs: service '%s' (job %" PRIu64 ") is restarted by request", job->workload_name, job->id);
+	say(job, LOG_LEVEL_INFO, "is restarted by request");
 	stop(job, clock_mono_ns());
 	forgive(job);
 	return 0;
@@ -510,6 +535,7 @@ void service_view(const struct job *job, struct service_view *ret_view)
 	ret_view->failures = service->failures;
 	ret_view->failing = service->failures > SERVICE_QUICK_FAILURES;
 	ret_view->cause = service->cause ? service->cause : "";
+	ret_view->line = service->line.text ? &service->line : NULL;
 	if (lives && service->state == SERVICE_UP && job->main.seat && crew_seat_running(job->main.seat) > 0)
 		ret_view->up_ns = now > service->up_ns ? now - service->up_ns : 1;
 	if (lives && service->state != SERVICE_UP && !job->paused && service->due_ns > 0)

@@ -22,6 +22,7 @@ struct crew_ended;
 struct crew_loss;
 struct error;
 struct job;
+struct job_log;
 struct job_spec;
 struct jobs;
 struct service;
@@ -30,6 +31,7 @@ struct service_view;
 /* Make the job a service. 0 or -ENOMEM. */
 int service_init(struct job *job);
 void service_fini(struct job *job); /* fine on a job that is none */
+void service_note_line(struct job *job, const struct job_log *log); /* the last of its log */
 void service_keep_down(struct job *job); /* a recovered one that is paused */
 
 /* The model of a service of this workload, for its specification. */

@@ -296,7 +296,8 @@ __attribute__((format(printf, 3, 4))) static inline int concd_fail_retry_after(s
 	return r;
 }
 
-/* A line in the daemon's log, named after the workload. Rate-limited per process; what is dropped is counted and said.
+/* A line in the daemon's log, named after the workload, and for those who follow the job (`concctl follow`) where its
+ * workers serve no other: so a service reports what it sees. Rate-limited per process; what is dropped is counted and said.
  * Also from worker_init, worker_exit and callbacks on the event base. The last line of a worker_init that fails is the
  * reason that people are given. */
 __attribute__((format(printf, 3, 4))) static inline void concd_log(struct concd_worker *worker, int level,

@@ -79,9 +79,17 @@ exits 2 ctl set "$well" workers=2
 exits 124 ctl wait "$well" --timeout 20ms
 
 echo "== restart"
+ctl follow "$well" >"$dir/follow" 2>&1 &
+follower=$!
+check "a follower sees how it stands" wait_for 10 grep -q "mode ''" "$dir/follow"
 old=$(pid_of well)
 n=$(begins well)
 exits 0 ctl restart "$well"
+check "a follower is told what the daemon does" wait_for 10 grep -q "is restarted by request" "$dir/follow"
+check "and what the plugin says" wait_for 10 eval '[ "$(grep -c "mode '"''"'" "$dir/follow")" -ge 2 ]'
+kill $follower
+ctl show "$well" >"$dir/out"
+says "last line" "$dir/out"
 # Its plugin writes that down a moment later.
 check "it has begun again" wait_for 10 begun well $((n + 1))
 check "in a new process" [ "$(pid_of well)" != "$old" ]
