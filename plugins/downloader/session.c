@@ -150,7 +150,7 @@ int session_open(struct concd_worker *worker, uint32_t max_lookups, struct sessi
 	session->share = curl_share_init();
 	session->multi = curl_multi_init();
 	if (session->timer == NULL || session->gate == NULL || session->share == NULL || session->multi == NULL) {
-		concd_log(worker, CONCD_LOG_ERROR, "downloader: cannot prepare libcurl: out of memory");
+		concd_log(worker, CONCD_LOG_ERROR, "cannot prepare libcurl: out of memory");
 		session_close(session);
 		return -ENOMEM;
 	}
