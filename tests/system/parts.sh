@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 write_config "workloads = { $(stanza parts) $(stanza once 'idempotent = false;' parts)
-	$(stanza strict 'grace = "200ms";' parts) };"
+	$(stanza strict 'grace = "200ms";' parts) $(stanza often 'max_crashes = 0;' parts) };"
 daemon_start
 
 state_is() {
@@ -159,7 +159,7 @@ exits 0 ctl cancel "$id"
 
 # Workers are killed: the result is exact, and it was divided once.
 fresh
-id=$(ctl run parts -d -m process -j 3 -p "dir=$exec_dir" "150 ms=10")
+id=$(ctl run often -d -m process -j 3 -p "dir=$exec_dir" "150 ms=10")
 for kill in 10 40 80; do
 	check "parts run" wait_for 30 began "0\.$kill"
 	pkill -KILL -P "$daemon_pid" -x concd-worker
