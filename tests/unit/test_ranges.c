@@ -87,12 +87,32 @@ static void a_million_fresh_tasks_cost_one_range(void **state)
 	ranges_fini(&r);
 }
 
+static void the_first_from_a_number_on_is_found(void **state)
+{
+	struct ranges r = RANGES_INIT;
+	uint64_t from = 0;
+
+	(void)state;
+	assert_int_equal(ranges_first_from(&r, 0, 9, &from), 0);
+	assert_int_equal(ranges_add(&r, 10, 5), 0);
+	assert_int_equal(ranges_add(&r, 20, 5), 0);
+	assert_int_equal(ranges_first_from(&r, 0, 9, &from), 5);
+	assert_int_equal(from, 10);
+	assert_int_equal(ranges_first_from(&r, 12, 9, &from), 3);
+	assert_int_equal(from, 12);
+	assert_int_equal(ranges_first_from(&r, 15, 2, &from), 2);
+	assert_int_equal(from, 20);
+	assert_int_equal(ranges_first_from(&r, 25, 9, &from), 0);
+	ranges_fini(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_set_agrees_with_an_array_after_any_adding_and_removing),
 		cmocka_unit_test(tasks_come_out_in_order_and_once),
 		cmocka_unit_test(a_million_fresh_tasks_cost_one_range),
+		cmocka_unit_test(the_first_from_a_number_on_is_found),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,6 +54,26 @@ static void what_the_plugin_asks_for_is_the_least(void **state)
 	assert_int_equal(retry_delay_ns(S, 1, INT64_MAX, 0), 86400 * S);
 }
 
+static void what_is_removed_is_not_due_and_the_rest_keeps_its_order(void **state)
+{
+	struct retries r = { .at = NULL };
+	int64_t last = -1;
+
+	(void)state;
+	for (uint64_t i = 0; i < 1000; i++)
+		assert_int_equal(retries_push(&r, (int64_t)(i * 7919 % 1000), i), 0);
+	assert_int_equal(retries_remove(&r, 100, 350), 250);
+	assert_int_equal(retries_remove(&r, 100, 350), 0);
+	assert_int_equal(r.n, 750);
+	while (r.n > 0) {
+		struct retry retry = retries_pop(&r);
+
+		assert_true(retry.due_ns > last && (retry.task < 100 || retry.task >= 350));
+		last = retry.due_ns;
+	}
+	retries_fini(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -61,6 +81,7 @@ int main(void)
 		cmocka_unit_test(the_delay_doubles_up_to_its_bounds),
 		cmocka_unit_test(up_to_half_of_the_delay_is_added_by_chance),
 		cmocka_unit_test(what_the_plugin_asks_for_is_the_least),
+		cmocka_unit_test(what_is_removed_is_not_due_and_the_rest_keeps_its_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
