@@ -148,13 +148,16 @@ static void on_shutdown_request(void *arg)
 static void report_status(struct concd *concd)
 {
 	struct jobs_view view;
-	char status[sizeof(concd->status)];
+	char status[sizeof(concd->status)], failing[64] = "";
 
 	jobs_view(concd->jobs, &view);
+	if (view.services_failing > 0)
+		(void)snprintf(failing, sizeof(failing), ", %" PRIu64 " of %" PRIu64 " services failing",
+			       view.services_failing, view.services);
 	(void)snprintf(status, sizeof(status),
-		       "STATUS=%" PRIu64 " jobs running, %" PRIu64 " waiting, %" PRIu64 " tasks done%s%s",
+		       "STATUS=%" PRIu64 " jobs running, %" PRIu64 " waiting, %" PRIu64 " tasks done%s%s%s",
 		       view.by_state[JOB_RUNNING], view.by_state[JOB_QUEUED] + view.by_state[JOB_OPEN], view.tasks_done,
-		       *view.trouble ? "; " : "", view.trouble);
+		       failing, *view.trouble ? "; " : "", view.trouble);
 	if (strcmp(status, concd->status) == 0)
 		return;
 	memcpy(concd->status, status, sizeof(status));

@@ -168,7 +168,8 @@ static bool stanza_says(const struct check *c, const char *key)
  * not concern it, and its stanza must not. */
 static int check_service(const struct check *c)
 {
-	static const char *const meaningless[] = { "shape", "task_timeout", "cpu_timeout", "retries", "max_crashes", "max_tasks" };
+	static const char *const meaningless[] = { "shape", "task_timeout", "cpu_timeout", "retries", "max_crashes",
+						   "max_tasks", "max_running", "rate", "durable" };
 	const struct workload_config *w = c->workload;
 
 	if (stanza_says(c, "model") && strcmp(w->model, "thread") != 0 && strcmp(w->model, "process") != 0 &&
@@ -179,8 +180,8 @@ static int check_service(const struct check *c)
 		return refuse(c, "workers", "a service has one task, and so one worker: remove this line");
 	for (size_t i = 0; i < ARRAY_SIZE(meaningless); i++)
 		if (stanza_says(c, meaningless[i]))
-			return refuse(c, meaningless[i], "says nothing for a service (service = true), which is restarted "
-				      "for ever, after `backoff`: remove this line");
+			return refuse(c, meaningless[i], "says nothing for a service (service = true), whose one task goes on "
+				      "for ever and starts again after `backoff`: remove this line");
 	return 0;
 }
 

@@ -89,6 +89,17 @@ static int read_params(const config_setting_t *group, struct workload_config *w,
 	return 0;
 }
 
+/* What `defaults` say of tasks that come and go is not for one that is meant never to end. That its own stanza says it is
+ * refused later, by config_check(). */
+static void fit_service(struct workload_config *w)
+{
+	w->task_timeout_ns = w->cpu_timeout_ns = 0;
+	w->max_tasks = w->max_running = 0;
+	w->rate = 0;
+	w->retries = 0;
+	w->durable = true;
+}
+
 static int fill_workload(const config_setting_t *stanza, struct workload_config *w,
 			 const struct workload_config *defaults, struct config_places *places, struct error *err)
 {
@@ -103,6 +114,8 @@ static int fill_workload(const config_setting_t *stanza, struct workload_config 
 	r = options_read(stanza, config_workload_options, w, places, err);
 	if (r < 0)
 		return r;
+	if (w->service)
+		fit_service(w);
 	w->stall_alone = config_setting_get_member(stanza, "stall") != NULL;
 	if (!w->plugin) {
 		w->plugin = strdup(w->name);

@@ -45,6 +45,7 @@ struct lane {
 	uint32_t n_seats;
 	struct turns turns; /* jobs that may have tasks to hand out; has room for every seat */
 	struct throttle *throttle; /* of its workload */
+	bool unlimited; /* a service's: it would hold its place for ever */
 	uint64_t running; /* workers that its tasks keep busy, as counted there */
 	TAILQ_ENTRY(lane) in_line;
 	struct throttle *in_line_of; /* it was refused by this one; NULL: by none */

@@ -51,6 +51,7 @@ static int seat_take(struct job_seat *seat, const struct crew_request *request, 
 		return error_set(err, r, "internal", "no seat in the crew: %s", strerror(-r));
 	}
 	lane->n_seats++;
+	lane->unlimited = job->service != NULL; /* its crew is its own */
 	if (seat == &job->solo)
 		lane->solo = seat;
 	return 0;

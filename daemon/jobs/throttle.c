@@ -92,8 +92,12 @@ static uint32_t rate_allows(struct throttle *throttle, uint32_t tasks)
 
 /* ---- What runs at once ---- */
 
-static bool is_limited(const struct jobs *jobs, const struct throttle *throttle)
+static bool is_limited(const struct jobs *jobs, const struct lane *lane)
 {
+	const struct throttle *throttle = lane->throttle;
+
+	if (lane->unlimited)
+		return false;
 	return throttle->max_running > 0 || throttle->rate > 0 || jobs->throttle.max_running > 0;
 }
 
@@ -122,7 +126,7 @@ uint32_t throttle_allows(struct jobs *jobs, struct lane *lane, uint32_t tasks)
 {
 	struct throttle *throttle = lane->throttle;
 
-	if (!is_limited(jobs, throttle))
+	if (!is_limited(jobs, lane))
 		return tasks;
 	count(jobs, lane, crew_holds(lane->crew));
 	tasks = running_allows(&jobs->throttle, lane, tasks);
@@ -143,7 +147,7 @@ uint32_t throttle_allows(struct jobs *jobs, struct lane *lane, uint32_t tasks)
 
 void throttle_took(struct jobs *jobs, struct lane *lane, uint32_t tasks)
 {
-	if (!is_limited(jobs, lane->throttle))
+	if (!is_limited(jobs, lane))
 		return;
 	throttle_leave(lane);
 	count(jobs, lane, lane->running + crew_holds_more(lane->crew, tasks)); /* when it has them */
@@ -164,7 +168,7 @@ void throttle_returned(struct lane *lane, uint64_t tasks)
 
 void throttle_settled(struct jobs *jobs, struct lane *lane)
 {
-	if (!is_limited(jobs, lane->throttle))
+	if (!is_limited(jobs, lane))
 		return;
 	count(jobs, lane, crew_holds(lane->crew));
 	if (has_room(&jobs->throttle))

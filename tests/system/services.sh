@@ -193,7 +193,8 @@ check "the log says that services ended" log_has "jobs: 2 services have ended|jo
 
 echo "== the configuration changes"
 mode well run
-write_config "workloads = { $(service well thread "" renamed) };"
+write_config "limits = { max_running = 1; }; defaults = { task_timeout = \"50ms\"; max_tasks = 1; };
+	workloads = { $(service well thread "" renamed) };"
 n=$(begins well)
 daemon_start
 check "the log says what became of the other" log_has "service 'looper' \(job $looper\) is no longer in the configuration"
@@ -201,6 +202,8 @@ check "it is cancelled" wait_for 20 state_is "$looper" cancelled
 check "well begins" wait_for 20 began well $((n + 1))
 equal "under the same id" "$(id_of well)" "$well"
 check "with what its stanza says now" grep -q "^begin .* renamed$" "$dir/well.log"
+exits 0 ctl run sleeper 1ms # limits on running tasks are not for services
+check "and its time is not limited" wait_for 10 is_up "$well"
 equal "under another model" "$(field model "$well")" thread
 exits 0 ctl wait "$short" --timeout 20s
 daemon_kill
