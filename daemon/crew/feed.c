@@ -30,11 +30,10 @@
 
 void estimate_add(struct estimate *e, float wall_s, float cpu_s)
 {
-	float weight;
+	float weight = 1.0f / (float)ESTIMATE_WEIGHT;
 
-	if (e->samples < ESTIMATE_WEIGHT)
-		e->samples++; /* the mean of the first, then a moving average */
-	weight = 1.0f / (float)e->samples;
+	if (e->samples < ESTIMATE_WEIGHT) /* the mean of the first, then a moving average without a division */
+		weight = 1.0f / (float)++e->samples;
 	e->wall_s += (wall_s - e->wall_s) * weight;
 	e->cpu_s += (cpu_s - e->cpu_s) * weight;
 }

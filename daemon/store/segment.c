@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/copy.h"
+
 #define ONES UINT64_C(0x0101010101010101)
 #define HIGHS UINT64_C(0x8080808080808080)
 
@@ -91,6 +93,14 @@ static bool has_special(const uint8_t *data, size_t len)
 {
 	size_t i = 0;
 
+	if (len >= 4 && len <= 8) { /* most are short: two loads that may overlap are all of it */
+		uint32_t first, last;
+
+		memcpy(&first, data, sizeof(first));
+		memcpy(&last, data + len - sizeof(last), sizeof(last));
+		if (!word_is_suspect(first | (uint64_t)last << 32))
+			return false;
+	}
 	for (; len - i >= sizeof(uint64_t); i += sizeof(uint64_t)) {
 		uint64_t word;
 
@@ -120,8 +130,10 @@ int segment_put(struct segment *segment, uint32_t index, const struct task_recor
 		return -EALREADY;
 	if (len > UINT32_MAX - offset)
 		return -EMSGSIZE;
-	if (buffer_add(&segment->bytes, data, len) < 0)
+	if (buffer_reserve(&segment->bytes, len) < 0)
 		return -ENOMEM;
+	copy_bytes(segment->bytes.data + offset, data, len);
+	segment->bytes.len += len;
 	*record = *outcome;
 	record->offset = (uint32_t)offset;
 	record->length = (uint32_t)len;
