@@ -1,6 +1,7 @@
 /* concd: options, and the exit status. */
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,6 +24,9 @@ static const char usage[] =
 	"$XDG_RUNTIME_DIR/concd and its state in $XDG_STATE_HOME/concd. See concd(8), concd.conf(5).\n";
 
 enum { OPTION_CHECK_STORE = 256 }; /* no character */
+
+#define MALLOC_MMAP_BYTES (4 << 20)
+#define MALLOC_TRIM_BYTES (128 << 20)
 
 static const struct option long_options[] = {
 	{ "config", required_argument, NULL, 'c' }, { "test", no_argument, NULL, 't' },
@@ -80,6 +84,10 @@ int main(int argc, char *argv[])
 	bool test = false, check = false;
 	int c;
 
+	/* Segments of results come and go with the jobs: without these each of them is mapped anew and filled with zeroes by
+	 * the kernel. What is free for a while is given back in daemon/jobs/finish.c. */
+	(void)mallopt(M_MMAP_THRESHOLD, MALLOC_MMAP_BYTES);
+	(void)mallopt(M_TRIM_THRESHOLD, MALLOC_TRIM_BYTES);
 	argv[0] = program_invocation_short_name; /* getopt's complaints begin with it */
 	while ((c = getopt_long(argc, argv, "c:tvVh", long_options, NULL)) != -1) {
 		switch (c) {

@@ -1,6 +1,7 @@
 /* The end of a job: every outcome on its way to the disk, then its row, then the news. */
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,10 +33,11 @@ static enum job_state final_state(const struct job *job)
 	return JOB_DONE;
 }
 
-/* What results of jobs that are not on disk may have of the memory, all together, once nobody waits for them: those of
- * ended jobs go to their spill files, a few segments at a time, when the daemon has had a moment for itself. */
+/* When no job has ended for a second, memory is given back: results of ended jobs that are not on disk go to their spill
+ * files, a few segments at a time, until all together have no more than this; then the allocator's goes to the kernel
+ * (daemon/main.c lets it keep what is freed while jobs come one after another). */
 #define KEPT_BYTES (32u << 20)
-#define PUT_OUT_DELAY_MS 200
+#define REST_S 1
 #define PUT_OUT_SLICE 16
 
 void job_forget_kept(struct job *job)
@@ -52,7 +54,6 @@ void job_forget_kept(struct job *job)
 static void keep_ephemeral(struct job *job)
 {
 	struct jobs *jobs = job->jobs;
-	static const struct timeval delay = { .tv_usec = PUT_OUT_DELAY_MS * 1000 };
 	struct job *at, *next;
 
 	TAILQ_INSERT_TAIL(&jobs->kept, job, kept_link);
@@ -63,33 +64,43 @@ static void keep_ephemeral(struct job *job)
 			continue;
 		job_forget_kept(at);
 	}
-	if (jobs->ephemeral_bytes > KEPT_BYTES)
-		(void)event_add(jobs->put_out_event, &delay); /* out of memory: the next end tries again */
 }
 
-void finish_put_out(evutil_socket_t fd, short what, void *arg)
+void finish_make_room(struct jobs *jobs, uint64_t bytes, uint32_t *most)
+{
+	uint64_t goal = jobs->resident_bytes - bytes;
+	struct job *at;
+
+	TAILQ_FOREACH(at, &jobs->kept, kept_link) { /* oldest first */
+		if (jobs->resident_bytes <= goal || *most == 0)
+			return;
+		if (!at->watches)
+			results_put_out(at, jobs->resident_bytes - goal, most);
+	}
+}
+
+void finish_rest(evutil_socket_t fd, short what, void *arg)
 {
 	static const struct timeval at_once = { .tv_sec = 0 };
 	struct jobs *jobs = arg;
 	uint32_t left = PUT_OUT_SLICE;
-	struct job *at;
 
 	(void)fd; /* a timer */
 	(void)what;
-	TAILQ_FOREACH(at, &jobs->kept, kept_link) { /* oldest first */
-		if (jobs->ephemeral_bytes <= KEPT_BYTES)
-			return;
-		if (!at->watches)
-			results_put_out(at, jobs->ephemeral_bytes - KEPT_BYTES, &left);
-	}
+	if (jobs->resident_bytes > KEPT_BYTES)
+		finish_make_room(jobs, jobs->resident_bytes - KEPT_BYTES, &left);
 	if (left == 0)
-		(void)event_add(jobs->put_out_event, &at_once); /* as above */
+		(void)event_add(jobs->rest_event, &at_once); /* out of memory: the next end tries again */
+	else
+		(void)malloc_trim(0); /* says whether there was anything */
 }
 
 static void job_ended(struct job *job, enum job_state state)
 {
+	static const struct timeval rest = { .tv_sec = REST_S };
 	struct jobs *jobs = job->jobs;
 
+	(void)event_add(jobs->rest_event, &rest); /* out of memory: the next end tries again */
 	job_ref(job);
 	schedule_leave(job);
 	jobs->n_live--;

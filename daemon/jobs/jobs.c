@@ -231,8 +231,8 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 	jobs->flush_event = event_new(loop_base(loop), -1, 0, on_flush, jobs);
 	jobs->turn_event = event_new(loop_base(loop), -1, 0, submit_on_turn, jobs);
 	jobs->stop_event = event_new(loop_base(loop), -1, 0, on_stop_timer, jobs);
-	jobs->put_out_event = event_new(loop_base(loop), -1, 0, finish_put_out, jobs);
-	r = jobs->settle_event && jobs->flush_event && jobs->turn_event && jobs->stop_event && jobs->put_out_event ?
+	jobs->rest_event = event_new(loop_base(loop), -1, 0, finish_rest, jobs);
+	r = jobs->settle_event && jobs->flush_event && jobs->turn_event && jobs->stop_event && jobs->rest_event ?
 		    alarm_new(loop, begin_on_alarm, jobs, &jobs->alarm) :
 		    -ENOMEM;
 	if (r < 0)
@@ -325,8 +325,8 @@ void jobs_close(struct jobs *jobs)
 		event_free(jobs->turn_event);
 	if (jobs->stop_event)
 		event_free(jobs->stop_event);
-	if (jobs->put_out_event)
-		event_free(jobs->put_out_event);
+	if (jobs->rest_event)
+		event_free(jobs->rest_event);
 	alarm_free(jobs->alarm);
 	dates_fini(&jobs->dates);
 	free(jobs);

@@ -12,11 +12,14 @@
 #include "jobs/job.h"
 #include "store/store.h"
 
-/* Recorded segments that stay in memory for streams: with someone watching, without; and of all jobs not on disk
- * together: a million short results, so that these are not written out and read back while they are streamed. */
-#define RECENT_WATCHED_BYTES (2u << 20)
-#define RECENT_BYTES (256u << 10)
-#define EPHEMERAL_BYTES (64u << 20)
+/* Recorded segments that stay in memory, of all jobs together: a million short results, so that they are not written out
+ * and read back while they are streamed; a large commit records many segments in one go. What ended jobs have goes
+ * first, or when there is rest (finish.c). */
+#define RESIDENT_BYTES (64u << 20)
+/* Of a job on disk: with someone watching, while there is room for it; where there is none; with nobody watching. */
+#define WATCHED_BYTES (32u << 20)
+#define WATCHED_LEAST_BYTES (2u << 20)
+#define UNWATCHED_BYTES (256u << 10)
 
 /* Outcomes of an open segment go to the disk as rows of their own when so many or fewer wait (they come slowly), or when
  * they have waited this long: a segment that fills fast is written once, whole. */
@@ -82,8 +85,8 @@ void results_fini(struct job *job)
 {
 	struct result_slot *slot, *next;
 
-	job->jobs->ephemeral_bytes -= job->results.ephemeral_bytes;
-	job->results.ephemeral_bytes = 0;
+	job->jobs->resident_bytes -= job->results.resident_bytes;
+	job->results.resident_bytes = 0;
 	HASH_ITER(hh, job->results.slots, slot, next) {
 		slot_free(&job->results, slot);
 	}
@@ -114,43 +117,33 @@ static int slot_spill(struct job *job, struct result_slot *slot)
 	return r;
 }
 
-/* A segment of a job that is not on disk came into memory for good. */
-static void count_in(struct job *job, const struct segment *segment)
+/* A segment is in memory and recorded: it may be put out. */
+static void count_in(struct job *job, struct result_slot *slot)
 {
-	job->results.ephemeral_bytes += segment_bytes(segment);
-	job->jobs->ephemeral_bytes += segment_bytes(segment);
+	slot->counted_bytes = segment_bytes(slot->segment);
+	job->results.resident_bytes += slot->counted_bytes;
+	job->jobs->resident_bytes += slot->counted_bytes;
 }
 
 /* Out of memory with it: the store or the spill file has it. */
 static int slot_put_out(struct job *job, struct result_slot *slot)
 {
-	uint64_t bytes = segment_bytes(slot->segment);
+	uint64_t bytes = slot->counted_bytes;
 	int r = 0;
 
-	if (job->durable) {
+	if (job->durable)
 		slot_free(&job->results, slot);
-		return 0;
-	}
-	if (slot->spilled_bytes == 0)
+	else if (slot->spilled_bytes == 0)
 		r = slot_spill(job, slot);
 	else
 		segment_unref(take_ptr(slot->segment)); /* it was read back and has not changed */
 	if (r == 0) {
-		job->results.ephemeral_bytes -= bytes;
-		job->jobs->ephemeral_bytes -= bytes;
+		if (!job->durable)
+			slot->counted_bytes = 0;
+		job->results.resident_bytes -= bytes;
+		job->jobs->resident_bytes -= bytes;
 	}
 	return r;
-}
-
-static uint64_t resident_bytes(const struct job *job)
-{
-	const struct result_slot *slot;
-	uint64_t bytes = 0;
-
-	for (slot = job->results.slots; slot; slot = slot->hh.next)
-		if (slot_idle(slot))
-			bytes += segment_bytes(slot->segment);
-	return bytes;
 }
 
 /* Put recorded segments out of memory, oldest first, until `bytes` or `*most` of them went. Never the one at `keep`
@@ -179,17 +172,24 @@ static void put_out(struct job *job, uint64_t bytes, uint32_t *most, const struc
 
 static void results_trim(struct job *job, const struct result_slot *keep)
 {
-	uint64_t limit = !job->durable ? EPHEMERAL_BYTES : job->watches ? RECENT_WATCHED_BYTES : RECENT_BYTES;
-	uint64_t kept = job->durable ? resident_bytes(job) : job->jobs->ephemeral_bytes;
+	uint64_t all = job->jobs->resident_bytes, kept = all, limit = RESIDENT_BYTES;
 	uint32_t any = UINT32_MAX;
 
+	if (all > RESIDENT_BYTES) {
+		finish_make_room(job->jobs, all - RESIDENT_BYTES, &any);
+		kept = all = job->jobs->resident_bytes;
+	}
+	if (job->durable) {
+		kept = job->results.resident_bytes;
+		limit = !job->watches ? UNWATCHED_BYTES : all > RESIDENT_BYTES ? WATCHED_LEAST_BYTES : WATCHED_BYTES;
+	}
 	if (kept > limit)
 		put_out(job, kept - limit, &any, keep);
 }
 
 void results_put_out(struct job *job, uint64_t bytes, uint32_t *most)
 {
-	if (job->results.ephemeral_bytes > 0)
+	if (job->results.resident_bytes > 0)
 		put_out(job, bytes, most, NULL);
 }
 
@@ -230,6 +230,7 @@ static void on_segment_written(struct store_op *op, int status)
 	job->jobs->unwritten_bytes -= write->bytes;
 	job->results.recorded += slot->segment->count - slot->segment->n_recorded;
 	segment_mark_recorded(slot->segment);
+	count_in(job, slot);
 	if (ranges_add(&job->results.whole, write->number, 1) == 0) /* else it stays in memory: it could not be found again */
 		results_trim(job, job->watches ? slot : NULL);
 	jobs_op_done(job->jobs);
@@ -268,7 +269,7 @@ static void segment_filled(struct job *job, struct result_slot *slot)
 	slot->dirty_ns = 0;
 	if (!job->durable) {
 		segment_mark_recorded(slot->segment);
-		count_in(job, slot->segment);
+		count_in(job, slot);
 		results_trim(job, NULL);
 		return;
 	}
@@ -492,6 +493,8 @@ static void on_segment_read(struct store_read *read, int status)
 	if (status == 0 && !slot) {
 		slot = slot_add(&job->results, number, take_ptr(read->segment));
 		status = slot ? 0 : -ENOMEM;
+		if (slot)
+			count_in(job, slot);
 	}
 	job->results.load_error = status;
 	store_read_fini(read);
@@ -559,7 +562,7 @@ int results_get(struct job *job, uint64_t task, struct segment **ret_segment)
 		r = unspill_segment(job, slot);
 		if (r < 0)
 			return r;
-		count_in(job, slot->segment);
+		count_in(job, slot);
 		results_trim(job, slot);
 	}
 	*ret_segment = segment_ref(slot->segment);

@@ -26,6 +26,7 @@ struct result_slot {
 	struct segment *segment; /* a reference; NULL: spilled */
 	uint64_t spilled_at;
 	uint32_t spilled_bytes;
+	uint64_t counted_bytes; /* of its segment, in resident_bytes; 0: it is not */
 	uint32_t flushing; /* outcomes on their way to the disk as single rows */
 	bool writing; /* on its way to the disk whole */
 	int64_t dirty_ns; /* since when it has outcomes that are on no way to the disk; 0: none */
@@ -39,7 +40,7 @@ struct results {
 	struct ranges whole; /* numbers of segments that are on disk whole */
 	struct results_load *loading;
 	int load_error;
-	uint64_t ephemeral_bytes; /* of a job that is not on disk: its recorded segments in memory */
+	uint64_t resident_bytes; /* recorded segments in memory */
 };
 
 void results_fini(struct job *job);
