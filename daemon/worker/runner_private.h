@@ -195,6 +195,9 @@ static inline void turn_begin(struct slot *slot, int64_t since_ns)
 				      memory_order_relaxed);
 	}
 	atomic_store_explicit(&runner->turn.runq_ns, runner->clock.read_runq_ns, memory_order_relaxed);
+	/* Read just now, it was read after since_ns, and perhaps long after: the thread may have lost its processor between. */
+	atomic_store_explicit(&runner->turn.from_ns,
+			      runner->clock.read_wall_ns == since_ns ? clock_mono_ns() : since_ns, memory_order_relaxed);
 	atomic_store_explicit(&runner->turn.since_ns, since_ns, memory_order_release); /* see struct stall_turn */
 }
 

@@ -196,7 +196,7 @@ static int64_t look_for_answer(struct stall_watch *watch, uint32_t i, struct run
 		return now_ns + ANSWER_NS;
 	/* It waits for a processor, runs with this signal blocked, or is blocked by now and can be looked at. */
 	r = stall_look_blocked(runner, looked->since_ns, &find);
-	held_ns = stall_held_ns(runner, looked->since_ns, now_ns);
+	held_ns = stall_held_ns(runner, now_ns);
 	if ((r == 0 && held_ns >= watch->limit_ns) ||
 	    (r == -EBUSY && stall_cpu_ns(runner) - looked->cpu_ns >= watch->limit_ns))
 		name(watch, i, runner, &find, held_ns, now_ns);
@@ -207,7 +207,7 @@ static int64_t look_for_answer(struct stall_watch *watch, uint32_t i, struct run
 static int64_t look_closer(struct stall_watch *watch, uint32_t i, struct runner *runner, int64_t now_ns)
 {
 	struct looked *looked = &watch->looked[i];
-	int64_t held_ns = stall_held_ns(runner, looked->since_ns, now_ns);
+	int64_t held_ns = stall_held_ns(runner, now_ns);
 	struct stall_find find;
 	int r;
 

@@ -36,7 +36,8 @@ struct stall_watch;
  * where they matter. */
 struct stall_turn {
 	_Atomic int64_t since_ns; /* when the task on the thread came there, CLOCK_MONOTONIC; 0: none is */
-	_Atomic int64_t runq_ns; /* of the thread at that moment */
+	_Atomic int64_t from_ns; /* then, or a little later: ... */
+	_Atomic int64_t runq_ns; /* ... time that the thread had waited for a processor at that moment, or a little before */
 	/* Where there is a cpu_timeout: the task's slot, and what is to be added to the thread's processor time for its own. */
 	_Atomic uint32_t slot;
 	_Atomic int64_t cpu_credit_ns;

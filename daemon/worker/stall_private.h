@@ -15,9 +15,8 @@ struct stall_find {
 	char stack[STALL_STACK_BYTES];
 };
 
-/* How long the turn that began at since_ns has held its thread, a wait for a processor that goes on now included. The host
- * thread. */
-int64_t stall_held_ns(const struct runner *runner, int64_t since_ns, int64_t now_ns);
+/* How long the runner's turn has held its thread, a wait for a processor that goes on now included. The host thread. */
+int64_t stall_held_ns(const struct runner *runner, int64_t now_ns);
 int64_t stall_cpu_ns(const struct runner *runner); /* of its thread; 0: unknown */
 /* The task of the turn, and the stack of a thread that is blocked in the kernel. 0; -EBUSY: it is not blocked, or cannot be
  * looked at (the task is found all the same); -ESTALE: the turn is over. */

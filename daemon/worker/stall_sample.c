@@ -21,16 +21,17 @@
 #define SCAN_BYTES (128u << 10) /* of a stack, from its pointer up */
 #define CALL_BYTES 7 /* the longest call instruction */
 
-static int64_t held_ns(const struct runner *runner, int64_t since_ns, int64_t now_ns, int schedstat_fd)
+static int64_t held_ns(const struct runner *runner, int64_t now_ns, int schedstat_fd)
 {
-	/* relaxed: since_ns was read before it (acquire), or this is its own thread */
+	/* relaxed, both: since_ns was read before them (acquire), or this is its own thread */
+	int64_t from_ns = atomic_load_explicit(&runner->turn.from_ns, memory_order_relaxed);
 	int64_t runq_ns = atomic_load_explicit(&runner->turn.runq_ns, memory_order_relaxed);
 
 	runq_ns = task_clock_runq_ns(schedstat_fd) - runq_ns;
-	return now_ns - since_ns - (runq_ns > 0 ? runq_ns : 0);
+	return now_ns - from_ns - (runq_ns > 0 ? runq_ns : 0);
 }
 
-int64_t stall_held_ns(const struct runner *runner, int64_t since_ns, int64_t now_ns)
+int64_t stall_held_ns(const struct runner *runner, int64_t now_ns)
 {
 	char path[64];
 	_cleanup_close_ int fd = -1;
@@ -38,7 +39,7 @@ int64_t stall_held_ns(const struct runner *runner, int64_t since_ns, int64_t now
 	/* Not the one that the runner has open: it may be closing it. */
 	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/schedstat", (int)runner->tid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return held_ns(runner, since_ns, now_ns, fd);
+	return held_ns(runner, now_ns, fd);
 }
 
 int64_t stall_cpu_ns(const struct runner *runner)
@@ -98,7 +99,7 @@ static void on_stall_signal(int signal, siginfo_t *info, void *context)
 	sample->held_ns = 0;
 	if (since_ns != 0 && slot && slot->chunk &&
 	    since_ns == atomic_load_explicit(&sample->asked_ns, memory_order_relaxed)) { /* ordered by state */
-		sample->held_ns = held_ns(runner, since_ns, clock_mono_ns(), runner->clock.schedstat_fd);
+		sample->held_ns = held_ns(runner, clock_mono_ns(), runner->clock.schedstat_fd);
 		if (sample->held_ns >= atomic_load_explicit(&sample->limit_ns, memory_order_relaxed)) { /* likewise */
 			sample->job = slot->chunk->claim.job;
 			sample->task = slot->chunk->claim.first + slot->index;
