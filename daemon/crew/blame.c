@@ -253,4 +253,5 @@ void crew_reset(struct crew *crew)
 	ring_close(ring);
 	crew_close_ring(crew);
 	crew->broken = crew->blocked = crew->collect_again = false;
+	crew_garbage(crew);
 }

@@ -181,6 +181,8 @@ struct crew {
 	uint32_t init_failures; /* in a row, with no task done in between */
 	char *init_message; /* of the last */
 	uint64_t ended; /* tasks, so far */
+	uint64_t ended_at_garbage; /* when its workers last wrote garbage; had_garbage: they did */
+	bool had_garbage;
 	uint64_t starts, deaths;
 	bool ending; /* its processes were told to end; found by nobody any more */
 	bool broken; /* shared words were garbage: every process is being killed */
@@ -253,6 +255,9 @@ void proc_end_now(struct proc *proc); /* kill and reap, blocking, without tellin
 bool proc_is_ready(const struct proc *proc);
 void crew_start_needed(struct crew *crew);
 void crew_init_failed(struct crew *crew, const char *message); /* takes a copy */
+/* What its workers wrote was garbage, and they are gone. Where no task was done since the last time, the next start waits, and after
+ * INIT_FAILURES_MAX such deaths there is none, as after failures of worker_init. */
+void crew_garbage(struct crew *crew);
 void on_crew_retry(int fd, short what, void *arg);
 
 /* wire.c */

@@ -26,6 +26,7 @@
 #define STARTS_PER_TURN 4 /* a spawn takes a third of a millisecond: control requests get their turn between */
 #define INIT_SLACK_NS NS_PER_S /* the process watches start_timeout itself; this is for one that cannot */
 #define DEFAULT_START_TIMEOUT_NS (30 * NS_PER_S)
+#define STOP_GRACE_S 5 /* for worker_exit of a process that makes room */
 #define QUICK_DEATH_NS NS_PER_S
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS 5000
@@ -63,6 +64,12 @@ static void on_init_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd; /* a timer has none */
 	(void)what;
+	if (proc->stopping) { /* it was to make room: make_room() */
+		log_warning("crew: worker process %d of '%s' was told to end and did not: killed", (int)proc->pid,
+			    proc->crew->workload->name);
+		proc_kill(proc, ORDER_STOP);
+		return;
+	}
 	log_warning("crew: worker process %d of '%s' is not ready after start_timeout: killed", (int)proc->pid,
 		    proc->crew->workload->name);
 	if (!proc->init_message)
@@ -128,7 +135,7 @@ static void on_death(evutil_socket_t fd, short what, void *arg)
 	char text[1024];
 	uint64_t out = crew->out;
 	int sig = 0, status = 0;
-	bool of_start;
+	bool of_start, broken = crew->broken, garbage = proc->killed == ORDER_GARBAGE;
 
 	(void)fd; /* it is in the struct */
 	(void)what;
@@ -142,7 +149,7 @@ static void on_death(evutil_socket_t fd, short what, void *arg)
 		say_death(proc, sig, status);
 	}
 	blame_death(proc, sig, status);
-	of_start = died_of_start(proc) && crew->out == out; /* nothing of it was begun and lost */
+	of_start = !broken && died_of_start(proc) && crew->out == out; /* nothing of it was begun and lost */
 	story_of_start(proc, sig, status, text, sizeof(text));
 	worker_record(crews, false, proc->pid, proc->start_time);
 	proc_free(proc);
@@ -151,6 +158,8 @@ static void on_death(evutil_socket_t fd, short what, void *arg)
 		crew_reset(crew);
 	if (of_start)
 		crew_init_failed(crew, text);
+	else if (garbage && !broken)
+		crew_garbage(crew);
 	crew_feed(crew);
 	crew_settle(crew);
 	crew_exit(crew);
@@ -439,6 +448,7 @@ static uint32_t processes_wanted(const struct crew *crew)
  * time. Its own crew starts another when tasks come. */
 static void make_room(struct crews *crews)
 {
+	static const struct timeval stop_grace = { .tv_sec = STOP_GRACE_S };
 	struct proc *idle = NULL;
 
 	for (struct crew *crew = crews->list; crew; crew = crew->next) {
@@ -451,8 +461,10 @@ static void make_room(struct crews *crews)
 				idle = proc;
 		}
 	}
-	if (idle)
-		proc_stop(idle);
+	if (!idle)
+		return;
+	proc_stop(idle);
+	(void)event_add(idle->init_timer, &stop_grace); /* it is not waited for otherwise; it was armed before: no memory is needed */
 }
 
 void crew_start_needed(struct crew *crew)
@@ -514,7 +526,7 @@ static void give_up(struct crew *crew)
 {
 	struct crew_seat *seat, *next;
 
-	log_error("crew: '%s' cannot be started, giving up until the next submission: %s", crew->workload->name,
+	log_error("crew: '%s' cannot be started, or gets nothing done, giving up until the next submission: %s", crew->workload->name,
 		  crew->init_message ? crew->init_message : "out of memory");
 	seats_take_back(crew);
 	for (seat = crew->seats; seat; seat = next) {
@@ -526,7 +538,8 @@ static void give_up(struct crew *crew)
 	crew->init_failures = INIT_FAILURES_MAX - 1; /* the next submission tries once */
 }
 
-void crew_init_failed(struct crew *crew, const char *message)
+/* others_run: as long as another process does, the tasks are its. */
+static void start_failed(struct crew *crew, const char *message, bool others_run)
 {
 	int64_t delay_ms = RETRY_FIRST_MS;
 	struct timeval delay;
@@ -536,8 +549,9 @@ void crew_init_failed(struct crew *crew, const char *message)
 	free(crew->init_message);
 	crew->init_message = strdup(message);
 	crew->init_failures++;
-	log_warning("crew: '%s' did not start (attempt %u): %s", crew->workload->name, crew->init_failures, message);
-	if (crew->init_failures >= INIT_FAILURES_MAX && !any_ready(crew)) {
+	log_warning("crew: '%s' did not start, or got nothing done (attempt %u): %s", crew->workload->name, crew->init_failures,
+		    message);
+	if (crew->init_failures >= INIT_FAILURES_MAX && !others_run) {
 		give_up(crew);
 		return;
 	}
@@ -545,4 +559,20 @@ void crew_init_failed(struct crew *crew, const char *message)
 		delay_ms *= 2;
 	delay = to_timeval((delay_ms < RETRY_MAX_MS ? delay_ms : RETRY_MAX_MS) * NS_PER_MS);
 	crew->retry_armed = event_add(crew->retry_timer, &delay) == 0; /* without it the next kick tries again */
+}
+
+void crew_init_failed(struct crew *crew, const char *message)
+{
+	start_failed(crew, message, any_ready(crew));
+}
+
+void crew_garbage(struct crew *crew)
+{
+	bool again = crew->had_garbage && crew->ended == crew->ended_at_garbage;
+
+	crew->had_garbage = true;
+	crew->ended_at_garbage = crew->ended;
+	if (again)
+		start_failed(crew, "its worker process wrote what makes no sense, and was killed, again and again without "
+				   "a task done", false); /* a process that runs is the next to do so */
 }

@@ -231,6 +231,21 @@ for model in $all_models; do
 	done
 done
 says "no task is blamed" "$dir/log"
+# One that does so each time: with pauses, and not for ever; the next submission is tried again.
+starts() {
+	ctl status --json | tr -d ' \n' | grep -oE '"workload":"scribble"[^}]*"starts":[0-9]+' | grep -oE '[0-9]+$' | awk '{ n += $1 } END { print n + 0 }'
+}
+for shape in "-m sync" "-m async" "-m process" "--shape 1x2x10"; do
+	for what in ring all; do
+		before=$(starts)
+		# Where more than one runner writes, what it left may pass for a result.
+		timeout 60 "$concctl" -s "$sock" run scribble -q $shape 1 2 $what >/dev/null 2>"$dir/err"
+		check "$shape, $what: it ends" [ $? -le 1 ]
+		check "$shape, $what: after few restarts" [ $(($(starts) - before)) -le 12 ]
+		[ "$shape, $what" != "-m sync, ring" ] || says "worker-init: its worker process wrote what makes no sense"
+		exits 0 ctl run scribble $shape 7 8
+	done
+done
 daemon_lives "garbage in its rings"
 
 # ---- Jobs that run, have ended, are interrupted ----
