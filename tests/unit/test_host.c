@@ -104,7 +104,7 @@ static void hello(struct rig *rig, const char *plugin, uint32_t threads, uint32_
 	buffer_add_varint(&b, 0);
 	buffer_add_varint(&b, 1 << 20);
 	buffer_add_varint(&b, (uint64_t)start_timeout_ns);
-	buffer_add_varint(&b, 50 * 1000000);
+	buffer_add_varint(&b, 0); /* stall: a busy machine makes no difference to what is told */
 	buffer_add_varint(&b, rig->memory_max_bytes);
 	buffer_add_varint(&b, 0);
 	buffer_add_varint(&b, rig->max_tasks);
