@@ -31,11 +31,25 @@ struct telling {
 	bool restarts;
 };
 
+/* Of everything, or all of a workload. */
+static void tell_hold(const struct ctl *ctl, const json_t *line)
+{
+	const char *workload = member_text(line, "workload", NULL);
+
+	if (!ctl->json && !ctl->quiet)
+		(void)printf("%s%s: %s\n", workload ? "workload " : "everything", workload ? workload : "",
+			     member_true(line, "paused") ? "paused, and so is what comes" : "goes on");
+}
+
 static int tell(void *arg, const json_t *line, struct error *err)
 {
 	const struct telling *telling = arg;
 
 	(void)err; /* printing is looked at when the command ends */
+	if (!json_object_get(line, "job")) {
+		tell_hold(telling->ctl, line);
+		return 0;
+	}
 	if (!telling->ctl->json && !telling->ctl->quiet)
 		(void)printf("job %s: %s\n", member_text(line, "job", "?"),
 			     telling->done ? telling->done : member_text(line, "state", "?"));

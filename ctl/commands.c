@@ -160,7 +160,8 @@ static const struct command commands[] = {
 	  "Running tasks are killed at once with their worker processes; tasks of other jobs\n"
 	  "that ran in these run again.\n", end_options, command_kill },
 	{ "pause", "[JOB...]", 0, MANY_WORDS, "begin no more tasks of jobs, until resume",
-	  "What runs ends by itself. The jobs' time limits stand still. Survives the daemon.\n", select_options,
+	  "What runs ends by itself. The jobs' time limits stand still. Survives the daemon.\n"
+	  "--all, or -w WORKLOAD alone, also holds what is submitted later.\n", select_options,
 	  command_pause },
 	{ "resume", "[JOB...]", 0, MANY_WORDS, "let paused jobs go on", NULL, select_options, command_resume },
 	{ "restart", "[JOB...]", 0, MANY_WORDS, "stop services and start them again",

@@ -78,6 +78,21 @@ static void print_services(const json_t *services)
 		print_field("services", "%" PRIu64, total);
 }
 
+/* What is held, loudly: nothing of it will ever run by itself. */
+static void print_paused(const json_t *paused)
+{
+	const json_t *hold;
+	size_t i;
+
+	json_array_foreach(paused, i, hold) {
+		const char *workload = member_text(hold, "workload", NULL);
+
+		print_field("PAUSED", "%s%s, since %.19s UTC; resume with: concctl resume %s%s", workload ? "workload " : "everything",
+			    workload ? workload : "", member_text(hold, "since", "?"), workload ? "-w " : "--all",
+			    workload ? workload : "");
+	}
+}
+
 int command_status(struct ctl *ctl, struct error *err)
 {
 	_cleanup_document_ struct document doc = DOCUMENT_INIT;
@@ -95,6 +110,7 @@ int command_status(struct ctl *ctl, struct error *err)
 	print_field("concd", "%s, process %" PRIu64 ", user %s, up %s", member_text(doc.json, "version", "?"),
 	     member_count(doc.json, "pid"), member_text(doc.json, "user", "?"), text);
 	print_field("socket", "%s", member_text(doc.json, "socket", "?"));
+	print_paused(json_object_get(doc.json, "paused"));
 	print_jobs_by_state(json_object_get(doc.json, "jobs"));
 	print_services(json_object_get(doc.json, "services"));
 	print_field("tasks", "%" PRIu64 " done since the start", member_count(doc.json, "tasks_done"));

@@ -320,6 +320,8 @@ static int run_detached(struct run *run, struct error *err)
 	if (run->ctl->json)
 		return document_print(&doc, err);
 	(void)printf("%s\n", run->job);
+	if (!run->ctl->quiet && *member_text(doc.json, "waiting", ""))
+		say("job %s waits: %s", run->job, member_text(doc.json, "waiting", ""));
 	return EXIT_OK;
 }
 

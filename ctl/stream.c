@@ -162,7 +162,8 @@ static void say_conditions(const struct stream *s, const json_t *job)
 	const char *waiting = member_text(job, "waiting", "");
 
 	if (!s->ctl->quiet && *waiting &&
-	    (args_text(&s->ctl->args, "delay") || args_text(&s->ctl->args, "after")))
+	    (args_text(&s->ctl->args, "delay") || args_text(&s->ctl->args, "after") ||
+	     strcmp(member_text(job, "state", ""), "paused") == 0))
 		say("job %s waits: %s", s->job, waiting);
 }
 

@@ -1,8 +1,10 @@
 /* JSON documents of jobs. Streams of tasks are formatted by hand (format.c); these come once per request. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/text.h"
 #include "concd/plugin.h"
 #include "config.h"
@@ -78,6 +80,14 @@ static json_t *id_text(uint64_t id)
 static json_t *count_or_null(uint64_t value, bool known)
 {
 	return known ? json_integer((json_int_t)value) : json_null();
+}
+
+json_t *document_refusal(uint64_t id, int status, const struct error *err)
+{
+	const char *code = err && err->code ? err->code : status == -ENOSPC ? "full" : "internal";
+
+	return json_pack("{s:i, s:o, s:{s:s, s:o}}", "schema", PROTOCOL_SCHEMA, "job", id_text(id), "error", "code", code,
+			 "message", document_text(err && err->code ? err->text : strerror(-status)));
 }
 
 json_t *document_tasks(const struct job_view *view)

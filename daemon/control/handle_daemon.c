@@ -132,6 +132,26 @@ static json_t *store_object(const struct control *control)
 			 damaged ? document_text(damaged) : json_null());
 }
 
+static int add_hold(void *arg, const char *workload, int64_t since_unix_us)
+{
+	char since[CLOCK_TEXT_BYTES];
+
+	clock_format_unix_us(since_unix_us, since);
+	return json_array_append_new(arg, json_pack("{s:o, s:s}", "workload", document_text(*workload ? workload : NULL),
+						    "since", since));
+}
+
+static json_t *holds_array(const struct jobs *jobs)
+{
+	json_t *array = json_array();
+
+	if (array && jobs && jobs_walk_holds(jobs, add_hold, array) < 0) {
+		json_decref(array);
+		array = NULL;
+	}
+	return array;
+}
+
 void handle_status(const struct call *call)
 {
 	const struct control *control = call->control;
@@ -141,7 +161,7 @@ void handle_status(const struct call *call)
 	if (options->jobs)
 		jobs_view(options->jobs, &view);
 	reply_json(call->req, 200,
-		   json_pack("{s:i, s:s, s:i, s:f, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I}, s:o, s:I, s:I, s:b, s:o, s:{s:I, s:I}}",
+		   json_pack("{s:i, s:s, s:i, s:f, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I}, s:o, s:I, s:I, s:b, s:o, s:o, s:{s:I, s:I}}",
 			     "schema", PROTOCOL_SCHEMA, "version", options->version, "pid", (int)getpid(), "uptime_s",
 			     (double)(clock_mono_ns() - control->opened_ns) / 1e9, "user", own_user(), "socket",
 			     document_text(options->config->socket_path), "state_dir",
@@ -150,7 +170,8 @@ void handle_status(const struct call *call)
 			     "queued_bytes", (json_int_t)view.queued_bytes, "store", store_object(control),
 			     "tasks_done", (json_int_t)view.tasks_done, "clients",
 			     (json_int_t)http_clients(control->http), "stopping", control->draining || view.stopping,
-			     "trouble", document_text(view.trouble ? view.trouble : ""), "services", "total",
+			     "trouble", document_text(view.trouble ? view.trouble : ""), "paused", holds_array(options->jobs),
+			     "services", "total",
 			     (json_int_t)view.services, "failing", (json_int_t)view.services_failing));
 }
 

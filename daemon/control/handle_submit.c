@@ -54,6 +54,8 @@ static void answer_accepted(const struct call *call, const struct job *job, cons
 			     job_state_name(view.state), "model", view.model, "shape", shape, "workers",
 			     (json_int_t)view.workers, "auto", view.by_auto, "model_reason",
 			     view.model_reason ? view.model_reason : "");
+	if (view.state == JOB_PAUSED && document) /* one that is held with all others; a missing line is no failure */
+		(void)json_object_set_new(document, "waiting", document_text(view.waiting));
 	if (mark && document && json_object_set_new(document, mark, json_true()) < 0) {
 		json_decref(document);
 		document = NULL;

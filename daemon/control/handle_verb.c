@@ -86,6 +86,18 @@ static bool is_not_paused(const struct job_view *view, const struct verb_options
 	return view->state != JOB_PAUSED;
 }
 
+/* All of a workload, and everything, are held as such. */
+static void start_holding(const struct call *call, bool resume, const struct verb *verb)
+{
+	struct verb_options options = { .timeout_s = -1 };
+	struct error err = ERROR_INIT;
+
+	if (query_get_bool(&call->query, "brief", &options.brief, &err) < 0)
+		reply_error(call->req, -EINVAL, &err);
+	else if (!hold_start(call, resume, verb, &options))
+		start(call, verb, &options);
+}
+
 static int act_pause(struct slot *slot, struct job *job, const struct verb_options *options, struct error *err)
 {
 	int r = job_pause(job, on_course, slot, err);
@@ -99,7 +111,7 @@ void handle_pause_many(const struct call *call)
 	static const struct verb verb = { .name = "pause", .words = "pause", .fits = is_not_paused,
 					  .act = act_pause };
 
-	start(call, &verb, &(struct verb_options){ .wait = false });
+	start_holding(call, false, &verb);
 }
 
 static int act_resume(struct slot *slot, struct job *job, const struct verb_options *options, struct error *err)
@@ -114,7 +126,7 @@ void handle_resume_many(const struct call *call)
 {
 	static const struct verb verb = { .name = "resume", .words = "resume", .fits = is_paused, .act = act_resume };
 
-	start(call, &verb, &(struct verb_options){ .wait = false });
+	start_holding(call, true, &verb);
 }
 
 /* ---- restart ---- */

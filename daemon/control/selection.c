@@ -78,6 +78,7 @@ static void selection_free(struct selection *s)
 	(void)event_del(&s->kick); /* fails for an event without a base only */
 	(void)event_del(&s->timeout);
 	selector_fini(&s->selector);
+	json_decref(s->options.said);
 	free(s->ids);
 	free(s->slots);
 	free(s);
@@ -154,14 +155,6 @@ static bool add_line(struct selection *s, json_t *document)
 
 #define id_text(id) json_sprintf("%llu", (unsigned long long)(id))
 
-static json_t *error_line(uint64_t id, int status, const struct error *err)
-{
-	const char *code = err && err->code ? err->code : status == -ENOSPC ? "full" : "internal";
-
-	return json_pack("{s:i, s:o, s:{s:s, s:o}}", "schema", PROTOCOL_SCHEMA, "job", id_text(id), "error", "code", code,
-			 "message", document_text(err && err->code ? err->text : strerror(-status)));
-}
-
 static json_t *job_line(const struct selection *s, uint64_t id, const struct job *job)
 {
 	struct job_view view;
@@ -198,7 +191,7 @@ static void finish_slot(struct slot *slot, int status, const struct error *err)
 		s->n_failed += status < 0 && !passed;
 	}
 	if (!later && !passed)
-		line = status < 0 ? error_line(id, status, err) : slot->line ? take_ptr(slot->line) : job_line(s, id, slot->job);
+		line = status < 0 ? document_refusal(id, status, err) : slot->line ? take_ptr(slot->line) : job_line(s, id, slot->job);
 	release_slot(slot);
 	if ((later || passed || add_line(s, line)) && s->call.req)
 		kick(s);
@@ -442,6 +435,11 @@ static void answer(struct selection *s)
 		cut(s);
 		return;
 	}
+	if (s->options.said) {
+		s->n_done++;
+		if (!add_line(s, take_ptr(s->options.said)))
+			return;
+	}
 	go_on(s);
 }
 
@@ -500,11 +498,11 @@ static void found(struct selection *s)
 	}
 	if (s->n == 0 && s->selector.workload)
 		r = workloads_find(s->call.control->options.workloads, s->selector.workload, &workload, &err);
-	if (s->n == 0 && !s->selector.all && s->selector.ended_before_unix_us == 0 && r != -ENOENT) {
+	if (s->n == 0 && !s->selector.all && !s->options.said && s->selector.ended_before_unix_us == 0 && r != -ENOENT) {
 		err = (struct error)ERROR_INIT;
 		r = error_set(&err, -ENOENT, "no-such-job", "there is no such job to %s", s->verb->words);
 	}
-	if (s->n == 0 && r < 0)
+	if (s->n == 0 && r < 0 && !s->options.said)
 		refuse(s, r, &err);
 	else
 		answer(s);
@@ -575,6 +573,7 @@ void selection_start(const struct call *call, const struct verb *verb, const str
 		reply_error(req, r, &err);
 		if (s)
 			selector_fini(&s->selector);
+		json_decref(options->said);
 		free(s);
 		return;
 	}

@@ -29,6 +29,7 @@ struct verb_options {
 	bool brief; /* lines with number and state only */
 	double timeout_s; /* of the waiting; negative: none */
 	bool failed; /* retry: tasks that did not do only */
+	json_t *said; /* a line for the beginning; nothing to act on is then no error. Owned by the selection. NULL: none */
 	bool has_workers, has_priority; /* set */
 	uint64_t workers;
 	int64_t priority;
@@ -51,6 +52,10 @@ void slot_done(struct slot *slot, int status, const struct error *err);
 /* Say this of the job instead of what is usual; before slot_done(). Takes ownership; NULL: out of memory. */
 void slot_says(struct slot *slot, json_t *line);
 uint32_t slot_uid(const struct slot *slot); /* who asks */
+
+/* Where all of a workload, or everything, is meant, and by somebody who may do that: hold or release it, and answer, after
+ * a release with the selection. false: that was not the case, or nothing was held. (handle_hold.c) */
+bool hold_start(const struct call *call, bool resume, const struct verb *verb, const struct verb_options *options);
 
 /* Serve the request. */
 void selection_start(const struct call *call, const struct verb *verb, const struct verb_options *options);

@@ -128,6 +128,8 @@ json_t *document_text(const char *text); /* NULL: null; what is not UTF-8 is rep
 json_t *document_seconds(int64_t ns); /* 0 and less: null */
 json_t *document_after(const uint64_t *after, size_t n); /* jobs to follow */
 json_t *document_after_failed(size_t n, bool any); /* n of them: however they end? */
+/* The line of a job that a verb could not be applied to. */
+json_t *document_refusal(uint64_t id, int status, const struct error *err);
 json_t *document_tasks(const struct job_view *view);
 json_t *document_job(const struct job_view *view);
 /* The line that ends a stream; with_schema: as JSON line, else as frame of this type. */

@@ -162,6 +162,24 @@ static void continue_timeout(struct job *job)
 
 /* ---- Pausing ---- */
 
+void job_hold_back(struct job *job)
+{
+	lane_forget(job);
+	stop_timeout(job);
+	if (job->main.seat)
+		crew_recall(job->main.seat);
+	if (job->solo.seat)
+		crew_recall(job->solo.seat);
+}
+
+void job_let_go_on(struct job *job)
+{
+	if (hold_of(job) || job->paused)
+		return;
+	continue_timeout(job);
+	job_touch(job);
+}
+
 int job_pause(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err)
 {
 	int r = job_may_act(job, err);
@@ -175,12 +193,7 @@ int job_pause(struct job *job, void (*on_done)(void *arg, int status), void *arg
 	if (job->service)
 		return service_pause(job, on_done, arg, err);
 	job->paused = true;
-	lane_forget(job);
-	stop_timeout(job);
-	if (job->main.seat)
-		crew_recall(job->main.seat);
-	if (job->solo.seat)
-		crew_recall(job->solo.seat);
+	job_hold_back(job);
 	job_set_state(job, JOB_PAUSED);
 	job_record_course_then(job, on_done, arg);
 	return 0;
@@ -196,7 +209,7 @@ int job_resume(struct job *job, void (*on_done)(void *arg, int status), void *ar
 		return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " is not paused", job->id);
 	job->paused = false;
 	job_set_state(job, JOB_QUEUED); /* `running` again, where it has begun, when the burst is over */
-	continue_timeout(job);
+	job_let_go_on(job);
 	job_record_course_then(job, on_done, arg);
 	if (job->service)
 		service_resume(job);

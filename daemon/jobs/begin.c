@@ -26,7 +26,7 @@
 
 bool job_may_begin(const struct job *job)
 {
-	return !job->paused && !job->begin.delayed && after_is_over(job);
+	return !job->paused && !hold_of(job) && !job->begin.delayed && after_is_over(job);
 }
 
 /* As far as is known: under an earlier daemon outcomes may say it, or its row. */

@@ -246,6 +246,13 @@ static uint64_t job_running(const struct job *job)
 	return running;
 }
 
+enum job_state job_shown_state(const struct job *job)
+{
+	if (job_state_ended(job->state) || job->from_store || job->paused)
+		return job->state;
+	return job->ending == JOB_ENDING_NO && hold_of(job) ? JOB_PAUSED : job->open ? JOB_OPEN : job->state;
+}
+
 void job_view(const struct job *job, struct job_view *ret_view)
 {
 	static char waiting[ERROR_TEXT_BYTES]; /* the control thread's; documented as short-lived */
@@ -260,7 +267,7 @@ void job_view(const struct job *job, struct job_view *ret_view)
 		.workload = job->workload_name,
 		.label = job->label,
 		.uid = job->uid,
-		.state = job->open && !job->paused && !job_state_ended(job->state) ? JOB_OPEN : job->state,
+		.state = job_shown_state(job),
 		.open = job->open,
 		.durable = job->durable,
 		.total = job->total,

@@ -207,6 +207,7 @@ struct jobs {
 	uint64_t n_live, queued_bytes;
 	struct retention *retention; /* removes old jobs; NULL: not started, or there is nothing to do */
 	LIST_HEAD(again_list, again) agains;
+	LIST_HEAD(hold_list, hold) holds;
 	struct opened_list opened; /* ended jobs that are on disk and that somebody looks at */
 	struct kept_list kept; /* ended jobs that are not on disk, oldest first */
 	uint32_t n_kept;
@@ -232,6 +233,7 @@ void job_publish(struct job *job); /* into the table; the table's reference is n
 void job_unpublish(struct job *job);
 void job_opened(struct job *job); /* ended, on disk, and looked at: it is to hear of its removal */
 void job_set_state(struct job *job, enum job_state state);
+enum job_state job_shown_state(const struct job *job); /* what people are told: open, and paused with others, are no states of its own */
 void job_notify_progress(struct job *job);
 /* Remember to look at this job once the present burst of news is over (jobs_settle()). */
 void job_touch(struct job *job);
@@ -363,6 +365,9 @@ void retry_forget(struct job *job); /* the heap and its timer */
 
 /* act.c */
 int job_may_act(const struct job *job, struct error *err); /* 0, or why nothing can be done to it any more */
+/* What is not begun is handed out no more, and the time limit stands still; and back, where nothing else holds it. */
+void job_hold_back(struct job *job);
+void job_let_go_on(struct job *job);
 void job_timeout_arm(struct job *job); /* once; a paused job's goes on when it is resumed */
 
 /* finish.c */
@@ -379,6 +384,13 @@ void job_resume_course(struct job *job, const char *error_code, const char *erro
 
 /* An ended job that is not on disk goes: out of the table, and with the last one who looks at it. */
 void job_forget_kept(struct job *job);
+
+/* hold.c */
+struct hold;
+const struct hold *hold_of(const struct job *job); /* what keeps it from beginning more; NULL: nothing */
+void hold_describe(const struct hold *hold, char *scratch, size_t scratch_bytes); /* in words */
+int holds_recover(struct jobs *jobs); /* 0 or -errno; before the jobs */
+void holds_close(struct jobs *jobs);
 
 /* again.c */
 int again_resolve(struct job *job, const struct job_spec *spec, struct error *err); /* of one with spec->like */

@@ -225,6 +225,7 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 	TAILQ_INIT(&jobs->kept);
 	TAILQ_INIT(&jobs->opened);
 	LIST_INIT(&jobs->agains);
+	LIST_INIT(&jobs->holds);
 	TAILQ_INIT(&jobs->touched);
 	STAILQ_INIT(&jobs->turns);
 	jobs->settle_event = event_new(loop_base(loop), -1, 0, on_settle, jobs);
@@ -254,8 +255,11 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 int jobs_start(struct jobs *jobs, struct crews *crews, struct error *err)
 {
 	struct job *job;
-	int r = recover_jobs(jobs, err);
+	int r = holds_recover(jobs);
 
+	if (r < 0)
+		return error_set(err, r, "internal", "what is paused could not be read: %s", strerror(-r));
+	r = recover_jobs(jobs, err);
 	if (r < 0)
 		return r;
 	services_start(jobs);
@@ -317,6 +321,7 @@ void jobs_close(struct jobs *jobs)
 	}
 	throttles_close(jobs);
 	retention_free(jobs->retention);
+	holds_close(jobs);
 	if (jobs->settle_event)
 		event_free(jobs->settle_event);
 	if (jobs->flush_event)
@@ -366,7 +371,7 @@ void jobs_view(struct jobs *jobs, struct jobs_view *ret_view)
 
 		if (job_state_ended(job->state))
 			continue;
-		ret_view->by_state[job->open ? JOB_OPEN : job->state]++;
+		ret_view->by_state[job_shown_state(job)]++;
 		if (!job->service)
 			continue;
 		service_view(job, &service);

@@ -276,6 +276,16 @@ int job_resume(struct job *job, void (*on_done)(void *arg, int status), void *ar
  * daemon ended first. Else -errno with words (wrong-state: no service, paused, ended, being ended). */
 int job_restart(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err);
 
+/* The same for all jobs of a workload, or for everything (""), also for those still to come, but not for services. Apart from
+ * what is paused by itself. 0: on_done follows with status 0 once it is on disk, or -errno; else -errno with words
+ * (no-such-workload; wrong-state: paused already). */
+int jobs_hold(struct jobs *jobs, const char *workload, void (*on_done)(void *arg, int status), void *arg,
+	      struct error *err);
+/* No more; "" ends every hold. 1: on_done follows as above; 0: nothing was held; -errno. */
+int jobs_release(struct jobs *jobs, const char *workload, void (*on_done)(void *arg, int status), void *arg,
+		 struct error *err);
+int jobs_walk_holds(const struct jobs *jobs, int (*fn)(void *arg, const char *workload, int64_t since_unix_us), void *arg);
+
 /* How many of its tasks run at once from now on: 1 to the size of its crew (bad-workers). Until the daemon ends. */
 int job_set_workers(struct job *job, uint64_t workers, struct error *err);
 /* Its place among the jobs of its crew from now on, PROTOCOL_MIN_PRIORITY to PROTOCOL_MAX_PRIORITY (bad-request). 0: on_done

@@ -318,7 +318,7 @@ static int seat_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batc
 	bool parts;
 	int r;
 
-	if (job->paused || !service_is_up(job))
+	if (job->paused || hold_of(job) || !service_is_up(job))
 		return -EAGAIN;
 	if (job->choice.in_order && job->waiting.n > 0)
 		return -EAGAIN; /* a task that is to be tried again holds its place */

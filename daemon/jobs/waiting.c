@@ -33,6 +33,10 @@ const char *schedule_waiting(const struct job *job, char *scratch, size_t scratc
 		return job->why_no_workload ? job->why_no_workload : "its workload is not loaded";
 	if (job->paused)
 		return "it is paused";
+	if (hold_of(job)) {
+		hold_describe(hold_of(job), scratch, scratch_bytes);
+		return scratch;
+	}
 	if (job->main.init_failed)
 		return "its workers could not be prepared";
 	if (!job->jobs->crews || !crews_ready(job->jobs->crews))

@@ -179,6 +179,23 @@ int store_recover_workers(struct store *store, int (*fn)(void *arg, int32_t pid,
 	return r;
 }
 
+int store_recover_holds(struct store *store, int (*fn)(void *arg, const char *workload, int64_t since_unix_us), void *arg)
+{
+	_cleanup_(query_finish) struct query q = { .stmt = NULL };
+	int r = query_prepare(&q, store->db, "SELECT workload, since_us FROM hold");
+
+	if (r < 0)
+		return r;
+	while ((r = query_step(&q)) == 1) {
+		const char *workload = query_column_text(&q, 0);
+
+		r = workload ? fn(arg, workload, query_column_int(&q, 1)) : -ENOMEM;
+		if (r < 0)
+			break;
+	}
+	return r;
+}
+
 int store_next_id(struct store *store, uint64_t *ret_id)
 {
 	int64_t id = 0;

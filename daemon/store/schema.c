@@ -59,7 +59,8 @@ static const char *const migrations[] = {
 	" PRIMARY KEY (job, step));"
 	"ALTER TABLE job ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;"
 	/* stalls: of an ended job, tasks that held their thread */
-	"ALTER TABLE job ADD COLUMN stalls BLOB;",
+	"ALTER TABLE job ADD COLUMN stalls BLOB;"
+	"CREATE TABLE hold (workload TEXT PRIMARY KEY, since_us INTEGER NOT NULL) WITHOUT ROWID;",
 };
 
 _Static_assert(ARRAY_SIZE(migrations) == SCHEMA_VERSION, "one row per version");

@@ -86,6 +86,7 @@ enum store_op_type {
 	STORE_WORKER_ADD, /* a worker process: pid and start time */
 	STORE_WORKER_DEL,
 	STORE_PLUGIN_PUT, /* a plugin's description */
+	STORE_HOLD_SET, /* a workload, or everything, is paused from now on, or no more */
 	STORE_NEXT_ID, /* no job below this id is ever named again: ids given to jobs that are not kept */
 };
 
@@ -179,6 +180,10 @@ struct store_op {
 			const char *key; /* path, device, inode, size, mtime, ABI */
 			const char *description;
 		} plugin;
+		struct { /* STORE_HOLD_SET */
+			const char *workload; /* "": everything; then 0 ends all of them */
+			int64_t since_unix_us; /* 0: no more */
+		} hold;
 		uint64_t next_id; /* STORE_NEXT_ID */
 	} u;
 	/* On the loop thread; status 0 or -errno as said above. The op is the caller's again. */
@@ -214,6 +219,7 @@ struct store_recovery_ops {
 int store_recover_tasks(struct store *store, uint64_t job, const struct store_recovery_ops *ops, void *arg);
 /* Worker processes recorded and not removed: survivors of a daemon that was killed. */
 int store_recover_workers(struct store *store, int (*fn)(void *arg, int32_t pid, uint64_t start_time), void *arg);
+int store_recover_holds(struct store *store, int (*fn)(void *arg, const char *workload, int64_t since_unix_us), void *arg);
 int store_next_id(struct store *store, uint64_t *ret_id); /* the smallest id never given out */
 /* A cached description, appended to ret_description (NUL-terminated, not counted). 0 or -ENOENT. */
 int store_plugin_find(struct store *store, const char *key, struct buffer *ret_description);

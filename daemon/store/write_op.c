@@ -34,6 +34,8 @@ enum statement {
 	WORKER_REMOVE,
 	PLUGIN_INSERT,
 	PLUGIN_PRUNE,
+	HOLD_INSERT,
+	HOLD_REMOVE,
 	NEXT_ID_RAISE,
 	DOOMED_INSERT,
 	DOOMED_FIRST,
@@ -79,6 +81,8 @@ static const char *const sql[N_STATEMENTS] = {
 	[PLUGIN_INSERT] = "INSERT OR REPLACE INTO plugin (key, description) VALUES (?, ?)",
 	/* Each build of a plugin has a key of its own: the descriptions of the last 256 are enough. */
 	[PLUGIN_PRUNE] = "DELETE FROM plugin WHERE rowid <= (SELECT max(rowid) FROM plugin) - 256",
+	[HOLD_INSERT] = "INSERT OR REPLACE INTO hold (workload, since_us) VALUES (?, ?)",
+	[HOLD_REMOVE] = "DELETE FROM hold WHERE ?1 IN ('', workload)",
 	[NEXT_ID_RAISE] = "UPDATE meta SET value = max(value, ?) WHERE key = 'next_id'",
 	[DOOMED_INSERT] = "INSERT OR IGNORE INTO doomed (job) VALUES (?)",
 	[DOOMED_FIRST] = "SELECT job FROM doomed ORDER BY job LIMIT 1",
@@ -511,6 +515,17 @@ static int op_plugin_put(struct statements *st, struct store_op *op)
 	return r < 0 ? r : query_run(&st->queries[PLUGIN_PRUNE], NULL);
 }
 
+static int op_hold_set(struct statements *st, struct store_op *op)
+{
+	int64_t since_us = op->u.hold.since_unix_us;
+	struct query *q = &st->queries[since_us ? HOLD_INSERT : HOLD_REMOVE];
+
+	query_text(q, op->u.hold.workload);
+	if (since_us)
+		query_int(q, since_us);
+	return query_run(q, NULL);
+}
+
 static int op_next_id(struct statements *st, struct store_op *op)
 {
 	return raise_next_id(st, op->u.next_id);
@@ -531,6 +546,7 @@ static int (*const op_functions[])(struct statements *st, struct store_op *op) =
 	[STORE_WORKER_ADD] = op_worker,
 	[STORE_WORKER_DEL] = op_worker,
 	[STORE_PLUGIN_PUT] = op_plugin_put,
+	[STORE_HOLD_SET] = op_hold_set,
 	[STORE_NEXT_ID] = op_next_id,
 };
 

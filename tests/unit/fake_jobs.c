@@ -474,6 +474,33 @@ void jobs_last(struct jobs *jobs, uint32_t uid, void (*on_found)(void *arg, int 
 	on_found(arg, id > 0 ? 0 : -ENOENT, id);
 }
 
+int jobs_hold(struct jobs *jobs, const char *workload, void (*on_done)(void *arg, int status), void *arg,
+	      struct error *err)
+{
+	if (jobs->is_held)
+		return error_set(err, -EALREADY, "wrong-state", "it is paused already");
+	jobs->is_held = true;
+	copy_text(jobs->held_name, sizeof(jobs->held_name), workload);
+	on_done(arg, 0);
+	return 0;
+}
+
+int jobs_release(struct jobs *jobs, const char *workload, void (*on_done)(void *arg, int status), void *arg,
+		 struct error *err)
+{
+	(void)err; /* never refused here */
+	if (!jobs->is_held || (*workload && strcmp(workload, jobs->held_name) != 0))
+		return 0;
+	jobs->is_held = false;
+	on_done(arg, 0);
+	return 1;
+}
+
+int jobs_walk_holds(const struct jobs *jobs, int (*fn)(void *arg, const char *workload, int64_t since_unix_us), void *arg)
+{
+	return jobs->is_held ? fn(arg, jobs->held_name, 1700000000000000) : 0;
+}
+
 int job_retry(struct job *source, bool failed_only, uint32_t uid, jobs_accepted_fn on_accepted, void *arg,
 	      struct error *err)
 {

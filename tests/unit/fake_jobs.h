@@ -22,6 +22,8 @@ struct jobs {
 	char workload[64], submission[160], label[160], model[32], shape[32], params[256];
 	struct job_spec last;
 	uint64_t n_submitted, n_cancelled;
+	bool is_held; /* by jobs_hold() */
+	char held_name[64];
 	int remove_status; /* what job_remove() reports */
 
 	/* The last message: copies, and whom to tell. */

@@ -239,6 +239,19 @@ const char *service_waiting(const struct job *job, char *scratch, size_t scratch
 	return NULL;
 }
 
+const struct hold *hold_of(const struct job *job)
+{
+	(void)job; /* nothing is held here */
+	return NULL;
+}
+
+void hold_describe(const struct hold *hold, char *scratch, size_t scratch_bytes)
+{
+	(void)hold;
+	(void)scratch;
+	(void)scratch_bytes;
+}
+
 bool job_may_begin(const struct job *job)
 {
 	return !job->paused;

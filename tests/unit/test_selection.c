@@ -113,6 +113,29 @@ static void what_is_described_means_those_that_the_verb_fits(void **state)
 	ASK(rig, "/v1/jobs/rm?workload=squares&older_than_s=1", "", "\"done\":0,\"failed\":0");
 }
 
+static void everything_and_a_workload_are_held_as_such(void **state)
+{
+	struct rig *rig = *state;
+	struct job *job = fake_job_add(rig->jobs, 1);
+
+	ASK(rig, "/v1/jobs/pause?workload=squares", "", "{\"schema\":1,\"workload\":\"squares\",\"paused\":true}",
+	    "\"done\":1,\"failed\":0", "!\"job\"");
+	assert_true(rig->jobs->is_held);
+	assert_int_equal(job->view.state, JOB_RUNNING);
+	rig_expect(rig, "POST", "/v1/jobs/pause?workload=squares", NULL, 409, "paused already");
+	rig_expect(rig, "GET", "/v1/status", NULL, 200,
+		   "\"paused\":[{\"workload\":\"squares\",\"since\":\"2023-11-14T22:13:20.000Z\"}]");
+	job->view.state = JOB_PAUSED;
+	ASK(rig, "/v1/jobs/resume?workload=squares&brief=1", "", "\"workload\":\"squares\",\"paused\":false}",
+	    "\"job\":\"1\",\"state\":\"running\"", "\"done\":2,\"failed\":0");
+	assert_false(rig->jobs->is_held);
+	ASK(rig, "/v1/jobs/pause?all=1", "", "\"workload\":null,\"paused\":true}");
+	ASK(rig, "/v1/jobs/resume?all=1", "", "\"workload\":null,\"paused\":false}", "\"done\":1,\"failed\":0");
+	ASK(rig, "/v1/jobs/resume?all=1", "", "\"done\":0,\"failed\":0");
+	ASK(rig, "/v1/jobs/pause?workload=squares&state=running", "", "\"job\":\"1\"");
+	assert_false(rig->jobs->is_held);
+}
+
 static void a_retry_names_the_new_job(void **state)
 {
 	struct rig *rig = *state;
@@ -250,7 +273,7 @@ static void a_thousand_jobs_are_acted_on_in_one_request(void **state)
 
 	for (int i = 0; i < 1000; i++)
 		fake_job_add(rig->jobs, 1);
-	ASK(rig, "/v1/jobs/pause?all=1&brief=1", "", "\"job\":\"1\",", "\"job\":\"500\",", "\"job\":\"1000\",",
+	ASK(rig, "/v1/jobs/pause?state=running&brief=1", "", "\"job\":\"1\",", "\"job\":\"500\",", "\"job\":\"1000\",",
 	    "\"done\":1000,\"failed\":0");
 }
 
@@ -262,6 +285,7 @@ int main(void)
 		TEST(wrong_combinations_are_refused_before_anything_is_done),
 		TEST(what_is_named_is_acted_on_and_each_has_a_line),
 		TEST(what_is_described_means_those_that_the_verb_fits),
+		TEST(everything_and_a_workload_are_held_as_such),
 		TEST(a_retry_names_the_new_job),
 		TEST(a_failure_of_the_disk_is_told_of_its_job),
 		TEST(jobs_of_others_are_refused_by_name_and_passed_over_else),
