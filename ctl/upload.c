@@ -43,7 +43,10 @@ static int refused(struct upload *u, const struct document *doc, int count, stru
 {
 	const json_t *error = json_object_get(doc->json, "error");
 
-	if (strcmp(err->code, "busy") == 0) {
+	if (strcmp(err->code, "busy") == 0 || strcmp(err->code, "full") == 0) {
+		if (!u->said_full && strcmp(err->code, "full") == 0 && !u->ctl->quiet)
+			say("%s; the rest of the inputs waits for room", err->text);
+		u->said_full |= strcmp(err->code, "full") == 0;
 		*err = (struct error)ERROR_INIT;
 		return interrupt_sleep(BUSY_MS);
 	}

@@ -16,9 +16,12 @@
 #define SMALL 16 /* results up to here are copied as one block of this size */
 #define SKIP_INPUTS 64 /* stepping over more inputs than this is dearer than looking up */
 
-int pass_begin(struct pass *pass, struct cursor *cursor, const struct job_view *view)
+int pass_begin(struct pass *pass, struct cursor *cursor, const struct job_view *view, uint32_t n_clients)
 {
-	*pass = (struct pass){ .cursor = cursor, .view = view, .room = PASS_BYTES, .frame_at = NO_FRAME };
+	size_t room = PASSES_BYTES / (n_clients > 0 ? n_clients : 1);
+
+	room = room > PASS_BYTES ? PASS_BYTES : room < PASS_MIN_BYTES ? PASS_MIN_BYTES : room;
+	*pass = (struct pass){ .cursor = cursor, .view = view, .room = room, .frame_at = NO_FRAME };
 	pass->base = http_chunk_reserve(cursor->req, pass->room);
 	return pass->base ? 0 : -ENOMEM;
 }
@@ -458,6 +461,12 @@ int pass_add_line(struct pass *pass, const char *text, size_t len)
 void pass_commit(struct pass *pass)
 {
 	http_chunk_commit(pass->cursor->req, pass->used);
+}
+
+void cursor_put_out(struct cursor *cursor)
+{
+	drop_segment(cursor);
+	job_put_out(cursor->job);
 }
 
 void cursor_fini(struct cursor *cursor)

@@ -13,6 +13,9 @@
 
 struct error;
 
+/* What a pass may format: so much, and with many clients a share of PASSES_BYTES, because each of them may stop reading. */
+#define PASSES_BYTES (16u << 20)
+#define PASS_MIN_BYTES (16u << 10)
 #define PASS_BYTES (240u << 10)
 
 /* Which tasks of a segment were sent, in done order. */
@@ -65,7 +68,8 @@ struct pass {
 
 #define NO_FRAME SIZE_MAX
 
-int pass_begin(struct pass *pass, struct cursor *cursor, const struct job_view *view); /* 0 or -ENOMEM */
+/* For one of so many clients. 0 or -ENOMEM. */
+int pass_begin(struct pass *pass, struct cursor *cursor, const struct job_view *view, uint32_t n_clients);
 enum pass_end pass_run(struct pass *pass);
 /* Append text of our own (a line of JSON, without its newline). 0 or -ENOMEM. */
 int pass_add_line(struct pass *pass, const char *text, size_t len);
@@ -74,6 +78,8 @@ void pass_commit(struct pass *pass); /* hand the chunk to the connection */
 /* Done order: take these tasks ("0-63,70") for sent. 0; -EINVAL (bad-request): it is no such text, or names tasks that are not
  * there; -ENOMEM. */
 int cursor_leave_out(struct cursor *cursor, const char *text, size_t len, uint64_t total, struct error *err);
+/* Its reader does not read: hold nothing but the position. */
+void cursor_put_out(struct cursor *cursor);
 void cursor_fini(struct cursor *cursor);
 
 #endif

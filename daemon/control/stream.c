@@ -27,11 +27,13 @@
 #include "ctl/protocol.h"
 #include "jobs/jobs.h"
 
+#define READER_PATIENCE_S 1 /* without a byte taken: then its stream holds nothing but the position */
 #define PROGRESS_NS (100 * NS_PER_MS)
 #define GATHER_NS NS_PER_MS /* between two sends, unless the job has ended or the chunk is full */
 
 struct stream {
 	struct http_request *req;
+	const struct http_server *http;
 	struct job *job;
 	struct job_watch watch;
 	struct event kick; /* activated, or as a timer for progress and for what is gathered */
@@ -151,7 +153,7 @@ static void stream_fail(struct stream *stream, struct pass *pass)
 /* Format some. May free the stream. */
 static void stream_go_on(struct stream *stream, bool first)
 {
-	const struct timeval at_once = { .tv_sec = 0 };
+	const struct timeval at_once = { .tv_sec = 0 }, patience = { .tv_sec = READER_PATIENCE_S };
 	struct job_view view;
 	struct pass pass;
 	enum pass_end end;
@@ -160,7 +162,7 @@ static void stream_go_on(struct stream *stream, bool first)
 	if (http_queued(stream->req) > 0 && !first)
 		return; /* on_writable goes on */
 	job_view(stream->job, &view);
-	if (pass_begin(&pass, &stream->cursor, &view) < 0) {
+	if (pass_begin(&pass, &stream->cursor, &view, http_clients(stream->http)) < 0) {
 		stream_fail(stream, NULL);
 		return;
 	}
@@ -186,6 +188,8 @@ static void stream_go_on(struct stream *stream, bool first)
 		/* through the loop's poll, not activated: others have their turn first */
 		if (evtimer_add(&stream->kick, &at_once) < 0)
 			stream_fail(stream, NULL);
+	} else if (http_queued(stream->req) > 0) {
+		(void)evtimer_add(&stream->kick, &patience); /* without memory for a timer more memory is held */
 	}
 }
 
@@ -196,6 +200,8 @@ static void on_kick(evutil_socket_t fd, short what, void *arg)
 	(void)fd; /* activated, or a timer */
 	(void)what;
 	stream->gathering = false;
+	if (http_queued(stream->req) > 0)
+		cursor_put_out(&stream->cursor);
 	stream_go_on(stream, false);
 }
 
@@ -311,6 +317,7 @@ void stream_start(const struct call *call, struct job *job, const struct stream_
 		return;
 	}
 	stream->req = req;
+	stream->http = call->control->http;
 	stream->job = job; /* ownership moves here */
 	stream->watch.on_progress = on_progress;
 	stream->watch.on_state = on_state;

@@ -51,6 +51,16 @@ void inputs_fini(struct inputs *inputs)
 	spill_fini(&inputs->spill);
 }
 
+void inputs_put_out(struct inputs *inputs)
+{
+	if (!inputs->store)
+		return;
+	input_rows_free(inputs->rows, inputs->n);
+	inputs->rows = NULL;
+	inputs->n = inputs->cap = 0;
+	inputs->resident_bytes = 0;
+}
+
 /* Fill in offsets and check that the row holds exactly count inputs. 0, -EBADMSG, -ENOMEM. */
 static int input_row_index(struct input_row *row)
 {

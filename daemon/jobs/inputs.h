@@ -54,6 +54,9 @@ void inputs_init(struct inputs *inputs, struct store *store, uint64_t job, const
 /* Reads under way are abandoned: their answers are dropped. */
 void inputs_fini(struct inputs *inputs);
 
+/* Give back what is in memory of a durable job's; it is read again when it is wanted. */
+void inputs_put_out(struct inputs *inputs);
+
 /* Cut packed inputs into rows, checking them. Appends to *ret_rows (malloc'ed, the caller's, freed with
  * input_rows_free) rows numbered from `first`. The number of tasks; -EBADMSG: malformed; -EMSGSIZE: an input over
  * max_input_bytes; -ENOMEM. */

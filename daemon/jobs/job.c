@@ -319,6 +319,16 @@ int job_segment(struct job *job, uint64_t task, struct segment **ret_segment)
 	return job->removed ? -ESTALE : results_get(job, task, ret_segment);
 }
 
+void job_put_out(struct job *job)
+{
+	uint32_t any = UINT32_MAX;
+
+	if (!job->from_store || job->removed)
+		return;
+	results_put_out_durable(job, &any);
+	inputs_put_out(&job->inputs);
+}
+
 int job_inputs(struct job *job, uint64_t task, const uint8_t **ret_packed, size_t *ret_bytes, uint64_t *ret_count)
 {
 	uint32_t count;

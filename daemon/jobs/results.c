@@ -187,6 +187,12 @@ static void results_trim(struct job *job, const struct result_slot *keep)
 		put_out(job, kept - limit, &any, keep);
 }
 
+void results_put_out_durable(struct job *job, uint32_t *most)
+{
+	if (job->durable)
+		put_out(job, UINT64_MAX, most, NULL);
+}
+
 void results_put_out(struct job *job, uint64_t bytes, uint32_t *most)
 {
 	if (job->results.resident_bytes > 0)

@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# A full disk, in every place where it can be met: accepting stops with exit 75 and says why, what runs is held back, nothing
+# recorded is lost, also by a kill meanwhile, and everything goes on by itself when there is room again. Needs to mount a
+# tmpfs.
+. "$(dirname "$0")/lib.sh"
+
+mkdir -m 700 "$dir/state"
+mount -t tmpfs -o size=24m,mode=700 tmpfs "$dir/state" 2>/dev/null || { echo "skipped: no tmpfs may be mounted here"; exit 77; }
+trap 'umount -l "$dir/state"; cleanup' EXIT
+
+write_config "workloads = { $(stanza noop) $(stanza identity) };"
+seq 1 30000 >"$dir/inputs"
+
+fill() { dd if=/dev/zero of="$dir/state/fill" bs=64k 2>/dev/null; dd if=/dev/zero of="$dir/state/fill2" bs=1k 2>/dev/null; }
+make_room() { rm -f "$dir/state/fill" "$dir/state/fill2"; }
+refused() {
+	ctl run identity -d -m pool -i "$dir/inputs" >/dev/null 2>"$dir/err"
+	[ $? -eq 75 ]
+}
+stalled() { ctl status --json | tr -d ' ' | grep -q '"stalled":true'; }
+flows() { ctl status --json | tr -d ' ' | grep -q '"stalled":false'; }
+done_of() { ctl show "$1" --json | tr -d ' ' | sed -n 's/.*"done":\([0-9]*\).*/\1/p'; }
+at_least() { [ "$(done_of "$1")" -ge "$2" ]; }
+held() { # nothing more of the job is done for a while
+	local before
+	before=$(done_of "$1")
+	read -r -t 0.3 _ <>"$dir/never" || :
+	[ "$(done_of "$1")" -eq "$before" ]
+}
+accepted() { ctl run noop -q -m pool 1; }
+
+echo "== accepting, and results on their way"
+daemon_start
+running=$(ctl run sleeper -d -m async -j 300 $(yes 10ms | head -n 20000))
+check "a job runs" wait_for 20 at_least "$running" 500
+fill
+check "a full disk refuses jobs with 75" wait_for 20 refused
+says "full"
+check "status says that the store takes nothing" wait_for 20 stalled
+ctl status >"$dir/out"
+says "the disk of the state directory is full" "$dir/out"
+says "cannot be written: the disk of the state directory is full" "$dir/log"
+check "the daemon answers" ctl ping
+exits 0 ctl list
+exits 0 ctl results "$running"
+before=$(wc -l <"$dir/out")
+check "what runs is held back" wait_for 60 held "$running"
+ctl show "$running" >"$dir/out"
+says "the store takes nothing: the disk of the state directory is full" "$dir/out"
+
+echo "== a kill and a restart on the full disk"
+daemon_kill
+"$concd" -c "$dir/concd.conf" >>"$dir/log" 2>&1 </dev/null &
+daemon_pid=$!
+answers_or_ended() { ctl list || daemon_has_died; }
+check "it starts, or says why it cannot" wait_for 20 answers_or_ended
+if daemon_has_died; then
+	daemon_reap
+	tail -n 1 "$dir/log" >"$dir/err"
+	echo "it said: $(cat "$dir/err")"
+	says "full"
+	make_room
+	daemon_start
+else
+	check "nothing that was recorded is lost" [ "$(ctl results "$running" | wc -l)" -ge "$before" ]
+	make_room
+fi
+check "it goes on by itself" wait_for 60 accepted
+exits 0 ctl wait "$running" --timeout 120s
+equal "every result is there, once" "$(ctl results "$running" | wc -l)" 20000
+
+echo "== the log and the database fill the disk themselves, then there is more of it"
+long=$(head -c 3000 /dev/zero | tr '\0' 'x')
+seq -f "%g-$long" 1 12000 >"$dir/large"
+"$concctl" -s "$sock" run identity -q -m pool -i "$dir/large" >"$dir/got" 2>"$dir/said" </dev/null &
+client=$!
+check "the store takes nothing more" wait_for 60 stalled
+check "a new job is refused" wait_for 20 refused
+check "its client waits" kill -0 $client
+mount -o remount,size=400m "$dir/state"
+check "it goes on by itself" wait_for 60 flows
+wait $client
+equal "the client that was uploading ends well" $? 0
+check "with every result, in order" cmp -s "$dir/got" "$dir/large"
+
+echo "== deleting makes room where nothing else can be written"
+fill
+check "the disk is full" wait_for 20 refused
+exits 0 ctl rm --state done
+make_room_by_itself() { accepted; }
+check "jobs are accepted again in the room of those that were removed" wait_for 60 make_room_by_itself
+make_room
+
+echo "== ending on a full disk"
+fill
+check "the disk is full again" wait_for 30 refused
+ctl run sleeper -d -m async --no-durable 10ms >/dev/null 2>&1
+check "the daemon ends" daemon_stop
+make_room
+daemon_start
+exits 0 ctl run noop -q 1
+check "the daemon ends" daemon_stop
+exits 0 "$concd" -c "$dir/concd.conf" --check-store
+umount "$dir/state"
+trap cleanup EXIT
+finish
