@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# kill -9 of the daemon, half at random instants, half by a preloaded shim before or after its k-th write, so that every
-# phase is hit: accept, run, commit, recovery. Nothing accepted is lost, nothing is recorded twice or wrong, and
-# the execution log shows no overlap.
-# ROUNDS: kills in all (100 and more for the full run). SEED: of everything random here.
+# The crash test: kill -9 of the daemon and of worker processes during mixed jobs under every model and hybrid shapes, half at
+# random instants, half by a preloaded shim before or after its k-th write, so that every phase is hit: accept, run,
+# commit, recovery, migration. Nothing accepted is lost, nothing is recorded twice or wrong, executions never overlap, and a task runs
+# again at most once for each kill.
+# ROUNDS: kills of the daemon. SEED: of everything random here.
 . "$(dirname "$0")/lib.sh"
-ROUNDS=${ROUNDS:-16}
+ROUNDS=${ROUNDS:-$([ -z "${SANITIZER:-}" ] && echo 200 || echo 30)}
 SEED=${SEED:-$RANDOM}
 RANDOM=$SEED
 echo "SEED=$SEED ROUNDS=$ROUNDS"
-models=(sync async thread pool process)
+shapes=("-m sync" "-m async" "-m thread" "-m pool" "-m process" "-m thread -j 3" "--shape 2x1x8" "--shape 1x2x4" "--shape 2x2x2")
 tasks=120
 
 write_config "workloads = {
@@ -16,8 +17,8 @@ write_config "workloads = {
 	$(stanza exec_log_once '')
 };"
 seq 1 $tasks >"$dir/inputs"
-declare -A dirs acked once
-hits_accept=0 hits_run=0 hits_commit=0 hits_recovery=0 hits_random=0 lost=0 reran=0
+declare -A dirs acked deaths_before
+hits_accept=0 hits_run=0 hits_commit=0 hits_recovery=0 hits_migration=0 hits_random=0 worker_deaths=0 deaths=0 lost=0 reran=0
 
 # start with the shim set to die at its k-th call: start_dying K ARMED CALLS
 start_dying() {
@@ -28,23 +29,42 @@ start_dying() {
 pause_ms() {
 	read -r -t "0.$(printf %03d "$1")" _ <>"$dir/never" || :
 }
+died() {
+	deaths=$((deaths + 1))
+}
 
 # submit ROUND: a job of this round; its id, if the daemon gave one, is in $id.
 submit() {
-	local plugin=exec_log model=${models[$1 % 5]}
+	local plugin=exec_log shape=${shapes[RANDOM % ${#shapes[@]}]}
 	mkdir -p "$dir/exec$1"
 	[ $((RANDOM % 4)) -gt 0 ] || plugin=exec_log_once
-	id=$(ctl run $plugin -d -m "$model" -p dir="$dir/exec$1" -p us=1500 -p sleep=true -i "$dir/inputs" 2>/dev/null) || id=
 	dirs[$1]=$plugin
+	deaths_before[$1]=$deaths
+	# shellcheck disable=SC2086
+	id=$(ctl run $plugin -d --reconnect 0 $shape -p dir="$dir/exec$1" -p us=1500 -p sleep=true -i "$dir/inputs" 2>/dev/null </dev/null) || id=
 	[ -n "$id" ] && acked[$1]=$id
 	return 0
+}
+
+# Sometimes a worker process dies first.
+kill_worker() {
+	local victims
+	[ $((RANDOM % 2)) -eq 0 ] || return 0
+	mapfile -t victims < <(pgrep -P "$daemon_pid" -x concd-worker)
+	[ ${#victims[@]} -gt 0 ] || return 0
+	kill -KILL "${victims[RANDOM % ${#victims[@]}]}" 2>/dev/null || return 0
+	worker_deaths=$((worker_deaths + 1))
+	died
+	pause_ms $((RANDOM % 20))
 }
 
 round_random() {
 	daemon_start
 	submit "$1"
-	pause_ms $((RANDOM % 120))
-	daemon_has_died || { daemon_kill; hits_random=$((hits_random + 1)); }
+	pause_ms $((RANDOM % 100))
+	kill_worker
+	daemon_kill
+	hits_random=$((hits_random + 1))
 }
 
 round_accept() {
@@ -61,7 +81,8 @@ round_running() {
 	wait_for 20 ctl ping
 	submit "$1"
 	pause_ms $((RANDOM % 20))
-	kill -RTMIN "$daemon_pid"
+	kill_worker
+	kill -RTMIN "$daemon_pid" 2>/dev/null
 	wait_for 5 daemon_has_died || { daemon_kill; return 1; }
 	daemon_reap
 }
@@ -71,22 +92,49 @@ round_recovery() {
 	submit "$1"
 	pause_ms 20
 	daemon_kill
+	died
 	start_dying $((RANDOM % 40 + 1)) 1 all
 	if wait_for 5 daemon_has_died; then hits_recovery=$((hits_recovery + 1)); daemon_reap; else daemon_kill; fi
 }
 
+# An older store beside the others: whole after any kill of its migration, the old one or the new one.
+newest=$(sed -n 's/^#define SCHEMA_VERSION \([0-9]*\).*/\1/p' "$top_srcdir/daemon/store/schema.h")
+old_store() {
+	"$top_builddir/tests/tools/sql" "$dir/old/concd.db" "$@"
+}
+sed "s|$dir/state|$dir/old|; s|$sock|$dir/old-sock|" "$dir/concd.conf" >"$dir/old.conf"
+round_migration() {
+	local version when=before
+	rm -rf "$dir/old"
+	mkdir -m 700 "$dir/old"
+	old_store <"$top_srcdir/tests/data/store-v1.sql" >/dev/null
+	[ $((RANDOM % 2)) -eq 0 ] || when=after
+	LD_PRELOAD=$shim CONCD_KILL_AT=$((RANDOM % 8 + 1)):$when CONCD_KILL_ARMED=0 CONCD_KILL_CALLS=migration \
+		CONCD_KILL_LOG=$dir/shim "$concd" -c "$dir/old.conf" >>"$dir/log" 2>&1 </dev/null &
+	daemon_pid=$!
+	until daemon_has_died || "$concctl" -s "$dir/old-sock" ping >/dev/null 2>&1; do :; done
+	if daemon_has_died; then hits_migration=$((hits_migration + 1)); daemon_reap; else daemon_kill; fi
+	version=$(old_store 'PRAGMA user_version')
+	[ "$version" = 1 ] || [ "$version" = "$newest" ] || fail "round $1: the migration left version $version"
+	[ "$(old_store 'PRAGMA integrity_check')" = ok ] || fail "round $1: the migration left a damaged store"
+	[ "$(old_store 'SELECT count(*) FROM job')" = 8 ] || fail "round $1: the migration lost jobs"
+	deaths=$((deaths - 1)) # not one of the others'
+}
+
 for ((i = 0; i < ROUNDS; i++)); do
-	if [ -n "${shim_why:-}" ]; then
+	if [ -n "$shim_why" ]; then
 		round_random $i
-		continue
+	else
+		case $((i % 7)) in
+		1) round_accept $i ;;
+		2) round_running $i other 6 && hits_run=$((hits_run + 1)) ;;
+		3) round_running $i store 40 && hits_commit=$((hits_commit + 1)) ;;
+		4) round_recovery $i ;;
+		5) round_migration $i ;;
+		*) round_random $i ;;
+		esac
 	fi
-	case $((i % 8)) in
-	1) round_accept $i ;;
-	3) round_running $i other 6 && hits_run=$((hits_run + 1)) ;;
-	5) round_running $i store 40 && hits_commit=$((hits_commit + 1)) ;;
-	7) round_recovery $i ;;
-	*) round_random $i ;;
-	esac
+	died
 done
 
 # What was accepted completes, each result once and right.
@@ -100,17 +148,32 @@ for ((i = 0; i < ROUNDS; i++)); do
 		cmp -s "$dir/got" "$dir/inputs" || { fail "job $id (round $i): results differ"; lost=$((lost + 1)); }
 	else
 		# Must not run twice: what was begun and not recorded is `interrupted`; the rest is there, once.
-		interrupted=$(grep -c 'interrupted' "$dir/got.err")
-		got=$(($(wc -l <"$dir/got") + interrupted))
-		[ "$got" -eq $tasks ] || fail "job $id (round $i): $got outcomes of $tasks"
+		ended=$(grep -c 'interrupted\|crashed' "$dir/got.err")
+		got=$(($(wc -l <"$dir/got") + ended))
+		[ "$got" -eq $tasks ] || { fail "job $id (round $i): $got outcomes of $tasks"; lost=$((lost + 1)); }
+		sort -nu "$dir/got" | cmp -s - <(sort -n "$dir/got") || fail "job $id (round $i): a result came twice"
 		again=$(awk '$1 == "begin" && n[$2]++ == 1' "$dir/exec$i/log" 2>/dev/null | wc -l)
 		[ "$again" -eq 0 ] || fail "job $id (round $i): $again tasks began twice and must not"
 	fi
-	[ -f "$dir/exec$i/log" ] && reran=$((reran + $(awk '$1 == "begin" && n[$2]++ > 0' "$dir/exec$i/log" | wc -l)))
-	if grep -q overlap "$dir/exec$i/log" 2>/dev/null; then fail "job $id (round $i): executions overlap"; fi
+	[ -f "$dir/exec$i/log" ] || continue
+	reran=$((reran + $(awk '$1 == "begin" && n[$2]++ > 0' "$dir/exec$i/log" | wc -l)))
+	most=$(awk '$1 == "begin" && ++n[$2] > m { m = n[$2] } END { print m + 0 }' "$dir/exec$i/log")
+	[ "$most" -le $((deaths - ${deaths_before[$i]} + 1)) ] ||
+		fail "job $id (round $i): a task ran $most times in $((deaths - ${deaths_before[$i]})) kills"
+	if grep -q overlap "$dir/exec$i/log"; then fail "job $id (round $i): executions overlap"; fi
 done
-total=$(ctl list --json | grep -o '"job":' | wc -l)
+total=$(ctl list -n 1000 --json | grep -o '"job":' | wc -l)
 equal "every job was accepted at most once" "$((total <= ROUNDS ? 1 : 0))" 1
-echo "${#acked[@]} jobs acknowledged, $lost wrong; died at random $hits_random, accepting $hits_accept, running $hits_run, committing $hits_commit, recovering $hits_recovery; $reran executions again"
-[ -n "${shim_why:-}" ] && echo "without the shim: $shim_why"
+equal "no result is lost, doubled or wrong" $lost 0
+echo "${#acked[@]} jobs acknowledged, $lost wrong; daemons died at random $hits_random, accepting $hits_accept, running $hits_run," \
+	"committing $hits_commit, recovering $hits_recovery, migrating $hits_migration; $worker_deaths worker processes; $reran executions again"
+if [ "$ROUNDS" -ge 200 ] && [ -z "$shim_why" ]; then
+	for phase in accept run commit recovery migration; do
+		hits=hits_$phase
+		check "at least 20 kills in $phase" [ "${!hits}" -ge 20 ]
+	done
+fi
+[ -n "$shim_why" ] && echo "without the shim: $shim_why"
+check "the daemon ends" daemon_stop
+exits 0 "$concd" -c "$dir/concd.conf" --check-store
 finish
