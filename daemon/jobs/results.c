@@ -564,13 +564,15 @@ int results_get(struct job *job, uint64_t task, struct segment **ret_segment)
 			return -ENOENT;
 		return load_segment(job, task);
 	}
-	if (!slot->segment) {
-		r = unspill_segment(job, slot);
-		if (r < 0)
-			return r;
-		count_in(job, slot);
-		results_trim(job, slot);
+	if (slot->segment) {
+		*ret_segment = segment_ref(slot->segment);
+		return 0;
 	}
-	*ret_segment = segment_ref(slot->segment);
+	r = unspill_segment(job, slot);
+	if (r < 0)
+		return r;
+	count_in(job, slot);
+	*ret_segment = segment_ref(slot->segment); /* before room is made: it may be this one's turn to go */
+	results_trim(job, slot);
 	return 0;
 }
