@@ -342,6 +342,8 @@ void job_end_early(struct job *job, enum job_ending ending, enum job_urgency urg
 void outcome_check_halt(struct job *job); /* have as many tasks failed as it bears? */
 /* Never begun, or to be run again: ready. */
 void outcome_ready_again(struct job_seat *seat, uint64_t first, uint64_t count);
+/* At the daemon's end: what has a started mark and was not handed out is unbegun, and the disk is told. */
+void outcome_unmark(struct job *job);
 /* Run again, alone where the crew would put others beside it, and where alone does not change the order of tasks. */
 void outcome_run_again(struct job_seat *seat, uint64_t task, bool alone);
 struct task_history *history_of(struct job *job, uint64_t task); /* made where missing; NULL: out of memory */

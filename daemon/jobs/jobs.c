@@ -277,11 +277,14 @@ int jobs_start(struct jobs *jobs, struct crews *crews, struct error *err)
 void jobs_stop(struct jobs *jobs, void (*on_stopped)(void *arg), void *arg)
 {
 	static const struct timeval patience = { .tv_sec = STOP_PATIENCE_S };
+	struct job *job;
 
 	jobs->stopping = true;
 	jobs->on_stopped = on_stopped;
 	jobs->stopped_arg = arg;
 	(void)event_add(jobs->stop_event, &patience); /* without it a store that takes nothing is waited for */
+	TAILQ_FOREACH(job, &jobs->list, link)
+		outcome_unmark(job);
 	flush_all(jobs);
 	stop_if_settled(jobs);
 }

@@ -250,6 +250,19 @@ static void clear_marks(struct job *job, uint64_t first, uint64_t count)
 	store_submit(job->jobs->store, &clear->op);
 }
 
+void outcome_unmark(struct job *job)
+{
+	for (struct job_seat *seat = &job->main; seat; seat = seat == &job->main ? &job->solo : NULL) {
+		uint64_t from, n;
+
+		while ((n = ranges_first(&seat->marked, UINT64_MAX, &from)) > 0) {
+			ranges_drop_first(&seat->marked, n);
+			clear_marks(job, from, n);
+			outcome_ready_again(seat, from, n);
+		}
+	}
+}
+
 void outcome_returned(void *ctx, void *user, uint64_t first, uint64_t count)
 {
 	struct job_seat *seat = user;

@@ -223,6 +223,8 @@ static void on_marked(struct store_op *op, int status)
 	/* Neither ready nor out any more: they would be missing for ever. At the daemon's end the next one runs them. */
 	for (uint64_t i = 0; status < 0 && job->jobs->crews && i < mark->range.count; i++)
 		outcome_failed(job, mark->range.first + i, "it must not run twice, and that it began could not be recorded");
+	if (job->jobs->stopping)
+		outcome_unmark(job);
 	jobs_op_done(job->jobs);
 	if (job->ending != JOB_ENDING_NO)
 		outcome_end_ready(job);
