@@ -47,7 +47,8 @@ uint64_t parts_first(const struct job *job, const struct ranges *ready, uint64_t
 void parts_peek(const struct job *job, uint64_t number, uint32_t max, size_t max_bytes, const uint8_t **ret_packed,
 		size_t *ret_bytes, uint32_t *ret_count);
 
-/* A row as STORE_STEPS wrote it, in order of numbers; after the last of the job parts_recovered(). 0, -EBADMSG, -ENOMEM. */
+/* A row as STORE_STEPS wrote it, in order of numbers (blob NULL: damaged; its task fails); after the last of the job
+ * parts_recovered(). 0, -EBADMSG: rows that cannot be, -ENOMEM. */
 int parts_recover(struct job *job, uint64_t number, const void *blob, size_t len);
 void parts_recovered(struct job *job); /* may be called again */
 

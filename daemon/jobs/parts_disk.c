@@ -117,14 +117,38 @@ static int recover_split(struct job *job, uint64_t task, const struct task_recor
 	return 0;
 }
 
+/* What it was divided into is not known, or what a part gave: to do either again might be to do it twice. */
+static int recover_damaged(struct job *job, uint64_t number)
+{
+	static const char text[] = "its outcome is damaged on the disk";
+	const struct task_record record = { .state = TASK_FAILED, .error = TASK_ERROR_INTERRUPTED };
+	uint64_t task = step_task(number), ready = step_of(number) == STEP_SPLIT ? task : number;
+	int r;
+
+	if (!ranges_contain(&job->main.ready, ready))
+		return 0; /* the task has its outcome */
+	r = ranges_remove(&job->main.ready, ready, 1);
+	if (r < 0)
+		return r;
+	log_error("jobs: job %" PRIu64 ": task %" PRIu64 ": what is known of its parts is damaged on the disk", job->id,
+		  task);
+	if (ready == task)
+		outcome_failed(job, task, "what it was divided into is damaged on the disk");
+	else
+		parts_put(job, number, &record, text, sizeof(text) - 1);
+	return 0;
+}
+
 int parts_recover(struct job *job, uint64_t number, const void *blob, size_t len)
 {
 	struct task_record record;
 	uint32_t step = step_of(number);
 	struct division *d;
 	const uint8_t *data;
-	int r = task_record_decode(blob, len, &record, &data);
+	int r = blob ? task_record_decode(blob, len, &record, &data) : -EBADMSG;
 
+	if (r == -EBADMSG)
+		return recover_damaged(job, number);
 	if (r < 0)
 		return r;
 	if (step == STEP_SPLIT)

@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "ring/step.h"
 #include "schema.h"
 
 #define LINE_BYTES 1024
@@ -27,6 +28,7 @@ enum {
 	PARTS,
 	TASKS,
 	BEYOND,
+	STEPS, /* of the version below on */
 	N_QUERIES,
 };
 
@@ -37,12 +39,16 @@ static const char *const sql[N_QUERIES] = {
 	[PARTS] = "SELECT packed FROM part WHERE job = ? AND segment = ? ORDER BY part",
 	[TASKS] = "SELECT task, sum, EXISTS (SELECT 1 FROM segment WHERE job = ?1 AND segment = task / 4096), packed"
 		  " FROM task WHERE job = ?1 ORDER BY task",
-	[BEYOND] = "SELECT count(*) FROM started WHERE job = ? AND task >= ?",
+	/* steps of divided tasks have numbers from 2^62 on */
+	[BEYOND] = "SELECT count(*) FROM started WHERE job = ? AND (task >= ? AND task < ? OR task >= ?)",
+	[STEPS] = "SELECT step, sum, packed FROM step WHERE job = ? ORDER BY step",
 };
+#define STEPS_SINCE 2
 _Static_assert(SEGMENT_TASKS == 4096, "a number in the text above");
 
 struct check {
 	sqlite3 *db;
+	int64_t version;
 	struct query queries[N_QUERIES];
 	void (*say)(void *arg, const char *line);
 	void *arg;
@@ -229,11 +235,47 @@ static int check_started(struct check *c)
 
 	query_u64(q, c->job);
 	query_u64(q, c->total);
+	query_u64(q, STEP_BIT);
+	query_u64(q, step_number(c->total, STEP_SPLIT));
 	r = query_step(q);
 	if (r == 1 && query_column_int(q, 0) > 0)
 		found(c, "tasks that it does not have are marked as begun");
 	query_reset(q);
 	return r < 0 ? r : 0;
+}
+
+static void check_step_row(struct check *c, struct query *q, uint64_t *divided)
+{
+	uint64_t number = query_column_u64(q, 0), task = step_task(number);
+	struct task_record record;
+	const uint8_t *bytes;
+	size_t len;
+	const void *data = query_column_bytes(q, 2, &len);
+
+	if (!step_is(number) || task >= c->total)
+		found(c, "parts of task %" PRIu64 ", which it does not have", task);
+	else if (step_of(number) != STEP_SPLIT && task != *divided)
+		found(c, "parts of task %" PRIu64 ", which was not divided", task);
+	else if (!data || db_sum(data, len) != query_column_u64(q, 1) ||
+		 task_record_decode(data, len, &record, &bytes) < 0)
+		found(c, "%s of task %" PRIu64 " is damaged: the task fails",
+		      step_of(number) == STEP_SPLIT ? "what is known of the parts" : "the outcome of a part", task);
+	if (step_of(number) == STEP_SPLIT)
+		*divided = task;
+}
+
+static int check_steps(struct check *c)
+{
+	struct query *q = &c->queries[STEPS];
+	uint64_t divided = UINT64_MAX;
+	int r;
+
+	if (c->version < STEPS_SINCE)
+		return 0;
+	query_u64(q, c->job);
+	while ((r = query_step(q)) == 1)
+		check_step_row(c, q, &divided);
+	return r;
 }
 
 /* The row of an ended job beside its outcomes. */
@@ -269,6 +311,8 @@ static int check_job(struct check *c, struct query *q)
 		r = check_tasks(c);
 	if (r == 0)
 		r = check_started(c);
+	if (r == 0)
+		r = check_steps(c);
 	if (r == 0 && ended)
 		check_counts(c, q);
 	c->n_outcomes += c->states[TASK_DONE] + c->states[TASK_FAILED] + c->states[TASK_CANCELLED];
@@ -283,7 +327,7 @@ static int check_jobs(struct check *c)
 	int r = query_prepare(&q, c->db, "SELECT id, workload, open, total, ended_us, done, failed, cancelled,"
 					 " json_valid(spec) FROM job ORDER BY id");
 
-	for (size_t i = 0; i < N_QUERIES && r == 0; i++)
+	for (size_t i = 0; i < (c->version < STEPS_SINCE ? STEPS : N_QUERIES) && r == 0; i++)
 		r = query_prepare(&c->queries[i], c->db, sql[i]);
 	while (r == 0 && (r = query_step(&q)) == 1)
 		r = check_job(c, &q);
@@ -379,6 +423,7 @@ int store_check(const char *path, void (*on_line)(void *arg, const char *line), 
 
 	if (r == 0)
 		r = schema_known(c.db, path, &version, err);
+	c.version = version;
 	if (r == 0) {
 		say(&c, "%s: schema version %" PRId64 "%s", path, version,
 		    version < SCHEMA_VERSION ? ", which the next start brings up to date" : "");

@@ -101,7 +101,7 @@ static int step_row(struct query *q, const struct store_recovery_ops *ops, void 
 	if (!blob)
 		return -ENOMEM;
 	if (db_sum(blob, len) != query_column_u64(q, 1))
-		return -EBADMSG;
+		return ops->on_step(arg, query_column_u64(q, 0), NULL, 0);
 	return ops->on_step(arg, query_column_u64(q, 0), blob, len);
 }
 

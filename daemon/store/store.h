@@ -213,7 +213,7 @@ struct store_recovery_ops {
 	int (*on_started)(void *arg, uint64_t first, uint64_t count); /* marked and without an outcome */
 	int (*on_input)(void *arg, uint64_t first, uint32_t count, size_t packed_bytes); /* a row of inputs */
 	int (*on_crash)(void *arg, const struct store_crash *crash); /* of a task without an outcome */
-	/* Steps of tasks without an outcome, by number: of each task the splitting first. */
+	/* Steps of tasks without an outcome, by number: of each task the splitting first. blob NULL: damaged. */
 	int (*on_step)(void *arg, uint64_t number, const void *blob, size_t len);
 };
 int store_recover_tasks(struct store *store, uint64_t job, const struct store_recovery_ops *ops, void *arg);

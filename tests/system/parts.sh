@@ -209,6 +209,40 @@ exits 0 ctl wait "$id" --timeout 60s
 equal "after a pause and a restart" "$(ctl results "$id")" "60 parts, sum 1770"
 sound "after a pause and a restart"
 
+# Damage to what is known of parts: it is found, the tasks fail and say so, and others go on.
+check_store() {
+	"$concd" -c "$dir/concd.conf" --check-store
+}
+ids=
+for job in 1 2 3; do
+	fresh
+	id=$(ctl run once -d -m pool -p "dir=$exec_dir" "300 ms=5")
+	check "parts run" wait_for 30 began "0\.4"
+	exits 0 ctl pause "$id"
+	ids="$ids $id"
+done
+check "the daemon ends" daemon_stop
+exits 0 check_store
+says "sound: " "$dir/out"
+read -r split part sound <<<"$ids"
+in_store "UPDATE step SET packed = CAST(packed || 'x' AS BLOB) WHERE job = $split AND step & 131071 = 0;
+	UPDATE step SET packed = CAST(packed || 'x' AS BLOB) WHERE job = $part AND step & 131071 = 2"
+exits 1 check_store
+says "job $split 'once': what is known of the parts of task 0 is damaged: the task fails" "$dir/out"
+says "job $part 'once': the outcome of a part of task 0 is damaged: the task fails" "$dir/out"
+says "damaged: 2 findings" "$dir/out"
+daemon_start
+# shellcheck disable=SC2086 # words
+ctl resume $ids >"$dir/out" 2>&1
+exits 1 ctl wait "$split" --timeout 60s
+exits 1 ctl results "$split"
+says "failed: what it was divided into is damaged on the disk"
+exits 1 ctl wait "$part" --timeout 60s
+exits 1 ctl results "$part"
+says "interrupted: part 1 of 0 to 299: its outcome is damaged on the disk"
+exits 0 ctl wait "$sound" --timeout 60s
+equal "another goes on" "$(ctl results "$sound")" "300 parts, sum 44850"
+
 # The times are sums over the steps: wall = cpu + wait + run queue.
 ctl run parts -q --json -m pool "20 ms=10" >"$dir/out"
 check "the times of a divided task add up" awk -F'"wall_s":' 'NR == 1 {

@@ -374,7 +374,31 @@ static void after_a_restart_the_missing_parts_run(void **state)
 	take(&after, 2, STEP_COMBINE, 1);
 	put(&after, 2, STEP_COMBINE, TASK_DONE, "abcd");
 	assert_true(outcome.record.wall_s == 5.5F);
-	assert_int_equal(parts_recover(&after, step_number(3, STEP_FIRST_PART), "garbage", 7), -EBADMSG);
+	job_close_all(&before);
+	job_close_all(&after);
+}
+
+static void a_damaged_row_fails_its_task_and_no_other(void **state)
+{
+	struct job before, after;
+
+	(void)state;
+	job_open(&before, true);
+	split(&before, 2, 4);
+	job_open(&after, true);
+	n_ops = 1; /* it is out still */
+	assert_int_equal(parts_recover(&after, step_number(1, STEP_SPLIT), NULL, 0), 0);
+	assert_int_equal(outcome.task, 1);
+	assert_string_equal(outcome.text, "what it was divided into is damaged on the disk");
+	assert_int_equal(parts_recover(&after, step_number(1, STEP_FIRST_PART), "garbage", 7), 0);
+	assert_int_equal(restart(&after, ops, 1), 0);
+	assert_int_equal(parts_recover(&after, step_number(2, STEP_FIRST_PART + 1), "garbage", 7), 0);
+	assert_int_equal(outcome.n, 2);
+	assert_int_equal(outcome.record.error, TASK_ERROR_INTERRUPTED);
+	assert_string_equal(outcome.text, "part 1 of 0 to 3: its outcome is damaged on the disk");
+	assert_int_equal(parts_recover(&after, step_number(2, STEP_FIRST_PART + 2), "garbage", 7), 0);
+	assert_int_equal(after.main.ready.count, TASKS - 2);
+	answer(0);
 	job_close_all(&before);
 	job_close_all(&after);
 }
@@ -436,6 +460,7 @@ int main(void)
 		cmocka_unit_test(more_results_than_combining_takes_fail_the_task),
 		cmocka_unit_test(parts_that_could_not_be_recorded_do_not_begin),
 		cmocka_unit_test(after_a_restart_the_missing_parts_run),
+		cmocka_unit_test(a_damaged_row_fails_its_task_and_no_other),
 		cmocka_unit_test(parts_come_first_and_each_runner_gets_some),
 		cmocka_unit_test(packed_parts_are_found_wherever_they_lie),
 	};
