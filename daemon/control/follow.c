@@ -165,7 +165,7 @@ static int send_progress(struct follower *follower, const struct job_view *view)
 {
 	int64_t now_ns = clock_mono_ns(), left_ns = follower->progress_ns + PROGRESS_NS - now_ns;
 
-	if (!follower->progressed || follower->ended)
+	if (!follower->progressed || follower->ended || view->service.is_service) /* whose one task is never done */
 		return 0;
 	if (left_ns > 0) {
 		const struct timeval tv = { .tv_usec = (suseconds_t)(left_ns / NS_PER_US) + 1 };

@@ -20,6 +20,7 @@
 #include "jobs/service_delay.h"
 
 #define CAUSE_BYTES 400 /* of why it failed */
+#define SUBJECT "the service " /* of what followers are told */
 #define LOOK_NS (5 * NS_PER_MS) /* somebody waits for it to begin: this often it is looked at */
 #define NO_MEMORY_NS NS_PER_S
 
@@ -211,13 +212,13 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 /* In the daemon's log, and to those who follow the job. */
 __attribute__((format(printf, 3, 4))) static void say(struct job *job, enum log_level level, const char *format, ...)
 {
-	char text[CAUSE_BYTES + 200];
+	char text[CAUSE_BYTES + 200] = SUBJECT;
 	va_list ap;
 
 	va_start(ap, format);
-	(void)vsnprintf(text, sizeof(text), format, ap); /* has room for its longest */
+	(void)vsnprintf(text + strlen(SUBJECT), sizeof(text) - strlen(SUBJECT), format, ap); /* has room for its longest */
 	va_end(ap);
-	log_write(level, "jobs: service '%s' (job %" PRIu64 ") %s", job->workload_name, job->id, text);
+	log_write(level, "jobs: service '%s' (job %" PRIu64 ") %s", job->workload_name, job->id, text + strlen(SUBJECT));
 	job_tell(job, level, 0, text);
 }
 
@@ -406,8 +407,13 @@ int job_restart(struct job *job, void (*on_done)(void *arg, int status), void *a
 {
 	struct service *service = job->service;
 	struct waiter *waiter;
-	int r = job_may_act(job, err);
+	int r;
 
+	if (service && job_state_ended(job->state))
+		return error_set(err, -EALREADY, "wrong-state",
+				 "job %" PRIu64 " has been %s for good; service '%s' begins as a new job when the daemon is "
+				 "started again", job->id, job_state_name(job->state), job->workload_name);
+	r = job_may_act(job, err);
 	if (r < 0)
 		return r;
 	if (!service)

@@ -73,7 +73,8 @@ enum store_op_type {
 	 * another number of tasks than `from`. */
 	STORE_INPUT_ADD,
 	STORE_JOB_STATE, /* state, times, error, sums: job row update; not the total; `open` only from true to false */
-	STORE_JOB_SPEC, /* another specification of a job that has not ended: a service's stanza has changed */
+	/* Another specification of a job that has not ended (-ENOENT where it has): a service's stanza has changed. */
+	STORE_JOB_SPEC,
 	STORE_SEGMENT, /* a full segment; deletes the task rows and started marks that it replaces */
 	STORE_TASKS, /* outcomes of single tasks of open segments */
 	STORE_STARTED_SET, /* started marks, for tasks that must not run twice */

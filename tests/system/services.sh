@@ -215,6 +215,7 @@ exits 0 ctl cancel "$well"
 check "it is cancelled" state_is "$well" cancelled
 equal "no other takes its place" "$(id_of well)" ""
 exits 3 ctl restart "$well"
+says "when the daemon is started again"
 exits 2 ctl run well x
 says "starts with the daemon"
 n=$(begins well)

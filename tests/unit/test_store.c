@@ -367,6 +367,25 @@ static void a_jobs_row_comes_back_as_written(void **state)
 	assert_int_equal(run_read(f, &read), -ENOENT);
 }
 
+static void a_living_jobs_specification_can_be_replaced_and_an_ended_ones_not(void **state)
+{
+	struct fixture *f = *state;
+	struct test_op op = op_of(STORE_JOB_SPEC, 1);
+	struct test_read read = { .read = { .type = STORE_READ_JOB, .job = 1 } };
+
+	assert_int_equal(add_job(f, 1, "a"), 0);
+	op.op.u.spec = "{\"model\":\"thread\"}";
+	assert_int_equal(run_op(f, &op), 0);
+	assert_int_equal(end_job(f, 1, 4), 0);
+	op = op_of(STORE_JOB_SPEC, 1);
+	op.op.u.spec = "{}";
+	assert_int_equal(run_op(f, &op), -ENOENT);
+	fixture_reopen(f);
+	assert_int_equal(run_read(f, &read), 0);
+	assert_string_equal(read.read.jobs[0].job.spec, "{\"model\":\"thread\"}");
+	store_read_fini(&read.read);
+}
+
 static void ended_jobs_are_listed_newest_first(void **state)
 {
 	struct fixture *f = *state;
@@ -499,6 +518,7 @@ int main(void)
 		TEST(a_million_tasks_come_back_from_their_segments),
 		TEST(a_segment_too_large_for_one_row_comes_back),
 		TEST(a_jobs_row_comes_back_as_written),
+		TEST(a_living_jobs_specification_can_be_replaced_and_an_ended_ones_not),
 		TEST(ended_jobs_are_listed_newest_first),
 		TEST(a_deleted_job_is_gone_with_all_that_belonged_to_it),
 		TEST(ids_of_jobs_that_were_not_kept_are_not_given_again),
