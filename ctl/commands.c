@@ -53,6 +53,7 @@ static const struct option run_options[] = {
 	{ "delay", 0, "DURATION", "begin no sooner than this from now" },
 	{ "after", 0, "JOB[,JOB...]", "begin when these have succeeded; may be repeated" },
 	{ "after-failed", 0, "cancel|run", "what is done where one of them has not (cancel)" },
+	{ "on-done", 0, "HOOK", "run this hook of the daemon's configuration when the job has ended; none" },
 	{ "joblog", 0, "FILE", "append a line for each task, as GNU parallel does" },
 	{ "unique", 0, "KEY", "join the job with this key that has not ended, if there is one" },
 	{ "expire", 0, "DURATION", "give up if the job has not begun by then" },

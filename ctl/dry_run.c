@@ -45,6 +45,8 @@ void dry_run_print(const json_t *answer, uint64_t count)
 			     member_text(answer, "joins", ""), member_text(answer, "unique", ""));
 	else if (*member_text(answer, "unique", ""))
 		(void)printf("has the key '%s' until it has ended\n", member_text(answer, "unique", ""));
+	if (*member_text(answer, "on_done", ""))
+		(void)printf("hook '%s' when it has ended\n", member_text(answer, "on_done", ""));
 	print_duration("not before", answer, "delay_s");
 	print_after(answer);
 	print_duration("given up if it has not begun", answer, "expire_s");

@@ -75,6 +75,7 @@ static void show_times(const json_t *job)
 	char cpu[TEXT_DURATION_BYTES], wait[TEXT_DURATION_BYTES], runq[TEXT_DURATION_BYTES], size[TEXT_DURATION_BYTES];
 
 	line_member("created", job, "created");
+	line_member("on done", job, "on_done");
 	line_member("unique key", job, "unique");
 	show_after(job);
 	line_member("not before", job, "begins");

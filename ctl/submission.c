@@ -19,6 +19,7 @@
 #define MAX_WORKERS UINT32_MAX
 #define MAX_RETRIES 1000
 #define MAX_HALT INT32_MAX
+#define MAX_HOOK_BYTES 32
 
 /* json_object_set_new() with a value that cannot be made is an error we look at once, in the end. */
 static void set(json_t *json, bool *failed, const char *key, json_t *value)
@@ -200,6 +201,7 @@ static int add_texts(json_t *json, bool *failed, const struct args *args, struct
 {
 	static const char *const names[] = { "model", "shape", "label", "unique" };
 	const char *label = args_text(args, "label"), *unique = args_text(args, "unique");
+	const char *hook = args_text(args, "on-done");
 
 	if (label && strlen(label) > PROTOCOL_MAX_LABEL_BYTES)
 		return error_set(err, -EINVAL, "usage", "option '--label': a label has at most %d bytes",
@@ -219,6 +221,10 @@ static int add_texts(json_t *json, bool *failed, const struct args *args, struct
 		if (text)
 			set(json, failed, names[i], json_string(text));
 	}
+	if (hook && (!*hook || strlen(hook) > MAX_HOOK_BYTES || !text_is_utf8(hook, strlen(hook))))
+		return error_set(err, -EINVAL, "usage", "option '--on-done': '%s' is no name of a hook", hook);
+	if (hook)
+		set(json, failed, "on_done", json_string(hook));
 	return 0;
 }
 

@@ -77,6 +77,8 @@ static const struct config built_in = {
 	.max_workers = 100000,
 	.max_processes = 512,
 	.open_timeout_ns = 600 * NS_PER_S,
+	.max_hooks = 4,
+	.hook_timeout_ns = 30 * NS_PER_S,
 	.keep_ephemeral = 100,
 };
 
@@ -128,6 +130,7 @@ void config_free(struct config *config)
 		config_workload_fini(&config->workloads[i]);
 	free(config->workloads);
 	config_workload_fini(&config->defaults);
+	config_hooks_free(config);
 	free(config->path);
 	free(config->socket_path);
 	free(config->socket_group);
@@ -267,6 +270,20 @@ static int apply_workloads(struct loader *loader, const config_setting_t *root)
 	return r;
 }
 
+static int apply_hooks(struct loader *loader, const config_setting_t *root)
+{
+	const config_setting_t *group = config_setting_get_member(root, "hooks");
+	int r = 0;
+
+	if (!group)
+		return 0;
+	if (config_setting_type(group) != CONFIG_TYPE_GROUP)
+		return setting_error(group, loader->err, "must be a group: hooks = { name = [ \"/path\", \"argument\" ]; };");
+	for (int i = 0; r == 0 && i < config_setting_length(group); i++)
+		r = config_add_hook(loader->config, config_setting_get_elem(group, (unsigned int)i), loader->err);
+	return r;
+}
+
 /* ---- Loading ---- */
 
 static int load_files(struct loader *loader, const char *path, bool may_be_missing)
@@ -282,6 +299,8 @@ static int load_files(struct loader *loader, const char *path, bool may_be_missi
 	r = add_directory(loader, path);
 	for (size_t i = 0; r == 0 && i < loader->n_files; i++)
 		r = apply_settings(loader, config_root_setting(&loader->files[i].tree));
+	for (size_t i = 0; r == 0 && i < loader->n_files; i++)
+		r = apply_hooks(loader, config_root_setting(&loader->files[i].tree));
 	for (size_t i = 0; r == 0 && i < loader->n_files; i++)
 		r = apply_workloads(loader, config_root_setting(&loader->files[i].tree));
 	return r;

@@ -27,6 +27,7 @@ struct workload_config {
 	char *shape; /* "PxTxC"; NULL: by model */
 	uint32_t workers; /* 0: auto */
 	bool service; /* one job that is meant never to end, started with the daemon */
+	char *on_done; /* the hook of its jobs; NULL: none */
 	bool durable; /* false: its jobs are not kept on disk */
 	bool idempotent, deterministic, thread_safe; /* false: takes back what the plugin promises */
 	bool stall_alone; /* stall_ns holds with one coroutine a thread too: the stanza itself says it */
@@ -50,6 +51,13 @@ struct workload_config {
 	size_t n_params;
 };
 
+/* A command that is run when a job has ended. */
+struct config_hook {
+	char *name;
+	char **argv; /* n of them; the first is an absolute path */
+	size_t n;
+};
+
 struct config {
 	char *path; /* the main file; NULL: built-in defaults only */
 	char *socket_path;
@@ -63,6 +71,8 @@ struct config {
 	struct workload_config defaults; /* model and affinity are the only texts */
 	struct workload_config *workloads; /* in the order of the files */
 	size_t n_workloads;
+	struct config_hook *hooks;
+	size_t n_hooks;
 
 	uint64_t keep_jobs; /* ended ones; 0: no limit */
 
@@ -77,6 +87,8 @@ struct config {
 	uint32_t max_workers; /* processes x threads x coroutines of one crew */
 	uint32_t max_processes; /* worker processes in all */
 	int64_t open_timeout_ns; /* an open job without a new piece */
+	uint32_t max_hooks; /* that run at once */
+	int64_t hook_timeout_ns;
 	uint32_t keep_ephemeral; /* ended --no-durable jobs kept for `results` */
 };
 
@@ -91,6 +103,8 @@ void config_free(struct config *config); /* NULL is fine */
  * somebody else or that others may write to. Blocks. 0 or -errno with words. */
 int config_make_dirs(const struct config *config, struct error *err);
 
+/* The hook called name, or NULL. */
+const struct config_hook *config_find_hook(const struct config *config, const char *name);
 /* The stanza called name, or NULL. */
 const struct workload_config *config_find_workload(const struct config *config, const char *name);
 

@@ -190,6 +190,9 @@ static int check_workload(const struct check *c)
 	const struct workload_config *w = c->workload;
 	const char *model = w->model;
 
+	if (w->on_done && strcmp(w->on_done, "none") != 0 && !config_find_hook(c->config, w->on_done))
+		return refuse(c, "on_done", "\"%.60s\" is none of `hooks`: write hooks = { %.40s = [ \"/path/of/program\" ]; "
+			      "};", w->on_done, w->on_done);
 	if (w->service && !w->durable)
 		return refuse(c, "durable", "a service outlives the daemon, and its job with it: remove this line");
 	if (w->service)

@@ -96,6 +96,11 @@ int config_add_workload(struct config *config, const config_setting_t *stanza, s
 void config_workload_fini(struct workload_config *w);
 int config_out_of_memory(struct error *err); /* -ENOMEM, with words */
 
+/* ---- config_hook.c: commands for ended jobs ---- */
+
+int config_add_hook(struct config *config, const config_setting_t *setting, struct error *err); /* 0 or -errno */
+void config_hooks_free(struct config *config);
+
 /* ---- config_paths.c: where things are unless a file says otherwise ---- */
 
 /* concd-worker and the plugins of a program that runs as `exe`: of its build tree, of its staged installation, or of

@@ -11,6 +11,7 @@ const struct option config_top_options[] = {
 	{ .name = "defaults", .type = OPTION_OTHER },
 	{ .name = "keep", .type = OPTION_OTHER },
 	{ .name = "limits", .type = OPTION_OTHER },
+	{ .name = "hooks", .type = OPTION_OTHER },
 	{ .name = "workloads", .type = OPTION_OTHER },
 	{ .name = NULL },
 };
@@ -56,6 +57,8 @@ const struct option config_limits_options[] = {
 	LIMIT("max_workers", OPTION_U32, max_workers, "1", "1000000"),
 	LIMIT("max_processes", OPTION_U32, max_processes, "1", "4095"),
 	LIMIT("open_timeout", OPTION_DURATION, open_timeout_ns, "1s", "7d"),
+	LIMIT("max_hooks", OPTION_U32, max_hooks, "1", "1000"),
+	LIMIT("hook_timeout", OPTION_DURATION, hook_timeout_ns, "100ms", "1h"),
 	LIMIT("keep_ephemeral", OPTION_U32, keep_ephemeral, "0", "10000"),
 	{ .name = NULL },
 };
@@ -143,6 +146,7 @@ const struct option config_workload_options[] = {
 	{ .name = "plugin", .type = OPTION_PLUGIN, .offset = FIELD(plugin) },
 	{ .name = "shape", .type = OPTION_SHAPE, .offset = FIELD(shape) },
 	{ .name = "service", .type = OPTION_BOOL, .offset = FIELD(service) },
+	{ .name = "on_done", .type = OPTION_TEXT, .offset = FIELD(on_done) },
 	{ .name = "durable", .type = OPTION_BOOL, .offset = FIELD(durable) },
 	{ .name = "idempotent", .type = OPTION_BOOL, .offset = FIELD(idempotent) },
 	{ .name = "deterministic", .type = OPTION_BOOL, .offset = FIELD(deterministic) },

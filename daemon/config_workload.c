@@ -32,6 +32,7 @@ void config_workload_fini(struct workload_config *w)
 	free(w->model);
 	free(w->shape);
 	free(w->affinity);
+	free(w->on_done);
 }
 
 /* A parameter as text, the way the command line gives it. */

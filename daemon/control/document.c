@@ -176,7 +176,8 @@ json_t *document_after_failed(size_t n, bool any)
 /* When it may begin, and what it is. NULL: out of memory. */
 static json_t *with_conditions(json_t *job, const struct job_view *view)
 {
-	json_t *conditions = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "unique",
+	json_t *conditions = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "on_done",
+				       document_text(view->on_done), "unique",
 				       document_text(view->unique), "begins", time_or_null(view->begins_unix_us),
 				       "expires", time_or_null(view->expires_unix_us), "after",
 				       document_after(view->after, view->n_after), "after_failed",

@@ -120,14 +120,15 @@ static void answer_dry_run(const struct call *call, const struct submission *sub
 	}
 	shape_format(&choice.crew_shape, shape);
 	reply_json(call->req, 200,
-		   json_pack("{s:i, s:b, s:s, s:s, s:I, s:b, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "schema", PROTOCOL_SCHEMA, "dry_run", 1,
+		   json_pack("{s:i, s:b, s:s, s:s, s:I, s:b, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "schema", PROTOCOL_SCHEMA, "dry_run", 1,
 			     "model", choice.model->name, "shape", shape, "workers", (json_int_t)choice.workers,
 			     "dedicated", choice.dedicated, "auto", choice.by_auto, "model_reason",
 			     choice.reason ? choice.reason : "", "delay_s", document_seconds(submission->spec.delay_ns),
 			     "expire_s", document_seconds(submission->spec.expire_ns), "after",
 			     document_after(submission->spec.after, submission->spec.n_after), "after_failed",
 			     document_after_failed(submission->spec.n_after, submission->spec.after_any), "unique",
-			     document_text(submission->spec.unique), "joins",
+			     document_text(submission->spec.unique), "on_done",
+			     document_text(submission->spec.on_done), "joins",
 			     joins > 0 ? json_sprintf("%llu", (unsigned long long)joins) : json_null(), "tasks", (json_int_t)submission->n_inputs));
 }
 

@@ -122,7 +122,7 @@ int inputs_pack(enum input_format format, const uint8_t *data, size_t len, struc
 enum spec_key {
 	KEY_WORKLOAD, KEY_SUBMISSION, KEY_INPUTS, KEY_INPUTS_B64, KEY_INPUTS_FORMAT, KEY_OPEN, KEY_MODEL, KEY_SHAPE,
 	KEY_DEDICATED, KEY_WORKERS, KEY_PARAMS, KEY_TIMEOUT_S, KEY_TASK_TIMEOUT_S, KEY_RETRIES, KEY_BACKOFF_S, KEY_HALT,
-	KEY_DELAY_S, KEY_EXPIRE_S, KEY_AFTER, KEY_AFTER_FAILED, KEY_UNIQUE, KEY_PRIORITY,
+	KEY_DELAY_S, KEY_EXPIRE_S, KEY_AFTER, KEY_AFTER_FAILED, KEY_UNIQUE, KEY_ON_DONE, KEY_PRIORITY,
 	KEY_DURABLE, KEY_LABEL, KEY_DRY_RUN,
 	KEY_COUNT,
 };
@@ -153,6 +153,7 @@ static const struct {
 	[KEY_AFTER] = { "after", "an array of at most 1000 jobs, each a string such as \"7\"" },
 	[KEY_AFTER_FAILED] = { "after_failed", "cancel or run" },
 	[KEY_UNIQUE] = { "unique", "a string of 1 to 128 bytes" },
+	[KEY_ON_DONE] = { "on_done", "a string of 1 to 32 bytes" },
 	[KEY_DURABLE] = { "durable", "true or false" },
 	[KEY_LABEL] = { "label", "a string of at most 128 bytes" },
 	[KEY_DRY_RUN] = { "dry_run", "true or false" },
@@ -349,6 +350,8 @@ static int take_terms(struct submission *submission, enum spec_key key, json_t *
 		return take_halt(value, &spec->halt, err);
 	case KEY_UNIQUE:
 		return take_text(key, value, 1, PROTOCOL_MAX_LABEL_BYTES, &spec->unique, err);
+	case KEY_ON_DONE:
+		return take_text(key, value, 1, 32, &spec->on_done, err);
 	case KEY_AFTER:
 		return take_after(submission, value, err);
 	case KEY_AFTER_FAILED:

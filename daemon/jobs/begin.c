@@ -175,6 +175,14 @@ static void format_date(int64_t unix_us, int64_t now, char ret_text[CLOCK_TEXT_B
 		(void)snprintf(ret_text, CLOCK_TEXT_BYTES, "%.10s %.8s UTC", date, date + 11);
 }
 
+void begin_view(const struct job *job, struct job_view *view)
+{
+	view->unique = unique_key(job);
+	view->begins_unix_us = job->begin.begins_unix_us;
+	view->expires_unix_us = job->begin.expires_unix_us;
+	after_view(job, view);
+}
+
 const char *begin_waiting(const struct job *job, char *scratch, size_t scratch_bytes)
 {
 	char date[CLOCK_TEXT_BYTES], in[TEXT_DURATION_BYTES];

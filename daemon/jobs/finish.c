@@ -121,6 +121,7 @@ static void job_ended(struct job *job, enum job_state state)
 		keep_ephemeral(job);
 	}
 	after_job_ended(jobs, job->id, state);
+	hook_job_ended(job);
 	retention_note_end(jobs);
 	job_unref(job);
 }
@@ -186,6 +187,7 @@ static int write_state(struct job *job, enum job_state state)
 			.peak_rss_bytes = job->peak_rss_bytes,
 			.error_code = job->error_code,
 			.error_text = job->error_text,
+			.hook = job->on_done != NULL,
 			.stalls = job->stalls_row.data,
 			.stalls_bytes = job->stalls_row.len,
 		},

@@ -108,6 +108,7 @@ static void job_free(struct job *job)
 	free(job->why_no_workload);
 	free(job->error_code);
 	free(job->error_text);
+	free(job->on_done);
 	free(job);
 }
 
@@ -293,9 +294,7 @@ void job_view(const struct job *job, struct job_view *ret_view)
 		.priority = job->turn.priority,
 		.halt = job->halt,
 		.retrying = job->waiting.n - parts_waiting(job),
-		.unique = unique_key(job),
-		.begins_unix_us = job->begin.begins_unix_us,
-		.expires_unix_us = job->begin.expires_unix_us,
+		.on_done = job->on_done,
 		.created_unix_us = job->created_unix_us,
 		.started_unix_us = job->started_unix_us,
 		.ended_unix_us = job->ended_unix_us,
@@ -311,7 +310,7 @@ void job_view(const struct job *job, struct job_view *ret_view)
 		.removed = job->removed, .retry_of = job->again_of,
 	};
 	service_view(job, &ret_view->service);
-	after_view(job, ret_view);
+	begin_view(job, ret_view);
 }
 
 int job_segment(struct job *job, uint64_t task, struct segment **ret_segment)

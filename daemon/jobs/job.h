@@ -33,6 +33,8 @@ struct store_op;
 
 TAILQ_HEAD(job_list, job);
 TAILQ_HEAD(kept_list, job);
+struct hook;
+TAILQ_HEAD(hook_list, hook);
 TAILQ_HEAD(opened_list, job);
 struct accept;
 STAILQ_HEAD(accept_list, accept);
@@ -124,6 +126,7 @@ struct job {
 	struct service *service; /* owned; NULL: it is none */
 
 	/* Its life. */
+	char *on_done; /* the hook that is run when it has ended; owned; NULL: none */
 	struct unique *unique; /* its key (unique.c); NULL: none */
 	struct accept *accept; /* its acceptance, while that is under way (submit.c) */
 	struct job_begin begin; /* what it waits for before that */
@@ -193,6 +196,8 @@ struct jobs {
 	bool settling; /* jobs_settle() is running */
 	struct dates dates; /* of jobs that begin, or expire, later */
 	struct alarm *alarm; /* for the first of them */
+	struct hook_list hooks, hooks_running; /* of ended jobs (hook.c) */
+	uint32_t n_hooks; /* that run */
 	struct unique *uniques; /* keys of jobs that have not ended */
 	struct followed *followed; /* jobs that others wait for, by id */
 
@@ -269,6 +274,7 @@ void begin_on_alarm(void *arg); /* the struct jobs */
 int begin_resolve(struct job *job, const struct job_spec *spec, struct error *err); /* 0, or -EINVAL with words */
 int begin_format(const struct job *job, json_t *spec); /* into the specification; 0 or -ENOMEM */
 int begin_parse(struct job *job, const json_t *spec); /* 0, -ENOMEM, -EBADMSG */
+void begin_view(const struct job *job, struct job_view *view);
 /* What it waits for before it may begin; NULL: nothing. */
 const char *begin_waiting(const struct job *job, char *scratch, size_t scratch_bytes);
 
@@ -287,6 +293,12 @@ int after_format(const struct job *job, json_t *spec);
 int after_parse(struct job *job, const json_t *spec);
 void after_view(const struct job *job, struct job_view *view);
 const char *after_waiting(const struct job *job, char *scratch, size_t scratch_bytes);
+
+/* hook.c */
+void hook_job_ended(struct job *job); /* it is on disk, with a note of its hook where it has one */
+void hooks_recover(struct jobs *jobs); /* those that the last daemon did not get to */
+void hooks_forget(struct jobs *jobs);
+int hook_resolve(struct job *job, const struct job_spec *spec, struct error *err); /* 0, or -EINVAL with words */
 
 /* unique.c */
 struct job *unique_holder(const struct job *job); /* the job that has its key now; NULL: none, or it has no key */

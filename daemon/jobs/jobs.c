@@ -223,6 +223,8 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 	TAILQ_INIT(&jobs->list);
 	throttle_init(&jobs->throttle, config->max_running);
 	TAILQ_INIT(&jobs->kept);
+	TAILQ_INIT(&jobs->hooks);
+	TAILQ_INIT(&jobs->hooks_running);
 	TAILQ_INIT(&jobs->opened);
 	LIST_INIT(&jobs->agains);
 	LIST_INIT(&jobs->holds);
@@ -267,6 +269,7 @@ int jobs_start(struct jobs *jobs, struct crews *crews, struct error *err)
 	if (r < 0)
 		return error_set(err, r, "internal", "out of memory");
 	jobs->crews = crews;
+	hooks_recover(jobs);
 	TAILQ_FOREACH(job, &jobs->list, link) {
 		schedule_start(job);
 		job_touch(job);
@@ -335,6 +338,7 @@ void jobs_close(struct jobs *jobs)
 		event_free(jobs->stop_event);
 	if (jobs->rest_event)
 		event_free(jobs->rest_event);
+	hooks_forget(jobs);
 	alarm_free(jobs->alarm);
 	dates_fini(&jobs->dates);
 	free(jobs);

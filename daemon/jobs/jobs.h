@@ -82,6 +82,7 @@ struct job_spec {
 	struct job_halt halt;
 	int64_t delay_ns; /* it does not begin before this has passed, by the date; 0: at once */
 	int64_t expire_ns; /* it ends as failed where it has not begun by then; 0: never */
+	const char *on_done; /* a hook of the configuration; "none"; NULL: the stanza's */
 	const char *unique; /* NULL: none; else a job of this user and workload with this key that has not ended is joined */
 	const uint64_t *after; /* jobs to follow */
 	size_t n_after;
@@ -172,6 +173,7 @@ struct job_view {
 	int32_t priority;
 	struct job_halt halt;
 	uint64_t retrying; /* of the queued tasks: those that wait to be tried again */
+	const char *on_done; /* NULL: none */
 	const char *unique; /* NULL: none */
 	const uint64_t *after; /* n_after jobs that it follows */
 	size_t n_after;

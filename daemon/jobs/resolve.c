@@ -129,7 +129,8 @@ int job_resolve(struct job *job, const struct job_spec *spec, struct error *err)
 	if (!job->workload_name || !job->model_reason || (spec->label && *spec->label && !job->label) ||
 	    (spec->service && service_init(job) < 0))
 		return error_set(err, -ENOMEM, "internal", "out of memory");
-	return unique_resolve(job, spec, err);
+	r = hook_resolve(job, spec, err);
+	return r < 0 ? r : unique_resolve(job, spec, err);
 }
 
 int jobs_check(struct jobs *jobs, const struct job_spec *spec, struct model_choice *ret_choice, uint64_t *ret_joins,
@@ -172,6 +173,8 @@ char *job_spec_format(const struct job *job)
 		(void)json_object_set_new(spec, "halt", json_pack("[i, I, i]", (int)job->halt.when,
 								  (json_int_t)job->halt.fail, (int)job->halt.percent));
 	failed = failed || (spec && (begin_format(job, spec) < 0 || unique_format(job, spec) < 0 || again_format(job, spec) < 0));
+	if (spec && job->on_done)
+		failed = json_object_set_new(spec, "on_done", json_string(job->on_done)) < 0 || failed;
 	if (spec && job->label)
 		(void)json_object_set_new(spec, "label", json_string(job->label)); /* shows as a missing label */
 	if (spec && job->service)
@@ -251,6 +254,10 @@ int job_spec_parse(struct job *job, const char *text, struct error *err)
 	if (r == 0)
 		r = unique_parse(job, spec);
 	again_parse(job, spec);
+	if (r == 0 && json_is_string(json_object_get(spec, "on_done"))) {
+		job->on_done = strdup(json_string_value(json_object_get(spec, "on_done")));
+		r = job->on_done ? 0 : -ENOMEM;
+	}
 out:
 	json_decref(spec);
 	if (r == -EBADMSG)

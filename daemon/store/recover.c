@@ -196,6 +196,21 @@ int store_recover_holds(struct store *store, int (*fn)(void *arg, const char *wo
 	return r;
 }
 
+int store_recover_hooks(struct store *store, int (*fn)(void *arg, uint64_t job), void *arg)
+{
+	_cleanup_(query_finish) struct query q = { .stmt = NULL };
+	int r = query_prepare(&q, store->db, "SELECT job FROM hook ORDER BY job");
+
+	if (r < 0)
+		return r;
+	while ((r = query_step(&q)) == 1) {
+		r = fn(arg, query_column_u64(&q, 0));
+		if (r < 0)
+			break;
+	}
+	return r;
+}
+
 int store_next_id(struct store *store, uint64_t *ret_id)
 {
 	int64_t id = 0;

@@ -6,7 +6,7 @@
  *	segment  outcomes of 4,096 tasks          worker   worker processes that live
  *	part     the rest of a huge segment       plugin   cached descriptions
  *	task     outcomes, segment still open     meta     next_id: no id below is ever given out again
- *	crash    deaths that count against tasks
+ *	crash    deaths that count against tasks  hook     ended jobs whose hook is still to be run
  *	step     parts of divided tasks without an outcome, and what they gave
  *
  * Numbers are signed 64-bit, times microseconds since 1970 (0: not yet). `sum` is db_sum() of the bytes beside it.
@@ -60,7 +60,8 @@ static const char *const migrations[] = {
 	"ALTER TABLE job ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;"
 	/* stalls: of an ended job, tasks that held their thread */
 	"ALTER TABLE job ADD COLUMN stalls BLOB;"
-	"CREATE TABLE hold (workload TEXT PRIMARY KEY, since_us INTEGER NOT NULL) WITHOUT ROWID;",
+	"CREATE TABLE hold (workload TEXT PRIMARY KEY, since_us INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE hook (job INTEGER PRIMARY KEY);",
 };
 
 _Static_assert(ARRAY_SIZE(migrations) == SCHEMA_VERSION, "one row per version");

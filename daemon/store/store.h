@@ -88,6 +88,7 @@ enum store_op_type {
 	STORE_WORKER_DEL,
 	STORE_PLUGIN_PUT, /* a plugin's description */
 	STORE_HOLD_SET, /* a workload, or everything, is paused from now on, or no more */
+	STORE_HOOK_DEL, /* the note that an ended job's hook is to be run; fine where there is none */
 	STORE_NEXT_ID, /* no job below this id is ever named again: ids given to jobs that are not kept */
 };
 
@@ -113,6 +114,7 @@ struct store_job_state {
 	uint64_t peak_rss_bytes; /* 0: unknown */
 	const char *error_code; /* of the job itself; NULL: none */
 	const char *error_text;
+	bool hook; /* only written: note that this job has ended and its hook is to be run */
 	const uint8_t *stalls; /* as jobs/stalls.h encodes them; owned as the texts are */
 	size_t stalls_bytes; /* 0: none, or as before */
 };
@@ -221,6 +223,8 @@ int store_recover_tasks(struct store *store, uint64_t job, const struct store_re
 /* Worker processes recorded and not removed: survivors of a daemon that was killed. */
 int store_recover_workers(struct store *store, int (*fn)(void *arg, int32_t pid, uint64_t start_time), void *arg);
 int store_recover_holds(struct store *store, int (*fn)(void *arg, const char *workload, int64_t since_unix_us), void *arg);
+/* Ended jobs whose hook was not run to its end, oldest first. */
+int store_recover_hooks(struct store *store, int (*fn)(void *arg, uint64_t job), void *arg);
 int store_next_id(struct store *store, uint64_t *ret_id); /* the smallest id never given out */
 /* A cached description, appended to ret_description (NUL-terminated, not counted). 0 or -ENOENT. */
 int store_plugin_find(struct store *store, const char *key, struct buffer *ret_description);

@@ -36,6 +36,8 @@ enum statement {
 	PLUGIN_PRUNE,
 	HOLD_INSERT,
 	HOLD_REMOVE,
+	HOOK_INSERT,
+	HOOK_REMOVE,
 	NEXT_ID_RAISE,
 	DOOMED_INSERT,
 	DOOMED_FIRST,
@@ -83,6 +85,8 @@ static const char *const sql[N_STATEMENTS] = {
 	[PLUGIN_PRUNE] = "DELETE FROM plugin WHERE rowid <= (SELECT max(rowid) FROM plugin) - 256",
 	[HOLD_INSERT] = "INSERT OR REPLACE INTO hold (workload, since_us) VALUES (?, ?)",
 	[HOLD_REMOVE] = "DELETE FROM hold WHERE ?1 IN ('', workload)",
+	[HOOK_INSERT] = "INSERT OR IGNORE INTO hook (job) VALUES (?)",
+	[HOOK_REMOVE] = "DELETE FROM hook WHERE job = ?",
 	[NEXT_ID_RAISE] = "UPDATE meta SET value = max(value, ?) WHERE key = 'next_id'",
 	[DOOMED_INSERT] = "INSERT OR IGNORE INTO doomed (job) VALUES (?)",
 	[DOOMED_FIRST] = "SELECT job FROM doomed ORDER BY job LIMIT 1",
@@ -162,6 +166,12 @@ static int run_for_job(struct query *q)
 	int r = query_run(q, &changes);
 
 	return r == 0 && changes == 0 ? -ENOENT : r;
+}
+
+static int run_with_job(struct query *q, uint64_t job)
+{
+	query_u64(q, job);
+	return query_run(q, NULL);
 }
 
 static int insert_input(struct statements *st, uint64_t job, const struct store_input *row)
@@ -261,12 +271,19 @@ static int op_input_add(struct statements *st, struct store_op *op)
 static int op_job_state(struct statements *st, struct store_op *op)
 {
 	struct query *q = &st->queries[JOB_UPDATE];
+	int r;
 
 	query_u64(q, op->job);
 	query_int(q, op->u.state.state);
 	query_int(q, op->u.state.open);
 	bind_progress(q, &op->u.state);
-	return run_for_job(q);
+	r = run_for_job(q);
+	return r == 0 && op->u.state.hook ? run_with_job(&st->queries[HOOK_INSERT], op->job) : r;
+}
+
+static int op_hook_del(struct statements *st, struct store_op *op)
+{
+	return run_with_job(&st->queries[HOOK_REMOVE], op->job);
 }
 
 static int op_job_spec(struct statements *st, struct store_op *op)
@@ -490,9 +507,7 @@ static int op_job_delete(struct statements *st, struct store_op *op)
 		r = raise_next_id(st, op->job + 1);
 	if (r < 0)
 		return r;
-	q = &st->queries[DOOMED_INSERT];
-	query_u64(q, op->job);
-	return query_run(q, NULL);
+	return run_with_job(&st->queries[DOOMED_INSERT], op->job);
 }
 
 static int op_worker(struct statements *st, struct store_op *op)
@@ -542,6 +557,7 @@ static int (*const op_functions[])(struct statements *st, struct store_op *op) =
 	[STORE_STARTED_CLEAR] = op_started_clear,
 	[STORE_STEPS] = op_steps,
 	[STORE_CRASH] = op_crash,
+	[STORE_HOOK_DEL] = op_hook_del,
 	[STORE_JOB_DELETE] = op_job_delete,
 	[STORE_WORKER_ADD] = op_worker,
 	[STORE_WORKER_DEL] = op_worker,
@@ -580,6 +596,5 @@ int doomed_slice(struct statements *st, uint64_t job)
 		if (r < 0 || changes > 0)
 			return r < 0 ? r : 1;
 	}
-	query_u64(q, job);
-	return query_run(q, NULL);
+	return run_with_job(q, job);
 }

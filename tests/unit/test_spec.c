@@ -112,7 +112,7 @@ static void wrong_bodies_are_refused_by_name(void **state)
 		{ "\"inputs_b64\":[\"YQ==\",\"Y!==\"]", "number 1 is not base64" },
 		{ "\"inputs\":[\"a\"],\"inputs_b64\":[\"YQ==\"]", "given together" },
 		{ "\"inputs_format\":\"csv\"", "lines, nul and packed" }, { "\"dry_run\":0", "'dry_run' is to be" },
-		{ "\"unique\":\"\"", "'unique' is to be" },
+		{ "\"on_done\":[\"/bin/sh\"]", "'on_done' is to be" }, { "\"unique\":\"\"", "'unique' is to be" },
 		{ "\"after\":\"7\"", "'after' is to be" }, { "\"after\":[7]", "'after' is to be" },
 		{ "\"after\":[\"@\"]", "'after' is to be" }, { "\"after_failed\":true", "'after_failed' is to be" },
 		{ "\"delay_s\":-1", "'delay_s' is to be" }, { "\"expire_s\":\"1h\"", "'expire_s' is to be" },
