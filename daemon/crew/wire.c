@@ -111,7 +111,9 @@ static bool is_plain(const struct crew *crew, const struct crew_job *job)
 {
 	const struct workload *w = crew->workload;
 
-	if (job->task_timeout_ns > 0 || job->workers >= WIRE_CHUNK_PLAIN || job->n_params != w->info->n_params)
+	/* With a limit the worker must know of the grace after it, too. */
+	if (job->task_timeout_ns > 0 || w->config->cpu_timeout_ns > 0 || job->workers >= WIRE_CHUNK_PLAIN ||
+	    job->n_params != w->info->n_params)
 		return false;
 	for (size_t i = 0; i < job->n_params; i++) {
 		const struct plugin_param *param = &w->info->params[i];

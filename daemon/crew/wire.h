@@ -90,8 +90,8 @@ static inline int64_t wire_late_ns(int64_t grace_ns)
 #define WIRE_STALL_INPUT_BYTES 160u
 #define WIRE_STALL_STACK_BYTES 2048u
 
-/* In the flags of a chunk, with the job's workers in the bits below: its job is plain. It has the parameters of HELLO and
- * no time limit for tasks, so most jobs, and all that are asked for by the thousand, need no JOB; and no FORGET unless
+/* In the flags of a chunk, with the job's workers in the bits below: its job is plain. It has the parameters of HELLO,
+ * and its tasks no limit of time, so most jobs, and all that are asked for by the thousand, need no JOB; and no FORGET unless
  * CANCEL or SEND named it. 0: the job was announced by JOB. */
 #define WIRE_CHUNK_PLAIN 0x80000000u
 

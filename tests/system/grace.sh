@@ -6,7 +6,6 @@ GRACE_MS=800
 MORE_MS=100 # what is promised on top
 [ -z "${SANITIZER:-}" ] || MORE_MS=2000
 # Where others want the processors too, the promise cannot be told from their turns.
-read -r load _ </proc/loadavg
 if [ "${load%.*}" -ge $((2 * $(nproc))) ]; then
 	MORE_MS=5000
 	echo "the load is $load: $MORE_MS ms more than grace are allowed where 100 are promised"
