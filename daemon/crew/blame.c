@@ -6,7 +6,7 @@
  *	a fault handler named tasks ─────── these GUILTY, the others INNOCENT
  *	one task begun ──────────────────── GUILTY
  *	running words name tasks ────────── these SUSPECT, the others INNOCENT
- *	nothing known ───────────────────── INNOCENT
+ *	nothing known ───────────────────── INNOCENT, and said to be unnamed: the jobs count these
  */
 #include <assert.h>
 #include <errno.h>
@@ -150,6 +150,8 @@ static void tell(struct crew *crew, const struct lefts *l, const struct death *d
 		struct crew_loss loss = {
 			.user = left->seat->user,
 			.on_crash = d->proc && d->order == ORDER_NONE && !d->garbage,
+			.unnamed = d->proc && d->order == ORDER_NONE && !d->garbage && !d->named && !d->seen &&
+				   d->n_lost > 1,
 			.signal = d->signal,
 			.exit_status = d->exit_status,
 			.worker_pid = d->proc ? (uint32_t)d->proc->pid : 0,

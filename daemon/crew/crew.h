@@ -69,6 +69,7 @@ struct crew_loss {
 	uint64_t task;
 	enum crew_verdict verdict;
 	bool by_cpu; /* OVERDUE: it used more processor time than cpu_timeout */
+	bool unnamed; /* INNOCENT because nothing says which of those begun it was */
 	bool on_crash; /* the death was not ordered by the daemon: counts for GUILTY */
 	int signal; /* that ended the process; 0: it exited */
 	int exit_status; /* where signal is 0 */

@@ -19,6 +19,7 @@
 /* Tasks given one end at once before the loop gets a turn. */
 #define END_SLICE 16384
 #define MESSAGE_BYTES 2048
+#define UNNAMED_MAX 2 /* deaths that name nobody before those begun in them run alone */
 
 struct task_history *history_of(struct job *job, uint64_t task)
 {
@@ -400,6 +401,19 @@ static void lost_guilty(struct job_seat *seat, const struct crew_loss *loss)
 	}
 }
 
+/* A death that names nobody says little of those begun; the second one with the same task among them says more. Each of these runs
+ * alone from then on, where the next death finds it guilty or clears it. */
+static bool is_met_again(struct job *job, const struct crew_loss *loss)
+{
+	struct task_history *history = loss->unnamed ? history_of(job, loss->task) : NULL;
+
+	if (!history)
+		return false;
+	if (history->unnamed < UINT16_MAX)
+		history->unnamed++;
+	return history->unnamed >= UNNAMED_MAX;
+}
+
 void outcome_lost(void *ctx, const struct crew_loss *loss)
 {
 	struct job_seat *seat = loss->user;
@@ -427,7 +441,7 @@ void outcome_lost(void *ctx, const struct crew_loss *loss)
 		fail_lost(job, loss, TASK_ERROR_INTERRUPTED, "it was interrupted and must not run twice");
 	} else {
 		note_loss(job, loss);
-		outcome_run_again(seat, loss->task, loss->verdict == CREW_SUSPECT);
+		outcome_run_again(seat, loss->task, loss->verdict == CREW_SUSPECT || is_met_again(job, loss));
 	}
 }
 

@@ -1,6 +1,7 @@
 /* crash: dies on input "crash" and on numbers divisible by `every`; else returns its input. */
 #include <concd/plugin.h>
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,15 @@ static void die(const char *how)
 	}
 }
 
+/* Dies of a thread that nobody knows, while no task of the process is on a processor. */
+static void *die_elsewhere(void *arg)
+{
+	(void)arg;
+	(void)usleep(100000); /* cut short it dies sooner */
+	(void)kill(getpid(), SIGKILL);
+	return NULL;
+}
+
 static int run(struct concd_task *task)
 {
 	size_t len;
@@ -41,6 +51,15 @@ static int run(struct concd_task *task)
 	r = concd_param_int(task, "delay", &delay_ns);
 	if (r < 0)
 		return r;
+	if (len == 5 && memcmp(input, "crash", 5) == 0 && strcmp(how, "elsewhere") == 0) {
+		pthread_t thread;
+
+		r = pthread_create(&thread, NULL, die_elsewhere, NULL);
+		if (r != 0)
+			return -r;
+		(void)pthread_detach(thread);
+		return concd_sleep(task, INT64_C(60000000000));
+	}
 	if (delay_ns > 0) {
 		r = concd_sleep(task, delay_ns);
 		if (r < 0)
@@ -56,7 +75,7 @@ static int run(struct concd_task *task)
 static const struct concd_param params[] = {
 	{.name = "every", .type = CONCD_PARAM_INT, .value = "0", .min = "0",
 	 .help = "numbers divisible by this crash, also 0; 0: none does"},
-	{.name = "signal", .type = CONCD_PARAM_TEXT, .value = "segv", .choices = "segv|abort|kill|exit",
+	{.name = "signal", .type = CONCD_PARAM_TEXT, .value = "segv", .choices = "segv|abort|kill|exit|elsewhere",
 	 .help = "how to die"},
 	{.name = "delay", .type = CONCD_PARAM_DURATION, .value = "0", .min = "0",
 	 .help = "every task waits this long first"},
