@@ -30,10 +30,10 @@ kill_some() {
 	[ "$left" -eq 0 ]
 }
 
-# round NAME WORKERS THREADS RUN-OPTIONS...: THREADS in each process; tasks for about 0.3 s per kill
+# round NAME WORKERS THREADS RUN-OPTIONS...: THREADS in each process; tasks for about 0.6 s per kill
 # (more where concctl and the daemon are slow).
 round() {
-	local name=$1 tasks=$(($2 * (KILLS * 80 * slowness + 100))) threads=$3 id
+	local name=$1 tasks=$(($2 * (KILLS * 160 * slowness + 100))) threads=$3 id
 	shift 3
 	mkdir "$dir/exec"
 	seq 1 "$tasks" >"$dir/inputs"
