@@ -101,6 +101,25 @@ int command_restart(struct ctl *ctl, struct error *err)
 	return act(ctl, "restart", "", ctl->args.n_words, NULL, err);
 }
 
+/* KEY=VALUE as a key of the query: durations become seconds. */
+static int add_setting(struct buffer *query, const char *word, struct error *err)
+{
+	const char *equals = strchr(word, '=');
+	size_t len = equals ? (size_t)(equals - word) : 0;
+	int64_t ns;
+	int r;
+
+	if (len == 0)
+		return error_set(err, -EINVAL, "usage", "'%s' is no KEY=VALUE; for example priority=10", word);
+	if ((len == 7 && memcmp(word, "timeout", len) == 0) || (len == 7 && memcmp(word, "backoff", len) == 0)) {
+		if (text_parse_duration(equals + 1, &ns) < 0)
+			return error_set(err, -EINVAL, "usage", "'%s': durations look like 500ms, 10s, 2m or 1.5h", word);
+		return buffer_printf(query, "&%.*s_s=%.9g", (int)len, word, (double)ns / 1e9);
+	}
+	r = buffer_printf(query, "&%s%.*s=", len == 5 && memcmp(word, "label", len) == 0 ? "set_" : "", (int)len, word);
+	return r == 0 ? url_add(query, equals + 1) : r;
+}
+
 /* The words without '=' are jobs, and come first. */
 int command_set(struct ctl *ctl, struct error *err)
 {
@@ -112,15 +131,8 @@ int command_set(struct ctl *ctl, struct error *err)
 		n++;
 	if (n == ctl->args.n_words)
 		return error_set(err, -EINVAL, "usage", "usage: concctl set JOB... KEY=VALUE...; for example set 7 priority=10");
-	for (size_t i = n; i < ctl->args.n_words && r == 0; i++) {
-		const char *word = ctl->args.words[i], *equals = strchr(word, '=');
-
-		if (!equals || equals == word)
-			return error_set(err, -EINVAL, "usage", "'%s' is no KEY=VALUE; for example priority=10", word);
-		r = buffer_printf(&query, "%s%.*s=", i == n ? "" : "&", (int)(equals - word), word);
-		if (r == 0)
-			r = url_add(&query, equals + 1);
-	}
+	for (size_t i = n; i < ctl->args.n_words && r == 0; i++)
+		r = add_setting(&query, ctl->args.words[i], err);
 	if (r == 0)
 		r = buffer_add(&query, "", 1);
 	return r < 0 ? r : act(ctl, "set", (const char *)query.data, n, "set", err);

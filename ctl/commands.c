@@ -171,7 +171,9 @@ static const struct command commands[] = {
 	  select_options, command_restart },
 	{ "set", "[JOB...] KEY=VALUE...", 1, MANY_WORDS, "change jobs that have not ended",
 	  "  workers=N    how many of its tasks run at once, within the size of its crew\n"
-	  "  priority=N   -100 to 100: its place among the jobs that share its workers\n", select_options, command_set },
+	  "  priority=N   -100 to 100: its place among the jobs that share its workers\n"
+	  "  timeout=D    the time limit of its running, 0: none\n"
+	  "  retries=N, backoff=D, label=L   as of run\n", select_options, command_set },
 	{ "retry", "[JOB...]", 0, MANY_WORDS, "run jobs that have ended again, as new jobs",
 	  "Each becomes a new job with the same workload, model, parameters and limits. -q prints only\n"
 	  "the new numbers.\n"

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/text.h"
 #include "control/server.h"
 #include "ctl/protocol.h"
 #include "jobs/jobs.h"
@@ -75,7 +74,7 @@ void handle_kill(const struct call *call)
 struct course {
 	struct http_request *req; /* NULL: the client has left */
 	struct job *job; /* a reference */
-	int64_t priority; /* of set */
+	struct job_changes changes; /* of set; its label is the request's */
 };
 
 static void on_course_gone(struct http_request *req)
@@ -104,7 +103,7 @@ static void on_course_done(void *arg, int status)
 static void change_course(const struct call *call, struct job *job,
 			  int (*change)(struct job *job, void (*on_done)(void *arg, int status), void *arg,
 					struct error *err),
-			  int64_t priority)
+			  const struct job_changes *changes)
 {
 	struct error err = ERROR_INIT;
 	struct course *course;
@@ -114,7 +113,9 @@ static void change_course(const struct call *call, struct job *job,
 	if (r == 0 && !course)
 		r = -ENOMEM;
 	if (r == 0) {
-		*course = (struct course){ .req = call->req, .job = job, .priority = priority };
+		*course = (struct course){ .req = call->req, .job = job };
+		if (changes)
+			course->changes = *changes;
 		call->req->user = course;
 		call->req->on_gone = on_course_gone;
 		r = change(job, on_course_done, course, &err);
@@ -130,7 +131,7 @@ static void change_course(const struct call *call, struct job *job,
 
 static void pause_job(const struct call *call, struct job *job)
 {
-	change_course(call, job, job_pause, 0);
+	change_course(call, job, job_pause, NULL);
 }
 
 void handle_pause(const struct call *call)
@@ -140,7 +141,7 @@ void handle_pause(const struct call *call)
 
 static void resume_job(const struct call *call, struct job *job)
 {
-	change_course(call, job, job_resume, 0);
+	change_course(call, job, job_resume, NULL);
 }
 
 void handle_resume(const struct call *call)
@@ -150,7 +151,7 @@ void handle_resume(const struct call *call)
 
 static void restart_job(const struct call *call, struct job *job)
 {
-	change_course(call, job, job_restart, 0);
+	change_course(call, job, job_restart, NULL);
 }
 
 void handle_restart(const struct call *call)
@@ -160,52 +161,24 @@ void handle_restart(const struct call *call)
 
 /* ---- set: answered when the disk knows, where it is to ---- */
 
-static int read_priority(const struct call *call, int64_t *ret_priority, struct error *err)
-{
-	const char *text = query_get(&call->query, "priority");
-
-	if (text_parse_i64(text, ret_priority) < 0)
-		return error_set(err, -EINVAL, "bad-request", "query: priority: '%.40s' is not a whole number", text);
-	return 0;
-}
-
-static int set_priority(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err)
+static int set_changes(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err)
 {
 	const struct course *course = arg;
 
-	return job_set_priority(job, course->priority, on_done, arg, err);
-}
-
-static int set_workers(const struct call *call, struct job *job, struct error *err)
-{
-	uint64_t workers = 0;
-	int r = query_get_u64(&call->query, "workers", &workers, err);
-
-	return r < 0 ? r : job_set_workers(job, workers, err);
+	return job_set(job, &course->changes, on_done, arg, err);
 }
 
 static void set_job(const struct call *call, struct job *job)
 {
 	struct error err = ERROR_INIT;
-	bool workers = query_get(&call->query, "workers"), priority = query_get(&call->query, "priority");
-	int64_t value = 0;
-	int r = check_owner(call, job, &err);
+	struct job_changes changes;
+	int r = settings_parse(&call->query, &changes, &err);
 
-	if (r == 0 && !workers && !priority)
-		r = error_set(&err, -EINVAL, "bad-request",
-			      "query: nothing to set: workers=N and priority=N are what can be");
-	if (r == 0 && priority)
-		r = read_priority(call, &value, &err);
-	if (r == 0 && workers)
-		r = set_workers(call, job, &err);
-	if (r == 0 && priority) {
-		change_course(call, job, set_priority, value);
+	if (r == 0) {
+		change_course(call, job, set_changes, &changes);
 		return;
 	}
-	if (r < 0)
-		reply_error(call->req, r, &err);
-	else
-		answer_job(call->req, job);
+	reply_error(call->req, r, &err);
 	job_unref(job);
 }
 

@@ -156,28 +156,19 @@ void handle_restart_many(const struct call *call)
 
 static int act_set(struct slot *slot, struct job *job, const struct verb_options *options, struct error *err)
 {
-	int r = options->has_workers ? job_set_workers(job, options->workers, err) : 0;
+	int r = job_set(job, &options->changes, on_course, slot, err);
 
-	if (r < 0 || !options->has_priority)
-		return r;
-	r = job_set_priority(job, options->priority, on_course, slot, err);
 	return r == 0 ? 1 : r;
 }
 
 void handle_set_many(const struct call *call)
 {
 	static const struct verb verb = { .name = "set", .words = "change", .act = act_set };
-	const char *priority = query_get(&call->query, "priority");
-	struct verb_options options = { .has_workers = query_get(&call->query, "workers"), .has_priority = priority };
+	struct verb_options options = { .wait = false };
 	struct error err = ERROR_INIT;
-	int r = query_get_u64(&call->query, "workers", &options.workers, &err);
 
-	if (r == 0 && priority && text_parse_i64(priority, &options.priority) < 0)
-		r = error_set(&err, -EINVAL, "bad-request", "query: priority: '%.40s' is not a whole number", priority);
-	if (r == 0 && !options.has_workers && !options.has_priority)
-		r = error_set(&err, -EINVAL, "bad-request", "nothing to set: workers=N and priority=N are what can be");
-	if (r < 0)
-		reply_error(call->req, r, &err);
+	if (settings_parse(&call->query, &options.changes, &err) < 0)
+		reply_error(call->req, -EINVAL, &err);
 	else
 		start(call, &verb, &options);
 }

@@ -41,6 +41,7 @@ struct selection {
 	struct verb_options options;
 	struct selector selector;
 	bool described; /* not named */
+	char *label; /* that is set; outlives the request */
 	struct jobs *jobs;
 	uint32_t uid; /* who asks */
 
@@ -48,7 +49,6 @@ struct selection {
 	size_t n, cap;
 	uint64_t last_row; /* lowest id of the pages so far */
 	uint32_t rows; /* of the page that is coming */
-	size_t n_last; /* named places for which the last job is being looked for */
 	bool failed; /* out of memory */
 
 	bool answering; /* the stream has begun */
@@ -79,6 +79,7 @@ static void selection_free(struct selection *s)
 	(void)event_del(&s->timeout);
 	selector_fini(&s->selector);
 	json_decref(s->options.said);
+	free(s->label);
 	free(s->ids);
 	free(s->slots);
 	free(s);
@@ -435,11 +436,9 @@ static void answer(struct selection *s)
 		cut(s);
 		return;
 	}
-	if (s->options.said) {
-		s->n_done++;
-		if (!add_line(s, take_ptr(s->options.said)))
-			return;
-	}
+	s->n_done += s->options.said != NULL;
+	if (s->options.said && !add_line(s, take_ptr(s->options.said)))
+		return;
 	go_on(s);
 }
 
@@ -580,6 +579,8 @@ void selection_start(const struct call *call, const struct verb *verb, const str
 	s->call = *call;
 	s->verb = verb;
 	s->options = *options;
+	if (options->changes.label && !(s->options.changes.label = s->label = strdup(options->changes.label)))
+		s->failed = true;
 	s->jobs = call->control->options.jobs;
 	s->uid = req->peer.uid;
 	s->described = s->selector.n_named == 0;

@@ -15,6 +15,8 @@
 
 #include <jansson.h>
 
+#include "jobs/jobs.h"
+
 struct call;
 struct error;
 struct job;
@@ -30,9 +32,7 @@ struct verb_options {
 	double timeout_s; /* of the waiting; negative: none */
 	bool failed; /* retry: tasks that did not do only */
 	json_t *said; /* a line for the beginning; nothing to act on is then no error. Owned by the selection. NULL: none */
-	bool has_workers, has_priority; /* set */
-	uint64_t workers;
-	int64_t priority;
+	struct job_changes changes; /* set; its label belongs to the selection */
 };
 
 struct verb {

@@ -45,6 +45,11 @@ const char *query_get(const struct query *query, const char *key); /* NULL: not 
 int query_get_bool(const struct query *query, const char *key, bool *ret_value, struct error *err);
 int query_get_u64(const struct query *query, const char *key, uint64_t *ret_value, struct error *err);
 
+struct job_changes;
+/* The keys of `set`; the label stays the query's. 0 or -errno with words. (settings.c) */
+int settings_parse(const struct query *query, struct job_changes *ret_changes, struct error *err);
+#define SETTING_KEYS "workers priority timeout_s retries backoff_s set_label"
+
 /* A request as its handler sees it; texts belong to req. May be copied to go on later. */
 struct call {
 	struct control *control;

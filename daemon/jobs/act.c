@@ -160,6 +160,28 @@ static void continue_timeout(struct job *job)
 	job->timeout_left_ns = 0;
 }
 
+void job_timeout_change(struct job *job, int64_t ns)
+{
+	int64_t ran = 0;
+
+	stop_timeout(job);
+	if (job->timeout_ns > 0 && job->timeout_left_ns > 0)
+		ran = job->timeout_ns - job->timeout_left_ns;
+	else if (job->started_ns > 0)
+		ran = clock_mono_ns() - job->started_ns;
+	job->timeout_ns = ns;
+	job->timeout_left_ns = 0;
+	if (ns == 0 && job->timeout_event) {
+		event_free(job->timeout_event);
+		job->timeout_event = NULL;
+	}
+	if (ns == 0 || job->started_ns == 0)
+		return; /* job_timeout_arm(), when it begins */
+	job->timeout_left_ns = ns > ran ? ns - ran : 1;
+	if (!job->paused && !hold_of(job))
+		continue_timeout(job);
+}
+
 /* ---- Pausing ---- */
 
 void job_hold_back(struct job *job)
@@ -214,42 +236,5 @@ int job_resume(struct job *job, void (*on_done)(void *arg, int status), void *ar
 	if (job->service)
 		service_resume(job);
 	job_touch(job);
-	return 0;
-}
-
-/* ---- Other limits ---- */
-
-int job_set_workers(struct job *job, uint64_t workers, struct error *err)
-{
-	uint64_t most = shape_workers(&job->choice.crew_shape);
-	bool fewer = workers < job->choice.workers;
-	int r = job_may_act(job, err);
-
-	if (r < 0)
-		return r;
-	if (workers == 0 || workers > most)
-		return error_set(err, -EINVAL, "bad-workers",
-				 "job %" PRIu64 " runs in a crew with room for %" PRIu64 " tasks at once: workers is to be "
-				 "1 to %" PRIu64 "; `run -j` makes larger crews", job->id, most, most);
-	job->choice.workers = (uint32_t)workers;
-	schedule_share(job);
-	if (job->main.seat && fewer)
-		crew_recall(job->main.seat); /* what waits in the crew beyond that is handed out again as fits */
-	job_touch(job);
-	return 0;
-}
-
-int job_set_priority(struct job *job, int64_t priority, void (*on_done)(void *arg, int status), void *arg,
-		     struct error *err)
-{
-	int r = job_may_act(job, err);
-
-	if (r < 0)
-		return r;
-	if (priority < PROTOCOL_MIN_PRIORITY || priority > PROTOCOL_MAX_PRIORITY)
-		return error_set(err, -EINVAL, "bad-request", "query: priority: %" PRId64 " is not from %d to %d", priority,
-				 PROTOCOL_MIN_PRIORITY, PROTOCOL_MAX_PRIORITY);
-	lane_set_priority(job, (int32_t)priority);
-	job_record_course_then(job, on_done, arg);
 	return 0;
 }

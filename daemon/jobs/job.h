@@ -383,6 +383,8 @@ int job_may_act(const struct job *job, struct error *err); /* 0, or why nothing 
 /* What is not begun is handed out no more, and the time limit stands still; and back, where nothing else holds it. */
 void job_hold_back(struct job *job);
 void job_let_go_on(struct job *job);
+/* Another limit from now on; what it has run counts. 0: none. */
+void job_timeout_change(struct job *job, int64_t ns);
 void job_timeout_arm(struct job *job); /* once; a paused job's goes on when it is resumed */
 
 /* finish.c */

@@ -291,12 +291,28 @@ int jobs_release(struct jobs *jobs, const char *workload, void (*on_done)(void *
 		 struct error *err);
 int jobs_walk_holds(const struct jobs *jobs, int (*fn)(void *arg, const char *workload, int64_t since_unix_us), void *arg);
 
-/* How many of its tasks run at once from now on: 1 to the size of its crew (bad-workers). Until the daemon ends. */
-int job_set_workers(struct job *job, uint64_t workers, struct error *err);
-/* Its place among the jobs of its crew from now on, PROTOCOL_MIN_PRIORITY to PROTOCOL_MAX_PRIORITY (bad-request). 0: on_done
- * follows, perhaps before this returns, with status 0 once it is on disk, or -errno. */
-int job_set_priority(struct job *job, int64_t priority, void (*on_done)(void *arg, int status), void *arg,
-		     struct error *err);
+/* What of a job can be changed before it has ended. */
+#define JOB_CHANGE_WORKERS (1u << 0)
+#define JOB_CHANGE_PRIORITY (1u << 1)
+#define JOB_CHANGE_TIMEOUT (1u << 2)
+#define JOB_CHANGE_RETRIES (1u << 3)
+#define JOB_CHANGE_BACKOFF (1u << 4)
+#define JOB_CHANGE_LABEL (1u << 5)
+
+struct job_changes {
+	unsigned int what; /* JOB_CHANGE_...; only these count */
+	uint64_t workers; /* how many of its tasks run at once: 1 to the size of its crew */
+	int64_t priority; /* PROTOCOL_MIN_PRIORITY to PROTOCOL_MAX_PRIORITY */
+	int64_t timeout_ns; /* of its whole running time; 0: none */
+	uint64_t retries;
+	int64_t backoff_ns;
+	const char *label; /* "": none; copied */
+};
+
+/* All of them, or none where one is wrong (bad-workers, bad-request, wrong-state). 0: on_done follows, perhaps before this returns,
+ * with status 0 once it is on disk, or -errno. */
+int job_set(struct job *job, const struct job_changes *changes, void (*on_done)(void *arg, int status), void *arg,
+	    struct error *err);
 
 /* Make a new job of this one, which has ended, for user `uid`: with all its inputs, or those of the tasks that are not done.
  * 0: on_accepted follows, not before this returns, once the first of them are on disk (existing_id: this job's number);

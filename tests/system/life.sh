@@ -67,6 +67,23 @@ exits 0 ctl kill --all
 equal "one was left" "$(cat "$dir/out")" "job $c: cancelled"
 equal "JSON has a line a job" "$(d=$(live); ctl cancel --json "$d" | tr -d ' ' | grep -c "^{\"schema\":1,\"job\":\"$d\",\"state\":\"cancelled\"")" 1
 
+echo "== set"
+a=$(live)
+exits 2 ctl set "$a" timeout=soon
+exits 2 ctl set "$a" retries=1001 label=not
+equal "one that is wrong keeps the others from it" "$(shown label "$a")" null
+exits 2 ctl set "$a" colour=red
+exits 0 ctl set "$a" workers=1 retries=3 backoff=2s label=changed timeout=1h priority=7
+daemon_kill
+daemon_start
+equal "what was set survives" "$(for key in workers retries backoff_s label timeout_s priority; do
+	printf '%s ' "$(shown $key "$a")"; done)" "1 3 2.0 changed 3600.0 7 "
+check "it runs" wait_for 10 has running 1 "$a"
+exits 0 ctl set "$a" timeout=1ms
+exits 1 ctl wait "$a"
+says "time limit" "$dir/out"
+exits 3 ctl set "$a" workers=1
+
 echo "== everything, and a workload, paused"
 a=$(live) b=$(ctl run noop -d --timeout 2s 1)
 exits 0 ctl wait "$b"

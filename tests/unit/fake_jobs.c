@@ -526,20 +526,18 @@ int job_remove(struct job *job, void (*on_done)(void *arg, int status), void *ar
 	return 0;
 }
 
-int job_set_workers(struct job *job, uint64_t workers, struct error *err)
+int job_set(struct job *job, const struct job_changes *changes, void (*on_done)(void *arg, int status), void *arg,
+	    struct error *err)
 {
-	if (workers == 0 || workers > shape_workers(&job->view.shape))
+	if (changes->what & JOB_CHANGE_WORKERS &&
+	    (changes->workers == 0 || changes->workers > shape_workers(&job->view.shape)))
 		return error_set(err, -EINVAL, "bad-workers", "too many");
-	job->view.workers = (uint32_t)workers;
-	return 0;
-}
-
-int job_set_priority(struct job *job, int64_t priority, void (*on_done)(void *arg, int status), void *arg,
-		     struct error *err)
-{
-	if (priority < -100 || priority > 100)
-		return error_set(err, -EINVAL, "bad-request", "too high, or too low");
-	job->view.priority = (int32_t)priority;
+	if (changes->what & JOB_CHANGE_WORKERS)
+		job->view.workers = (uint32_t)changes->workers;
+	if (changes->what & JOB_CHANGE_PRIORITY)
+		job->view.priority = (int32_t)changes->priority;
+	if (changes->what & JOB_CHANGE_TIMEOUT)
+		job->view.timeout_ns = changes->timeout_ns;
 	on_done(arg, 0);
 	return 0;
 }

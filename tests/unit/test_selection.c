@@ -81,7 +81,11 @@ static void what_is_named_is_acted_on_and_each_has_a_line(void **state)
 	assert_true(a->cancel_asked && b->cancel_asked && !c->cancel_asked);
 	ASK(rig, "/v1/jobs/pause", "1", "\"state\":\"paused\",\"workload\":\"squares\"", "\"done\":1,\"failed\":0");
 	ASK(rig, "/v1/jobs/set?workers=9", "1", "\"error\":{\"code\":\"bad-workers\"", "\"done\":0,\"failed\":1");
-	ASK(rig, "/v1/jobs/set?workers=1", "1", "\"workers\":1", "\"done\":1");
+	ASK(rig, "/v1/jobs/set?workers=1&timeout_s=2.5", "1", "\"workers\":1", "\"timeout_s\":2.5", "\"done\":1");
+	rig_expect(rig, "POST", "/v1/jobs/set?timeout_s=x", "1", 400, "timeout_s");
+	rig_expect(rig, "POST", "/v1/jobs/set?backoff_s=-1", "1", 400, "backoff_s");
+	rig_expect(rig, "POST", "/v1/jobs/set?retries=-1", "1", 400, "retries");
+	rig_expect(rig, "POST", "/v1/jobs/1/set", NULL, 400, "nothing to set");
 	ASK(rig, "/v1/jobs/rm", "@last", "{\"schema\":1,\"job\":\"3\",\"removed\":true}");
 	rig_expect(rig, "GET", "/v1/jobs/@last", NULL, 200, "\"job\":\"2\"");
 }

@@ -1,0 +1,53 @@
+/* The keys of `set`. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "control/server.h"
+#include "ctl/protocol.h"
+#include "jobs/jobs.h"
+
+#define MAX_SECONDS 1e9
+
+static int take_seconds(const struct query *query, const char *key, int64_t *ret_ns, struct error *err)
+{
+	double s;
+
+	if (text_parse_double(query_get(query, key), &s) < 0 || s < 0 || s > MAX_SECONDS)
+		return error_set(err, -EINVAL, "bad-request", "query: %s: '%.40s' is not a number of seconds from 0 to 1e9", key,
+				 query_get(query, key));
+	*ret_ns = (int64_t)(s * 1e9);
+	return 0;
+}
+
+int settings_parse(const struct query *query, struct job_changes *ret_changes, struct error *err)
+{
+	struct job_changes changes = { .what = 0 };
+	const char *priority = query_get(query, "priority");
+	int r = query_get_u64(query, "workers", &changes.workers, err);
+
+	if (r == 0)
+		r = query_get_u64(query, "retries", &changes.retries, err);
+	if (r == 0 && priority && text_parse_i64(priority, &changes.priority) < 0)
+		r = error_set(err, -EINVAL, "bad-request", "query: priority: '%.40s' is not a whole number", priority);
+	if (r == 0 && query_get(query, "timeout_s"))
+		r = take_seconds(query, "timeout_s", &changes.timeout_ns, err);
+	if (r == 0 && query_get(query, "backoff_s"))
+		r = take_seconds(query, "backoff_s", &changes.backoff_ns, err);
+	changes.label = query_get(query, "set_label");
+	if (r == 0 && changes.label && strlen(changes.label) > PROTOCOL_MAX_LABEL_BYTES)
+		r = error_set(err, -EINVAL, "bad-request", "query: set_label: a label has at most %d bytes",
+			      PROTOCOL_MAX_LABEL_BYTES);
+	if (r < 0)
+		return r;
+	changes.what = (query_get(query, "workers") ? JOB_CHANGE_WORKERS : 0) | (priority ? JOB_CHANGE_PRIORITY : 0) |
+		       (query_get(query, "retries") ? JOB_CHANGE_RETRIES : 0) |
+		       (query_get(query, "timeout_s") ? JOB_CHANGE_TIMEOUT : 0) |
+		       (query_get(query, "backoff_s") ? JOB_CHANGE_BACKOFF : 0) | (changes.label ? JOB_CHANGE_LABEL : 0);
+	if (changes.what == 0)
+		return error_set(err, -EINVAL, "bad-request", "nothing to set: workers, priority, timeout_s, retries, backoff_s and "
+				 "set_label are what can be");
+	*ret_changes = changes;
+	return 0;
+}
