@@ -44,7 +44,7 @@ echo "== services see a server go down and up"
 followers=
 for name in web door; do
 	check "$name has a job" wait_for 20 eval '[ -n "$(id_of $name)" ]' || exit 1
-	ctl follow "$(id_of $name)" >"$dir/$name" 2>&1 &
+	"$concctl" -s "$sock" follow "$(id_of $name)" >"$dir/$name" 2>&1 &
 	followers="$followers $!"
 done
 for name in web door; do

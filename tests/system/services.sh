@@ -79,7 +79,7 @@ exits 2 ctl set "$well" workers=2
 exits 124 ctl wait "$well" --timeout 20ms
 
 echo "== restart"
-ctl follow "$well" >"$dir/follow" 2>&1 &
+"$concctl" -s "$sock" follow "$well" >"$dir/follow" 2>&1 &
 follower=$!
 check "a follower sees how it stands" wait_for 10 grep -q "mode ''" "$dir/follow"
 old=$(pid_of well)
