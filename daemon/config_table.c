@@ -50,7 +50,7 @@ const struct option config_limits_options[] = {
 	LIMIT("max_clients_per_user", OPTION_U32, max_clients_per_user, "1", "10000"),
 	/* clients send pieces of 1 MiB of inputs and the job's description in front */
 	LIMIT("max_request", OPTION_SIZE, max_request_bytes, "1280K", "2M"),
-	LIMIT("max_jobs", OPTION_U64, max_jobs, "1", "1000000"),
+	LIMIT("max_jobs", OPTION_U64, max_jobs, "1", "100000000"),
 	LIMIT("max_tasks", OPTION_U64, max_tasks, "1", "1000000000"),
 	LIMIT("max_running", OPTION_U64, max_running, "0", "1000000"),
 	LIMIT("max_queued", OPTION_SIZE, max_queued_bytes, "2M", "1024G"),

@@ -2,7 +2,6 @@
 #include "control/selection.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -495,6 +494,7 @@ static void found(struct selection *s)
 		refuse(s, -ENOMEM, NULL);
 		return;
 	}
+	s->n = selector_sort(s->ids, s->n); /* those in memory may have been told twice */
 	if (s->n == 0 && s->selector.workload)
 		r = workloads_find(s->call.control->options.workloads, s->selector.workload, &workload, &err);
 	if (s->n == 0 && !s->selector.all && !s->options.said && s->selector.ended_before_unix_us == 0 && r != -ENOENT) {
@@ -593,7 +593,7 @@ void selection_start(const struct call *call, const struct verb *verb, const str
 		return;
 	}
 	(void)jobs_walk(s->jobs, on_live, s); /* its error is in s->failed */
-	if (verb->on_ended && !s->failed)
+	if ((verb->on_ended || jobs_have_parked(s->jobs)) && !s->failed)
 		jobs_list_ended(s->jobs, 0, PAGE, on_row, s);
 	else
 		found(s);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -143,4 +144,23 @@ bool selector_fits(const struct selector *selector, const struct job_view *view)
 	    (view->ended_unix_us == 0 || view->ended_unix_us > selector->ended_before_unix_us))
 		return false;
 	return !selector->workload || strcmp(selector->workload, view->workload) == 0;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+size_t selector_sort(uint64_t *ids, size_t n)
+{
+	size_t left = 0;
+
+	if (n > 1)
+		qsort(ids, n, sizeof(*ids), by_id);
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || ids[i] != ids[left - 1])
+			ids[left++] = ids[i];
+	return left;
 }

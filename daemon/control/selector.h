@@ -34,6 +34,8 @@ int selector_parse_query(const struct query *query, struct selector *selector, s
 /* The same, and the names in the body. Exactly one of names, filters and `all` is to be there: else bad-selector. */
 int selector_parse(const struct query *query, const uint8_t *body, size_t len, struct selector *selector,
 		   struct error *err);
+/* Jobs ascending, each once. How many are left. */
+size_t selector_sort(uint64_t *ids, size_t n);
 /* Does a job fit what is said of it? Names are not looked at. */
 bool selector_fits(const struct selector *selector, const struct job_view *view);
 

@@ -22,16 +22,19 @@ struct hold {
 	char workload[]; /* "": everything */
 };
 
-const struct hold *hold_of(const struct job *job)
+const struct hold *hold_of_workload(const struct jobs *jobs, const char *workload)
 {
 	const struct hold *hold;
 
-	if (job->service)
-		return NULL;
-	LIST_FOREACH(hold, &job->jobs->holds, link) /* few */
-		if (!hold->workload[0] || strcmp(hold->workload, job->workload_name) == 0)
+	LIST_FOREACH(hold, &jobs->holds, link) /* few */
+		if (!hold->workload[0] || strcmp(hold->workload, workload) == 0)
 			return hold;
 	return NULL;
+}
+
+const struct hold *hold_of(const struct job *job)
+{
+	return job->service ? NULL : hold_of_workload(job->jobs, job->workload_name);
 }
 
 void hold_describe(const struct hold *hold, char *scratch, size_t scratch_bytes)
@@ -167,6 +170,7 @@ static void let_go_on(struct jobs *jobs)
 	TAILQ_FOREACH(job, &jobs->list, link)
 		if (!job->service && !job->paused && !job_state_ended(job->state) && !hold_of(job))
 			job_let_go_on(job);
+	lots_refill(jobs);
 }
 
 int jobs_release(struct jobs *jobs, const char *workload, void (*on_done)(void *arg, int status), void *arg,

@@ -125,6 +125,8 @@ void job_unref(struct job *job)
 	assert(job->refs > 0);
 	if (--job->refs == 0)
 		job_free(job);
+	else if (job->refs == 1 && job->fresh && job->lot->n_live > PARK_WINDOW && !job->jobs->settling)
+		job_touch(job); /* nobody looks at it any more: it may be parked */
 }
 
 void job_publish(struct job *job)
@@ -145,6 +147,7 @@ void job_publish(struct job *job)
 		TAILQ_INSERT_HEAD(&jobs->list, job, link);
 	job->published = true;
 	jobs->n_live++;
+	lot_enter(job);
 }
 
 void job_unpublish(struct job *job)
@@ -153,6 +156,7 @@ void job_unpublish(struct job *job)
 	HASH_DEL(job->jobs->table, job);
 	TAILQ_REMOVE(&job->jobs->list, job, link);
 	job->published = false;
+	lot_leave(job);
 	job_unref(job);
 }
 

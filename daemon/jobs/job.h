@@ -15,6 +15,7 @@
 #include "jobs/inputs.h"
 #include "jobs/jobs.h"
 #include "jobs/parts.h"
+#include "jobs/parked.h"
 #include "jobs/ranges.h"
 #include "jobs/results.h"
 #include "jobs/retries.h"
@@ -48,6 +49,7 @@ struct lane {
 	struct turns turns; /* jobs that may have tasks to hand out; has room for every seat */
 	struct throttle *throttle; /* of its workload */
 	bool unlimited; /* a service's: it would hold its place for ever */
+	struct lot *lot; /* its jobs that may be parked; NULL: none */
 	uint64_t running; /* workers that its tasks keep busy, as counted there */
 	TAILQ_ENTRY(lane) in_line;
 	struct throttle *in_line_of; /* it was refused by this one; NULL: by none */
@@ -104,6 +106,9 @@ struct job {
 	TAILQ_ENTRY(job) opened_link; /* jobs->opened, while in_opened */
 	UT_hash_handle hh_submission; /* jobs->submissions, of jobs that are not on disk */
 	bool published, in_opened;
+	struct lot *lot; /* where it may be parked, while published; NULL: it may not */
+	bool fresh; /* counted there: nothing of it has begun */
+	bool on_disk_only; /* a parked one, read to be listed */
 
 	/* Fixed at acceptance. Texts owned. */
 	uint64_t id;
@@ -185,6 +190,10 @@ struct jobs {
 	struct job *table; /* published jobs by id */
 	struct job *submissions; /* those not on disk, by submission */
 	struct job_list list; /* the published ones by id, ascending */
+	struct parked *parked; /* by id */
+	uint64_t n_parked_paused; /* of these */
+	struct lot *lots;
+	struct event *lots_event; /* looks after lots whose jobs could not be read */
 	struct lane *lanes;
 	struct throttle throttle; /* of all tasks */
 	struct throttle *throttles; /* by workload */
@@ -334,6 +343,7 @@ const char *schedule_waiting(const struct job *job, char *scratch, size_t scratc
 int schedule_next(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_batch *ret_batch);
 /* Take the main seat. Where there is none to be had the job ends, and says why. */
 void schedule_start(struct job *job);
+void schedule_give_up(struct job *job); /* its lane and its seat, of one of which nothing is out */
 void schedule_settled(struct jobs *jobs, struct crew *crew); /* there was news from it */
 void schedule_returned(struct job_seat *seat, uint64_t tasks); /* so many came back unbegun */
 void schedule_ready(struct job *job); /* its seats may have tasks to hand out */
@@ -405,6 +415,7 @@ void job_forget_kept(struct job *job);
 /* hold.c */
 struct hold;
 const struct hold *hold_of(const struct job *job); /* what keeps it from beginning more; NULL: nothing */
+const struct hold *hold_of_workload(const struct jobs *jobs, const char *workload);
 void hold_describe(const struct hold *hold, char *scratch, size_t scratch_bytes); /* in words */
 int holds_recover(struct jobs *jobs); /* 0 or -errno; before the jobs */
 void holds_close(struct jobs *jobs);
@@ -429,6 +440,9 @@ void retention_note_end(struct jobs *jobs); /* one more job has ended */
 
 /* recover.c */
 int recover_jobs(struct jobs *jobs, struct error *err);
+/* A job as its row describes it: live or ended, not published, no task ready. NULL: out of memory or not readable, with
+ * words. */
+struct job *job_from_row(struct jobs *jobs, const struct store_recovered_job *row, struct error *err);
 
 /* jobs.c */
 /* While this many store operations wait, or this much in segments, no more tasks are handed out: outcomes must not outrun

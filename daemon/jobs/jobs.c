@@ -62,6 +62,14 @@ static void settle_job(struct job *job)
 	schedule_leave(job);
 	if (job->service)
 		service_settle(job);
+	(void)job_park(job, 1, false); /* nobody looks at it any more */
+}
+
+static void on_lots(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd; /* a timer */
+	(void)what;
+	lots_refill(arg);
 }
 
 static void on_settle(evutil_socket_t fd, short what, void *arg)
@@ -231,11 +239,13 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 	TAILQ_INIT(&jobs->touched);
 	STAILQ_INIT(&jobs->turns);
 	jobs->settle_event = event_new(loop_base(loop), -1, 0, on_settle, jobs);
+	jobs->lots_event = event_new(loop_base(loop), -1, 0, on_lots, jobs);
 	jobs->flush_event = event_new(loop_base(loop), -1, 0, on_flush, jobs);
 	jobs->turn_event = event_new(loop_base(loop), -1, 0, submit_on_turn, jobs);
 	jobs->stop_event = event_new(loop_base(loop), -1, 0, on_stop_timer, jobs);
 	jobs->rest_event = event_new(loop_base(loop), -1, 0, finish_rest, jobs);
-	r = jobs->settle_event && jobs->flush_event && jobs->turn_event && jobs->stop_event && jobs->rest_event ?
+	r = jobs->settle_event && jobs->lots_event && jobs->flush_event && jobs->turn_event && jobs->stop_event &&
+			    jobs->rest_event ?
 		    alarm_new(loop, begin_on_alarm, jobs, &jobs->alarm) :
 		    -ENOMEM;
 	if (r < 0)
@@ -325,9 +335,12 @@ void jobs_close(struct jobs *jobs)
 			HASH_DELETE(hh_submission, jobs->submissions, job);
 		job_unpublish(job);
 	}
+	lots_close(jobs);
 	throttles_close(jobs);
 	retention_free(jobs->retention);
 	holds_close(jobs);
+	if (jobs->lots_event)
+		event_free(jobs->lots_event);
 	if (jobs->settle_event)
 		event_free(jobs->settle_event);
 	if (jobs->flush_event)
@@ -361,6 +374,11 @@ int jobs_walk(struct jobs *jobs, int (*fn)(void *arg, struct job *job), void *ar
 	return 0;
 }
 
+bool jobs_have_parked(const struct jobs *jobs)
+{
+	return jobs->parked != NULL;
+}
+
 void jobs_view(struct jobs *jobs, struct jobs_view *ret_view)
 {
 	const char *damaged = store_damaged(jobs->store), *why = NULL;
@@ -373,6 +391,8 @@ void jobs_view(struct jobs *jobs, struct jobs_view *ret_view)
 		.trouble = store_stalled(jobs->store, &why) ? why : damaged ? damaged : "",
 	};
 	memcpy(ret_view->by_state, jobs->ended_by_state, sizeof(ret_view->by_state));
+	ret_view->by_state[JOB_QUEUED] += HASH_COUNT(jobs->parked) - jobs->n_parked_paused;
+	ret_view->by_state[JOB_PAUSED] += jobs->n_parked_paused;
 	TAILQ_FOREACH(job, &jobs->list, link) {
 		struct service_view service;
 

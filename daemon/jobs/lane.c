@@ -42,6 +42,8 @@ void lane_drop(struct jobs *jobs, struct lane *lane)
 	if (!lane || lane->n_seats > 0)
 		return;
 	throttle_forget(jobs, lane);
+	if (lane->lot && lane->lot->lane == lane)
+		lane->lot->lane = NULL;
 	HASH_DEL(jobs->lanes, lane);
 	turns_fini(&lane->turns);
 	free(lane);

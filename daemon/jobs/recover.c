@@ -12,8 +12,7 @@
 #include "jobs/job.h"
 #include "store/store.h"
 
-/* A job as its row describes it: live or ended. NULL: out of memory or not readable, with words. */
-static struct job *job_from_row(struct jobs *jobs, const struct store_recovered_job *row, struct error *err)
+struct job *job_from_row(struct jobs *jobs, const struct store_recovered_job *row, struct error *err)
 {
 	struct job *job = job_new(jobs, row->job.id);
 	struct error why = ERROR_INIT;
@@ -167,9 +166,12 @@ static int on_job(void *arg, const struct store_recovered_job *row)
 {
 	struct jobs *jobs = arg;
 	struct error err = ERROR_INIT;
-	struct job *job = job_from_row(jobs, row, &err);
+	struct job *job;
 	int r;
 
+	if (park_row(jobs, row))
+		return 0;
+	job = job_from_row(jobs, row, &err);
 	if (!job) {
 		/* Its rows stay as they are: nothing of it is lost, and an older or newer program may know it. */
 		log_error("jobs: job %" PRIu64 " stays on disk and does not run: %s", row->job.id, err.text);
@@ -204,6 +206,8 @@ int recover_jobs(struct jobs *jobs, struct error *err)
 {
 	int r = store_recover_jobs(jobs->store, on_job, jobs);
 
+	if (HASH_COUNT(jobs->parked) > 0)
+		log_info("jobs: %u more jobs wait", HASH_COUNT(jobs->parked));
 	return r < 0 ? error_set(err, r, "internal", "unfinished jobs could not be read: %s", strerror(-r)) : 0;
 }
 
@@ -232,6 +236,20 @@ struct get {
 	void *arg;
 };
 
+/* One that has not ended, and is neither in the table nor parked, is one that could not be recovered: NULL. */
+static struct job *open_row(struct jobs *jobs, const struct store_recovered_job *row)
+{
+	struct parked *parked = parked_find(jobs, row->job.id);
+	struct job *job;
+
+	if (row->state.ended_unix_us == 0)
+		return parked && !jobs->stopping ? parked_take(parked, jobs, row) : NULL;
+	job = job_from_row(jobs, row, NULL);
+	if (job)
+		fill_ended(job, &row->state);
+	return job;
+}
+
 static void on_job_read(struct store_read *read, int status)
 {
 	struct get *get = container_of(read, struct get, read);
@@ -245,12 +263,8 @@ static void on_job_read(struct store_read *read, int status)
 		if (job) {
 			job_ref(job);
 		} else {
-			/* One that has not ended and is in no table is one that could not be recovered. */
-			if (read->jobs[0].state.ended_unix_us > 0)
-				job = job_from_row(get->jobs, &read->jobs[0], NULL);
-			if (job)
-				fill_ended(job, &read->jobs[0].state);
-			else
+			job = open_row(get->jobs, &read->jobs[0]);
+			if (!job)
 				status = -EIO;
 		}
 	}
@@ -286,29 +300,59 @@ void jobs_get(struct jobs *jobs, uint64_t id, void (*on_opened)(void *arg, int s
 struct list {
 	struct store_read read;
 	struct jobs *jobs;
+	uint32_t left; /* to be told */
 	void (*fn)(void *arg, const struct job_view *view);
 	void *arg;
 };
 
+/* false: there is nothing to tell of it. */
+static bool tell_row(const struct list *list, const struct store_recovered_job *row)
+{
+	bool ended = row->state.ended_unix_us > 0;
+	struct job_view view;
+	struct job *job = NULL;
+
+	if (!ended && !parked_find(list->jobs, row->job.id)) {
+		HASH_FIND(hh, list->jobs->table, &row->job.id, sizeof(row->job.id), job);
+		if (!job)
+			return false; /* it could not be recovered */
+		job_view(job, &view); /* perhaps it was parked when jobs_walk() looked */
+		list->fn(list->arg, &view);
+		return true;
+	}
+	job = job_from_row(list->jobs, row, NULL);
+	if (!job)
+		return false;
+	if (ended)
+		fill_ended(job, &row->state);
+	else
+		job->on_disk_only = true;
+	if (row->state.state == JOB_PAUSED && !ended)
+		job->state = JOB_PAUSED;
+	job_view(job, &view);
+	list->fn(list->arg, &view);
+	job_unref(job);
+	return true;
+}
+
 static void on_jobs_read(struct store_read *read, int status)
 {
 	struct list *list = container_of(read, struct list, read);
+	bool all = status < 0 || read->n_jobs < read->limit;
 
 	if (status < 0)
-		log_warning("jobs: ended jobs could not be read: %s", strerror(-status));
+		log_warning("jobs: the jobs on disk could not be read: %s", strerror(-status));
 	for (size_t i = 0; status == 0 && i < read->n_jobs; i++) {
-		struct job *job = job_from_row(list->jobs, &read->jobs[i], NULL);
-		struct job_view view;
-
-		if (!job)
-			continue;
-		fill_ended(job, &read->jobs[i].state);
-		job_view(job, &view);
-		list->fn(list->arg, &view);
-		job_unref(job);
+		read->below = read->jobs[i].job.id;
+		list->left -= tell_row(list, &read->jobs[i]);
+	}
+	store_read_fini(read);
+	if (!all && list->left > 0) { /* some of them were none to tell of */
+		read->limit = list->left;
+		store_read(list->jobs->store, read);
+		return;
 	}
 	list->fn(list->arg, NULL);
-	store_read_fini(read);
 	jobs_op_done(list->jobs);
 	free(list);
 }
@@ -323,12 +367,14 @@ void jobs_list_ended(struct jobs *jobs, uint64_t below, uint32_t limit,
 		return;
 	}
 	list->jobs = jobs;
+	list->left = limit;
 	list->fn = fn;
 	list->arg = arg;
 	list->read = (struct store_read){
 		.type = STORE_READ_JOBS,
 		.below = below,
 		.limit = limit,
+		.unfinished = jobs->parked,
 		.on_done = on_jobs_read,
 	};
 	jobs_op_submitted(jobs);

@@ -52,6 +52,8 @@ static int seat_take(struct job_seat *seat, const struct crew_request *request, 
 	}
 	lane->n_seats++;
 	lane->unlimited = job->service != NULL; /* its crew is its own */
+	if (seat == &job->main)
+		lot_seated(job, lane);
 	if (seat == &job->solo)
 		lane->solo = seat;
 	return 0;
@@ -354,6 +356,7 @@ static int seat_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batc
 		job->started_ns = clock_mono_ns();
 		if (job->started_unix_us == 0) /* else under an earlier daemon */
 			job->started_unix_us = clock_unix_us();
+		lot_begun(job);
 		job_touch(job); /* becomes `running` when the burst is over: no watcher is called from here */
 	}
 	return 0;
@@ -419,7 +422,17 @@ int schedule_next(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_
 	}
 	if (r == 0)
 		throttle_took(jobs, lane, ret_batch->count);
+	if (lane->lot)
+		lot_refill(jobs, lane->lot);
 	return r;
+}
+
+void schedule_give_up(struct job *job)
+{
+	if (!job->main.seat)
+		return;
+	lane_forget(job);
+	seat_leave(&job->main);
 }
 
 void schedule_settled(struct jobs *jobs, struct crew *crew)

@@ -32,6 +32,7 @@ struct accept {
 	size_t n_rows;
 	struct store_input *inputs; /* the same, as the store wants it */
 	char *spec;
+	char lane[PARK_LANE_BYTES];
 	uint64_t tasks;
 	uint64_t bytes;
 	bool last;
@@ -180,9 +181,12 @@ static void accepted(struct accept *accept, int status)
 	if (!job->durable)
 		HASH_ADD_KEYPTR(hh_submission, job->jobs->submissions, job->submission, strlen(job->submission), job);
 	begin_wait(job);
-	schedule_start(job);
 	job_arm_open_timeout(job);
 	accept->on_accepted(accept->arg, 0, job, job->id, NULL);
+	if (job_park(job, 1, true))
+		return;
+	if (job->ending == JOB_ENDING_NO)
+		schedule_start(job);
 	schedule_ready(job);
 	job_touch(job); /* one without tasks is done at once */
 }
@@ -272,12 +276,14 @@ static int accept_durable(struct accept *accept)
 	if (!accept->spec)
 		return -ENOMEM;
 	job->inputs.store = job->jobs->store;
+	park_lane_format(job, accept->lane);
 	accept->op.type = STORE_JOB_ADD;
 	accept->op.u.add.job = (struct store_job){
 		.id = job->id,
 		.submission = job->submission,
 		.workload = job->workload_name,
 		.spec = accept->spec,
+		.lane = accept->lane,
 		.uid = job->uid,
 		.created_unix_us = job->created_unix_us,
 	};
@@ -289,6 +295,7 @@ static int accept_durable(struct accept *accept)
 	};
 	accept->op.u.add.inputs = accept->inputs;
 	accept->op.u.add.n_inputs = accept->n_rows;
+	accept->op.u.add.input_bytes = accept->bytes;
 	store_submit(job->jobs->store, &accept->op);
 	return 0;
 }
@@ -491,6 +498,7 @@ static void submit_piece(struct accept *accept)
 	};
 	accept->op.u.input.rows = accept->inputs;
 	accept->op.u.input.n_rows = accept->n_rows;
+	accept->op.u.input.bytes = accept->bytes;
 	accept->op.u.input.from = job->total;
 	accept->op.u.input.total = job->total + accept->tasks;
 	accept->op.u.input.last = accept->last;

@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
 void turns_fini(struct turns *turns)
@@ -34,7 +33,7 @@ static int64_t key_of(const struct turn *turn)
 	return turn->since_ns - turn->priority * PRIORITY_AGE_NS;
 }
 
-static bool before(const struct turn *a, const struct turn *b)
+bool turn_before(const struct turn *a, const struct turn *b)
 {
 	int64_t x = key_of(a), y = key_of(b);
 
@@ -49,7 +48,7 @@ static void put(struct turns *turns, size_t i, struct turn *turn)
 
 static void sift_up(struct turns *turns, size_t i, struct turn *turn)
 {
-	while (i > 0 && before(turn, turns->heap[(i - 1) / 2])) {
+	while (i > 0 && turn_before(turn, turns->heap[(i - 1) / 2])) {
 		put(turns, i, turns->heap[(i - 1) / 2]);
 		i = (i - 1) / 2;
 	}
@@ -61,9 +60,9 @@ static void sift_down(struct turns *turns, size_t i, struct turn *turn)
 	size_t child;
 
 	while ((child = 2 * i + 1) < turns->n) {
-		if (child + 1 < turns->n && before(turns->heap[child + 1], turns->heap[child]))
+		if (child + 1 < turns->n && turn_before(turns->heap[child + 1], turns->heap[child]))
 			child++;
-		if (!before(turns->heap[child], turn))
+		if (!turn_before(turns->heap[child], turn))
 			break;
 		put(turns, i, turns->heap[child]);
 		i = child;
@@ -88,7 +87,7 @@ void turns_remove(struct turns *turns, struct turn *turn)
 	turn->at = 0;
 	if (last == turn)
 		return;
-	if (i > 0 && before(last, turns->heap[(i - 1) / 2]))
+	if (i > 0 && turn_before(last, turns->heap[(i - 1) / 2]))
 		sift_up(turns, i, last);
 	else
 		sift_down(turns, i, last);

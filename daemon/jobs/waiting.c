@@ -29,6 +29,8 @@ const char *schedule_waiting(const struct job *job, char *scratch, size_t scratc
 
 	if (job_state_ended(job->state) || job->from_store)
 		return "";
+	if (job->on_disk_only)
+		return job->state == JOB_PAUSED ? "it is paused" : "jobs that came before it are first";
 	if (!job->workload)
 		return job->why_no_workload ? job->why_no_workload : "its workload is not loaded";
 	if (job->paused)

@@ -110,6 +110,7 @@ void *reader_main(void *store);
 	"id, submission, workload, spec, uid, created_us, state, open, total, started_us, ended_us, done, failed, " \
 	"cancelled, cpu_s, wait_s, runq_s, wall_s, peak_rss, error_code, error_text, " \
 	"priority, stalls"
+#define JOB_N_COLUMNS 23
 /* The row under q, with texts that are valid until its next step. 0 or -ENOMEM. */
 int job_row_read(struct query *q, struct store_recovered_job *ret_job);
 /* Give it texts of its own. 0 or -ENOMEM (and then it has none). */

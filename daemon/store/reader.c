@@ -20,6 +20,7 @@ enum statement {
 	JOB_BY_ID,
 	JOB_BY_SUBMISSION,
 	JOBS_BELOW,
+	ALL_JOBS_BELOW,
 	JOB_LAST,
 	N_STATEMENTS,
 };
@@ -35,6 +36,7 @@ static const char *const sql[N_STATEMENTS] = {
 	[JOB_SIZE] = "SELECT total, open FROM job WHERE id = ?",
 	[JOB_BY_ID] = "SELECT " JOB_COLUMNS " FROM job WHERE id = ?",
 	[JOB_BY_SUBMISSION] = "SELECT " JOB_COLUMNS " FROM job WHERE submission = ?",
+	[ALL_JOBS_BELOW] = "SELECT " JOB_COLUMNS " FROM job WHERE id < ? ORDER BY id DESC LIMIT ?",
 	[JOBS_BELOW] = "SELECT " JOB_COLUMNS " FROM job WHERE ended_us != 0 AND id < ? ORDER BY id DESC LIMIT ?",
 	[JOB_LAST] = "SELECT " JOB_COLUMNS " FROM job WHERE uid = ? ORDER BY id DESC LIMIT 1",
 };
@@ -214,16 +216,11 @@ static int read_segment(struct store_reader *rd, struct store_read *read)
 	return r;
 }
 
-/* The rows of a bound query, at most limit. */
-static int read_jobs(struct query *q, uint32_t limit, struct store_read *read)
+/* The rows of a bound query, behind those that are there, which has room for `limit` in all. */
+static int read_rows(struct query *q, uint32_t limit, struct store_read *read)
 {
 	int r = 0;
 
-	read->jobs = calloc(limit > 0 ? limit : 1, sizeof(*read->jobs));
-	if (!read->jobs) {
-		query_reset(q);
-		return -ENOMEM;
-	}
 	while (read->n_jobs < limit && (r = query_step(q)) == 1) {
 		struct store_recovered_job *job = &read->jobs[read->n_jobs];
 
@@ -240,11 +237,38 @@ static int read_jobs(struct query *q, uint32_t limit, struct store_read *read)
 	return r < 0 ? r : 0;
 }
 
+/* The rows of a bound query, at most limit. */
+static int read_jobs(struct query *q, uint32_t limit, struct store_read *read)
+{
+	read->jobs = calloc(limit > 0 ? limit : 1, sizeof(*read->jobs));
+	if (!read->jobs) {
+		query_reset(q);
+		return -ENOMEM;
+	}
+	return read_rows(q, limit, read);
+}
+
 static int read_one_job(struct query *q, struct store_read *read)
 {
 	int r = read_jobs(q, 1, read);
 
 	return r == 0 && read->n_jobs == 0 ? -ENOENT : r;
+}
+
+static int read_list(struct store_reader *rd, struct store_read *read)
+{
+	struct query *q = &rd->queries[JOB_BY_ID];
+	uint32_t n = read->n_ids < JOBS_MAX ? read->n_ids : JOBS_MAX;
+	int r = 0;
+
+	read->jobs = calloc(n > 0 ? n : 1, sizeof(*read->jobs));
+	if (!read->jobs)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n && r == 0; i++) {
+		query_u64(q, read->ids[i]);
+		r = read_rows(q, (uint32_t)read->n_jobs + 1, read);
+	}
+	return r;
 }
 
 static int serve(struct store_reader *rd, struct store_read *read)
@@ -262,10 +286,12 @@ static int serve(struct store_reader *rd, struct store_read *read)
 		query_u64(q, read->job);
 		return read_one_job(q, read);
 	case STORE_READ_JOBS:
-		q = &rd->queries[JOBS_BELOW];
+		q = &rd->queries[read->unfinished ? ALL_JOBS_BELOW : JOBS_BELOW];
 		query_u64(q, read->below > 0 && read->below < INT64_MAX ? read->below : INT64_MAX);
 		query_u64(q, limit);
 		return read_jobs(q, limit, read);
+	case STORE_READ_LIST:
+		return read_list(rd, read);
 	case STORE_FIND_SUBMISSION:
 		q = &rd->queries[JOB_BY_SUBMISSION];
 		query_text(q, read->submission);

@@ -7,7 +7,11 @@
 int store_recover_jobs(struct store *store, int (*fn)(void *arg, const struct store_recovered_job *job), void *arg)
 {
 	_cleanup_(query_finish) struct query q = { .stmt = NULL };
-	int r = query_prepare(&q, store->db, "SELECT " JOB_COLUMNS " FROM job WHERE ended_us = 0 ORDER BY id");
+	int r = query_prepare(&q, store->db, "SELECT " JOB_COLUMNS ", lane, bytes,"
+			      " EXISTS (SELECT 1 FROM task WHERE job = id) OR EXISTS (SELECT 1 FROM segment WHERE job = id)"
+			      " OR EXISTS (SELECT 1 FROM started WHERE job = id) OR EXISTS (SELECT 1 FROM crash WHERE job = id)"
+			      " OR EXISTS (SELECT 1 FROM step WHERE job = id)"
+			      " FROM job WHERE ended_us = 0 ORDER BY id");
 
 	if (r < 0)
 		return r;
@@ -15,8 +19,12 @@ int store_recover_jobs(struct store *store, int (*fn)(void *arg, const struct st
 		struct store_recovered_job job;
 
 		r = job_row_read(&q, &job);
-		if (r == 0)
-			r = fn(arg, &job);
+		if (r == 0) {
+			job.job.lane = query_column_text(&q, JOB_N_COLUMNS);
+			job.input_bytes = query_column_u64(&q, JOB_N_COLUMNS + 1);
+			job.begun = query_column_int(&q, JOB_N_COLUMNS + 2) != 0;
+			r = job.job.lane ? fn(arg, &job) : -ENOMEM;
+		}
 		if (r < 0)
 			break;
 	}

@@ -61,7 +61,10 @@ static const char *const migrations[] = {
 	/* stalls: of an ended job, tasks that held their thread */
 	"ALTER TABLE job ADD COLUMN stalls BLOB;"
 	"CREATE TABLE hold (workload TEXT PRIMARY KEY, since_us INTEGER NOT NULL) WITHOUT ROWID;"
-	"CREATE TABLE hook (job INTEGER PRIMARY KEY);",
+	"CREATE TABLE hook (job INTEGER PRIMARY KEY);"
+	/* lane: which jobs it takes turns with, of one that may wait on disk alone; bytes: of its inputs */
+	"ALTER TABLE job ADD COLUMN lane TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE job ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;",
 };
 
 _Static_assert(ARRAY_SIZE(migrations) == SCHEMA_VERSION, "one row per version");

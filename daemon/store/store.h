@@ -98,6 +98,7 @@ struct store_job {
 	const char *submission; /* the client's id of this submission: unique */
 	const char *workload;
 	const char *spec; /* JSON object: model, shape, limits, parameters, label, as resolved at acceptance */
+	const char *lane; /* only written, and told at recovery: the caller's words for whom it takes turns with; NULL: none */
 	uint32_t uid; /* who submitted */
 	int64_t created_unix_us;
 };
@@ -154,11 +155,13 @@ struct store_op {
 			struct store_job_state state;
 			const struct store_input *inputs;
 			size_t n_inputs;
+			uint64_t input_bytes; /* of all of them */
 			uint64_t existing_job;
 		} add;
 		struct { /* STORE_INPUT_ADD */
 			const struct store_input *rows;
 			size_t n_rows;
+			uint64_t bytes; /* of all of them */
 			uint64_t from, total; /* tasks before and after */
 			bool last; /* no more will come */
 		} input;
@@ -205,6 +208,9 @@ uint64_t store_queued(const struct store *store); /* ops submitted and not repor
 struct store_recovered_job {
 	struct store_job job; /* texts valid during the callback */
 	struct store_job_state state;
+	/* Only of store_recover_jobs(): */
+	uint64_t input_bytes;
+	bool begun; /* something is recorded of its tasks */
 };
 /* Every job that has not ended, oldest first. The callback's -errno ends the walk and is returned. */
 int store_recover_jobs(struct store *store, int (*fn)(void *arg, const struct store_recovered_job *job), void *arg);
@@ -236,6 +242,7 @@ enum store_read_type {
 	STORE_READ_SEGMENT, /* the one that holds `task`, decoded: recorded tasks, others QUEUED; -ENOENT: none is */
 	STORE_READ_JOB, /* one ended or live job's row */
 	STORE_READ_JOBS, /* rows of ended jobs, newest first */
+	STORE_READ_LIST, /* the rows of jobs by number; those that are not there are left out */
 	STORE_FIND_SUBMISSION, /* the job that a submission became */
 	STORE_READ_LAST, /* the newest job of user `uid` */
 };
@@ -246,6 +253,9 @@ struct store_read {
 	uint64_t task;
 	uint64_t below; /* STORE_READ_JOBS: ids below this one; 0: from the newest */
 	uint32_t limit; /* STORE_READ_JOBS: rows at most (no more than 1,000) */
+	bool unfinished; /* STORE_READ_JOBS: of jobs that have not ended too */
+	const uint64_t *ids; /* STORE_READ_LIST: n_ids of them (no more than 1,000), the caller's */
+	uint32_t n_ids;
 	const char *submission;
 	uint32_t uid; /* STORE_READ_LAST */
 	/* On the loop thread. status 0, -ENOENT, -EBADMSG (damaged), -EIO. The request is the caller's again; what it

@@ -56,9 +56,9 @@ enum statement {
 static const char *const sql[N_STATEMENTS] = {
 	[JOB_FIND_SUBMISSION] = "SELECT id FROM job WHERE submission = ?",
 	[JOB_EXISTS] = "SELECT 1 FROM job WHERE id = ?",
-	[JOB_INSERT] = "INSERT INTO job (" JOB_COLUMNS
-		       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-	[JOB_EXTEND] = "UPDATE job SET total = ?3, open = ?4 WHERE id = ?1 AND total = ?2 AND open",
+	[JOB_INSERT] = "INSERT INTO job (" JOB_COLUMNS ", lane, bytes"
+		       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[JOB_EXTEND] = "UPDATE job SET total = ?3, open = ?4, bytes = bytes + ?5 WHERE id = ?1 AND total = ?2 AND open",
 	[JOB_UPDATE] = "UPDATE job SET state = ?2, open = open AND ?3, started_us = ?4, ended_us = ?5, done = ?6,"
 		       " failed = ?7, cancelled = ?8, cpu_s = ?9, wait_s = ?10, runq_s = ?11, wall_s = ?12,"
 		       " peak_rss = ?13, error_code = ?14, error_text = ?15, priority = ?16,"
@@ -243,6 +243,8 @@ static int op_job_add(struct statements *st, struct store_op *op)
 	query_int(q, state->open);
 	query_u64(q, state->total);
 	bind_progress(q, state);
+	query_text(q, job->lane ? job->lane : "");
+	query_u64(q, op->u.add.input_bytes);
 	r = query_run(q, NULL);
 	for (size_t i = 0; i < op->u.add.n_inputs && r == 0; i++)
 		r = insert_input(st, job->id, &op->u.add.inputs[i]);
@@ -258,6 +260,7 @@ static int op_input_add(struct statements *st, struct store_op *op)
 	query_u64(q, op->u.input.from);
 	query_u64(q, op->u.input.total);
 	query_int(q, !op->u.input.last);
+	query_u64(q, op->u.input.bytes);
 	r = run_for_job(q);
 	if (r == -ENOENT) { /* no such job, or the rows do not continue what is there */
 		r = check_job(st, op->job);
@@ -548,19 +551,16 @@ static int op_next_id(struct statements *st, struct store_op *op)
 
 static int (*const op_functions[])(struct statements *st, struct store_op *op) = {
 	[STORE_JOB_ADD] = op_job_add,
-	[STORE_INPUT_ADD] = op_input_add,
-	[STORE_JOB_STATE] = op_job_state,
+	[STORE_INPUT_ADD] = op_input_add, [STORE_JOB_STATE] = op_job_state,
 	[STORE_JOB_SPEC] = op_job_spec,
 	[STORE_SEGMENT] = op_segment,
 	[STORE_TASKS] = op_tasks,
-	[STORE_STARTED_SET] = op_started_set,
-	[STORE_STARTED_CLEAR] = op_started_clear,
+	[STORE_STARTED_SET] = op_started_set, [STORE_STARTED_CLEAR] = op_started_clear,
 	[STORE_STEPS] = op_steps,
 	[STORE_CRASH] = op_crash,
 	[STORE_HOOK_DEL] = op_hook_del,
 	[STORE_JOB_DELETE] = op_job_delete,
-	[STORE_WORKER_ADD] = op_worker,
-	[STORE_WORKER_DEL] = op_worker,
+	[STORE_WORKER_ADD] = op_worker, [STORE_WORKER_DEL] = op_worker,
 	[STORE_PLUGIN_PUT] = op_plugin_put,
 	[STORE_HOLD_SET] = op_hold_set,
 	[STORE_NEXT_ID] = op_next_id,

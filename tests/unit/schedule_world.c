@@ -288,6 +288,23 @@ void job_unref(struct job *job)
 }
 
 /* Not reached: no seat is refused, no task is marked, none ends. */
+void lot_begun(struct job *job)
+{
+	(void)job; /* none may be parked */
+}
+
+void lot_seated(struct job *job, struct lane *lane)
+{
+	(void)job;
+	(void)lane;
+}
+
+void lot_refill(struct jobs *owner, struct lot *lot)
+{
+	(void)owner;
+	(void)lot;
+}
+
 void job_end_early(struct job *job, enum job_ending ending, enum job_urgency urgency)
 {
 	(void)job;

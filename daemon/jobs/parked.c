@@ -1,0 +1,402 @@
+/* Parked jobs: who is, and when they are loaded. */
+#include "jobs/parked.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "crew/workload.h"
+#include "jobs/job.h"
+#include "store/store.h"
+
+#define RETRY_S 1 /* after a read that failed */
+
+/* ---- Lots ---- */
+
+static struct lot *lot_get(struct jobs *jobs, const struct lot_key *key)
+{
+	struct lot *lot;
+
+	HASH_FIND(hh, jobs->lots, key, sizeof(*key), lot);
+	if (lot)
+		return lot;
+	lot = calloc(1, sizeof(*lot));
+	if (!lot)
+		return NULL;
+	lot->key = *key;
+	HASH_ADD(hh, jobs->lots, key, sizeof(lot->key), lot);
+	return lot;
+}
+
+static void lot_drop(struct jobs *jobs, struct lot *lot)
+{
+	if (lot->n_live > 0 || lot->n_parked > 0 || lot->loading)
+		return;
+	if (lot->lane)
+		lot->lane->lot = NULL;
+	HASH_DEL(jobs->lots, lot);
+	turns_fini(&lot->waiting);
+	free(lot);
+}
+
+/* Not looking at what of it is on its way. */
+static bool may_ever_park(const struct job *job)
+{
+	const struct job_begin *begin = &job->begin;
+
+	return job->durable && job->workload && !job->service && begin->begins_unix_us == 0 &&
+	       begin->expires_unix_us == 0 && !begin->afters && !unique_key(job);
+}
+
+static void key_of(const struct job *job, struct lot_key *ret_key)
+{
+	memset(ret_key, 0, sizeof(*ret_key)); /* padding too */
+	ret_key->workload = job->workload;
+	ret_key->shape = job->choice.crew_shape;
+	ret_key->in_order = job->choice.in_order;
+	ret_key->dedicated = job->choice.dedicated;
+}
+
+void lot_enter(struct job *job)
+{
+	struct lot_key key;
+
+	if (!may_ever_park(job))
+		return;
+	key_of(job, &key);
+	job->lot = lot_get(job->jobs, &key);
+	if (!job->lot)
+		return; /* no memory: it is never parked */
+	job->lot->n_live++;
+	job->lot->n_fresh++;
+	job->fresh = true;
+}
+
+void lot_begun(struct job *job)
+{
+	if (!job->lot || !job->fresh)
+		return;
+	job->fresh = false;
+	job->lot->n_fresh--;
+	lot_refill(job->jobs, job->lot);
+}
+
+void lot_leave(struct job *job)
+{
+	struct lot *lot = job->lot;
+
+	if (!lot)
+		return;
+	lot->n_fresh -= job->fresh;
+	job->fresh = false;
+	lot->n_live--;
+	job->lot = NULL;
+	lot_refill(job->jobs, lot);
+	lot_drop(job->jobs, lot);
+}
+
+void lot_seated(struct job *job, struct lane *lane)
+{
+	if (!job->lot || job->lot->key.dedicated)
+		return;
+	if (job->lot->lane)
+		job->lot->lane->lot = NULL; /* of a crew that is ending */
+	job->lot->lane = lane;
+	lane->lot = job->lot;
+}
+
+static bool is_held(const struct jobs *jobs, const struct lot *lot)
+{
+	return hold_of_workload(jobs, lot->key.workload->name) != NULL;
+}
+
+/* How many jobs in memory come before one of this priority, for all that is known. */
+static uint32_t n_before(const struct jobs *jobs, const struct lot *lot, int32_t priority)
+{
+	if (is_held(jobs, lot))
+		return lot->n_live; /* whatever they wait for */
+	if (!jobs->crews || lot->key.dedicated)
+		return lot->n_fresh;
+	return lot->lane ? turns_above(&lot->lane->turns, priority - 1) : 0;
+}
+
+/* ---- Parking ---- */
+
+void park_lane_format(const struct job *job, char ret_text[PARK_LANE_BYTES])
+{
+	*ret_text = '\0';
+	if (!may_ever_park(job))
+		return;
+	shape_format(&job->choice.crew_shape, ret_text);
+	if (job->choice.in_order)
+		(void)strcat(ret_text, "i"); /* fits, as the next one does */
+	if (job->choice.dedicated)
+		(void)strcat(ret_text, "d");
+}
+
+static bool lane_parse(const char *text, struct lot_key *ret_key)
+{
+	char shape[SHAPE_TEXT_BYTES];
+	size_t len = strcspn(text, "id");
+
+	if (len == 0 || len >= sizeof(shape))
+		return false;
+	memcpy(shape, text, len);
+	shape[len] = '\0';
+	ret_key->in_order = strchr(text + len, 'i') != NULL;
+	ret_key->dedicated = strchr(text + len, 'd') != NULL;
+	return shape_parse(shape, &ret_key->shape, NULL) == 0;
+}
+
+/* Of a new one: all that are there came before it. */
+static bool enough_wait(const struct jobs *jobs, const struct lot *lot, const struct turn *turn)
+{
+	const struct turn *first = turns_first(&lot->waiting);
+
+	return (first && turn_before(first, turn)) || n_before(jobs, lot, turn->priority) >= PARK_WINDOW;
+}
+
+/* NULL: out of memory. */
+static struct parked *record_add(struct jobs *jobs, struct lot *lot, const struct turn *turn, bool paused)
+{
+	struct parked *parked = malloc(sizeof(*parked));
+
+	if (!parked || turns_reserve(&lot->waiting, lot->n_parked + 1u) < 0) {
+		free(parked);
+		return NULL;
+	}
+	*parked = (struct parked){ .turn = *turn, .lot = lot, .paused = paused };
+	parked->turn.at = 0;
+	if (!paused)
+		turns_add(&lot->waiting, &parked->turn);
+	lot->n_parked++;
+	jobs->n_parked_paused += paused;
+	HASH_ADD(hh, jobs->parked, turn.id, sizeof(parked->turn.id), parked);
+	return parked;
+}
+
+static void record_remove(struct jobs *jobs, struct parked *parked)
+{
+	struct lot *lot = parked->lot;
+
+	if (parked->turn.at > 0)
+		turns_remove(&lot->waiting, &parked->turn);
+	lot->n_parked--;
+	jobs->n_parked_paused -= parked->paused;
+	HASH_DEL(jobs->parked, parked);
+	free(parked);
+}
+
+static bool may_park(const struct job *job, unsigned int n_own)
+{
+	return job->lot && job->published && job->refs == n_own + 1 && !job->watches && may_ever_park(job) &&
+	       (job->state == JOB_QUEUED || job->state == JOB_PAUSED) && job->ending == JOB_ENDING_NO && !job->open &&
+	       !job->adding && !job->finishing && job->started_ns == 0 && job->started_unix_us == 0 && job->total > 0 &&
+	       job->done + job->failed + job->cancelled == 0 && job->marking == 0 && job->waiting.n == 0 &&
+	       !job->history && !job->error_code && job->main.ready.count == job->total && !job->solo.seat &&
+	       (!job->main.seat || crew_seat_out(job->main.seat) == 0) && !job->jobs->stopping;
+}
+
+/* One that was loaded, or that nobody looks at any more, keeps its place: only those before it count. */
+static bool enough_before(const struct job *job)
+{
+	const struct turn *first = turns_first(&job->lot->waiting);
+
+	return job->paused ? job->lot->n_live > PARK_WINDOW : first && turn_before(first, &job->turn);
+}
+
+bool job_park(struct job *job, unsigned int n_own, bool is_new)
+{
+	struct jobs *jobs = job->jobs;
+	struct lot *lot = job->lot;
+	struct parked *parked;
+
+	if (!may_park(job, n_own) || !(is_new ? enough_wait(jobs, lot, &job->turn) : enough_before(job)))
+		return false;
+	parked = record_add(jobs, lot, &job->turn, job->paused);
+	if (!parked)
+		return false;
+	parked->input_bytes = job->input_bytes;
+	schedule_give_up(job);
+	job_unpublish(job);
+	return true;
+}
+
+bool park_row(struct jobs *jobs, const struct store_recovered_job *row)
+{
+	const struct turn turn = { .id = row->job.id, .since_ns = clock_mono_ns(), .priority = row->state.priority };
+	bool paused = row->state.state == JOB_PAUSED;
+	struct lot_key key;
+	struct parked *parked;
+	struct lot *lot;
+
+	memset(&key, 0, sizeof(key)); /* padding too */
+	if (row->begun || row->state.open || row->state.started_unix_us > 0 || row->state.error_code ||
+	    row->state.total == 0 || !lane_parse(row->job.lane, &key) ||
+	    workloads_find(jobs->workloads, row->job.workload, &key.workload, NULL) < 0)
+		return false;
+	HASH_FIND(hh, jobs->lots, &key, sizeof(key), lot);
+	parked = lot && enough_wait(jobs, lot, &turn) ? record_add(jobs, lot, &turn, paused) : NULL;
+	if (!parked)
+		return false;
+	parked->input_bytes = row->input_bytes;
+	jobs->queued_bytes += row->input_bytes;
+	jobs->n_live++;
+	return true;
+}
+
+/* ---- Loading ---- */
+
+struct parked *parked_find(const struct jobs *jobs, uint64_t id)
+{
+	struct parked *parked;
+
+	HASH_FIND(hh, jobs->parked, &id, sizeof(id), parked);
+	return parked;
+}
+
+struct job *parked_take(struct parked *parked, struct jobs *jobs, const struct store_recovered_job *row)
+{
+	const struct parked was = *parked; /* the truth where the row was read a moment too early */
+	struct error err = ERROR_INIT;
+	struct job *job = job_from_row(jobs, row, &err);
+	struct lot *lot = parked->lot;
+
+	if (job && ranges_add(&job->main.ready, 0, job->total) < 0) {
+		job_unref(job);
+		job = NULL;
+		(void)error_set(&err, -ENOMEM, "internal", "out of memory");
+	}
+	record_remove(jobs, parked);
+	jobs->n_live--;
+	if (!job) {
+		log_error("jobs: job %" PRIu64 " stays on disk and does not run: %s", row->job.id, err.text);
+		jobs->queued_bytes -= was.input_bytes;
+		lot_drop(jobs, lot);
+		return NULL;
+	}
+	job->turn.priority = was.turn.priority;
+	job_publish(job);
+	job->turn.since_ns = was.turn.since_ns;
+	job->input_bytes = was.input_bytes;
+	job->ready_ns = clock_mono_ns();
+	job->paused = was.paused;
+	if (job->paused)
+		job_set_state(job, JOB_PAUSED);
+	schedule_start(job);
+	schedule_ready(job);
+	job_touch(job);
+	lot_drop(jobs, lot);
+	return job;
+}
+
+struct lot_load {
+	struct store_read read;
+	struct jobs *jobs;
+	struct lot *lot;
+	uint64_t ids[PARK_WINDOW];
+};
+
+/* What was not found there any more was taken meanwhile, or is damaged. */
+static void load_failed(struct lot_load *load, int status)
+{
+	static const struct timeval later = { .tv_sec = RETRY_S };
+
+	for (uint32_t i = 0; i < load->read.n_ids; i++) {
+		struct parked *parked = parked_find(load->jobs, load->ids[i]);
+
+		if (parked && parked->turn.at == 0 && !parked->paused)
+			turns_add(&load->lot->waiting, &parked->turn);
+	}
+	log_warning("jobs: jobs that wait cannot be read back, tried again: %s", strerror(-status));
+	(void)event_add(load->jobs->lots_event, &later); /* without memory the next news of the lot tries again */
+}
+
+static void on_loaded(struct store_read *read, int status)
+{
+	struct lot_load *load = container_of(read, struct lot_load, read);
+	struct jobs *jobs = load->jobs;
+	struct lot *lot = load->lot;
+
+	lot->loading = NULL;
+	if (status < 0)
+		load_failed(load, status);
+	for (size_t i = 0; status == 0 && i < read->n_jobs; i++) {
+		struct parked *parked = parked_find(jobs, read->jobs[i].job.id);
+
+		/* One in its heap again, or paused, was parked anew meanwhile. */
+		if (parked && parked->turn.at == 0 && !parked->paused && !jobs->stopping)
+			job_unref(parked_take(parked, jobs, &read->jobs[i]));
+	}
+	if (status == 0 && !jobs->stopping)
+		lot_refill(jobs, lot);
+	store_read_fini(read);
+	jobs_op_done(jobs);
+	free(load);
+}
+
+static struct lot_load *load_new(struct jobs *jobs, struct lot *lot, uint32_t n)
+{
+	struct lot_load *load = calloc(1, sizeof(*load));
+	struct turn *turn;
+
+	if (!load)
+		return NULL;
+	load->jobs = jobs;
+	load->lot = lot;
+	while (load->read.n_ids < n && (turn = turns_first(&lot->waiting))) {
+		turns_remove(&lot->waiting, turn);
+		load->ids[load->read.n_ids++] = turn->id;
+	}
+	load->read.type = STORE_READ_LIST;
+	load->read.ids = load->ids;
+	load->read.on_done = on_loaded;
+	return load;
+}
+
+void lot_refill(struct jobs *jobs, struct lot *lot)
+{
+	const struct turn *first = turns_first(&lot->waiting);
+	uint32_t before;
+
+	if (!first || lot->loading || !jobs->crews || jobs->stopping || is_held(jobs, lot))
+		return;
+	before = n_before(jobs, lot, first->priority);
+	if (before >= PARK_REFILL)
+		return;
+	lot->loading = load_new(jobs, lot, PARK_WINDOW - before);
+	if (!lot->loading)
+		return; /* no memory: the next news of the lot tries again */
+	jobs_op_submitted(jobs);
+	store_read(jobs->store, &lot->loading->read);
+}
+
+void lots_refill(struct jobs *jobs)
+{
+	struct lot *lot, *next;
+
+	HASH_ITER(hh, jobs->lots, lot, next)
+		lot_refill(jobs, lot);
+}
+
+void lots_close(struct jobs *jobs)
+{
+	struct parked *parked, *next_parked;
+	struct lot *lot, *next_lot;
+
+	HASH_ITER(hh, jobs->parked, parked, next_parked) {
+		HASH_DEL(jobs->parked, parked);
+		free(parked);
+	}
+	HASH_ITER(hh, jobs->lots, lot, next_lot) {
+		HASH_DEL(jobs->lots, lot);
+		turns_fini(&lot->waiting);
+		free(lot);
+	}
+}
