@@ -75,7 +75,7 @@ exits 2 ctl run well --dry-run x
 plain=$(ctl run plain -d x)
 exits 3 ctl restart "$plain"
 says "no service"
-exits 2 ctl set "$well" workers=2
+exits 3 ctl set "$well" workers=2
 exits 124 ctl wait "$well" --timeout 20ms
 
 echo "== restart"
