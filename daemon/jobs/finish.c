@@ -95,12 +95,18 @@ void finish_rest(evutil_socket_t fd, short what, void *arg)
 		(void)malloc_trim(0); /* says whether there was anything */
 }
 
-static void job_ended(struct job *job, enum job_state state)
+void finish_rest_later(struct jobs *jobs)
 {
 	static const struct timeval rest = { .tv_sec = REST_S };
-	struct jobs *jobs = job->jobs;
 
 	(void)event_add(jobs->rest_event, &rest); /* out of memory: the next end tries again */
+}
+
+static void job_ended(struct job *job, enum job_state state)
+{
+	struct jobs *jobs = job->jobs;
+
+	finish_rest_later(jobs);
 	job_ref(job);
 	schedule_leave(job);
 	jobs->n_live--;

@@ -440,6 +440,7 @@ void job_close(struct job *job, bool on_disk)
 	if (!on_disk)
 		job_record_course(job); /* before its last segment, which would else be one of an open job */
 	results_close(job);
+	finish_rest_later(job->jobs); /* what its inputs took on their way to the disk */
 	job_touch(job);
 }
 

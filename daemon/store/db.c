@@ -20,7 +20,7 @@
  * undone needs no file in /var/tmp. The pages that a writer dirties in a burst stay in memory until its commit. */
 static const char writer_setup[] = "PRAGMA synchronous = FULL; PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY;"
 				   "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864;"
-				   "PRAGMA cache_size = -16384; PRAGMA trusted_schema = OFF;";
+				   "PRAGMA cache_size = -1024; PRAGMA trusted_schema = OFF;";
 static const char reader_setup[] = "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -1024;"
 				   "PRAGMA trusted_schema = OFF;";
 
