@@ -315,6 +315,8 @@ int proc_start(struct crew *crew, uint32_t slot)
 	proc->started_ns = clock_mono_ns();
 	proc->ended_before = crew->ended;
 	proc->runner_fds = malloc(crew->shape.threads * sizeof(int));
+	for (uint32_t i = 0; i < crew->shape.threads; i++)
+		ring_renew(crew->ring, crew_first_runner(proc) + i);
 	if (proc->runner_fds)
 		r = start(proc);
 	if (r < 0) {

@@ -174,6 +174,9 @@ typedef void (*ring_left_fn)(void *arg, const struct ring_left *left);
 /* Hand on what the runner owned, free those chunks, clear its idle bit and reset its completion ring for a successor;
  * wakes idle runners. 0 or -EBADMSG (kill the crew). */
 int ring_reap(struct ring *ring, uint32_t runner, ring_left_fn fn, void *arg);
+/* Before a process is started in a place that had none: what lives may have scribbled over its runner's words and ring since
+ * they were reset. */
+void ring_renew(struct ring *ring, uint32_t runner);
 /* All chunks in flight of the whole segment, after every process of the crew has ended: frees them all. */
 void ring_reap_all(struct ring *ring, ring_left_fn fn, void *arg);
 

@@ -104,6 +104,12 @@ static void reset_runner(struct ring *ring, uint32_t runner)
 					memory_order_relaxed); /* it may have died asleep */
 }
 
+void ring_renew(struct ring *ring, uint32_t runner)
+{
+	assert(runner < ring->geometry.n_runners);
+	reset_runner(ring, runner);
+}
+
 int ring_reap(struct ring *ring, uint32_t runner, ring_left_fn fn, void *arg)
 {
 	uint64_t word;

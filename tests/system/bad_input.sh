@@ -235,7 +235,7 @@ says "no task is blamed" "$dir/log"
 starts() {
 	ctl status --json | tr -d ' \n' | grep -oE '"workload":"scribble"[^}]*"starts":[0-9]+' | grep -oE '[0-9]+$' | awk '{ n += $1 } END { print n + 0 }'
 }
-for shape in "-m sync" "-m async" "-m async -j 1"; do # one runner: nobody else writes, or is stuck in a ring that looks full
+for shape in "-m sync" "-m async" "-m async -j 1"; do # one runner: the others' results are not garbage's to count
 	for what in ring all; do
 		before=$(starts)
 		# What it left may pass for a result.
@@ -246,6 +246,14 @@ for shape in "-m sync" "-m async" "-m async -j 1"; do # one runner: nobody else 
 		exits 0 ctl run scribble $shape 7 8
 	done
 done
+# Beside others, whose words and rings it spoils, whether a process is there just then or not.
+for round in 1 2 3 4 5; do
+	for what in ring all; do
+		timeout 60 "$concctl" -s "$sock" run scribble -q -m process -j 2 1 2 $what 4 5 6 >/dev/null 2>"$dir/err"
+		check "process, $what, time $round: it ends" [ $? -le 1 ]
+	done
+done
+exits 0 ctl run scribble -m process 7 8
 daemon_lives "garbage in its rings"
 
 # ---- Jobs that run, have ended, are interrupted ----

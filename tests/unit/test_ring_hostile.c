@@ -498,6 +498,25 @@ static void no_noise_in_the_segment_harms_the_daemon(void **state)
 	}
 }
 
+/* What has no process has nobody to be killed for it: its place is made good when it gets one. */
+static void garbage_where_no_process_is_does_not_wait_for_the_next(void **state)
+{
+	struct spoilt s;
+	uint32_t bad = 99;
+
+	(void)state;
+	spoilt_open(&s);
+	assert_int_equal(ring_reap(s.f.ring, 1, on_left, &s.f), 0);
+	s.f.runners[1].precise_tail = s.f.runners[1].advertised_tail = UINT64_C(1) << 40;
+	assert_int_equal(ring_collect_all(s.f.ring, UINT32_MAX, on_record, &s.f, &bad), -EBADMSG);
+	assert_int_equal(bad, 1);
+	ring_renew(s.f.ring, 1);
+	fixture_new_worker(&s.f);
+	(void)submit_numbers(&s.f, 8, 1, NULL);
+	do_chunk(&s.f, 1);
+	fixture_close(&s.f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -506,6 +525,7 @@ int main(void)
 		cmocka_unit_test(a_record_for_another_runners_chunk_is_refused),
 		cmocka_unit_test(a_tail_out_of_place_breaks_its_runner),
 		cmocka_unit_test(a_precise_tail_out_of_place_is_found_before_the_sleep_and_after_a_death),
+		cmocka_unit_test(garbage_where_no_process_is_does_not_wait_for_the_next),
 		cmocka_unit_test(fragments_that_do_not_belong_together_break_their_runner),
 		cmocka_unit_test(a_result_over_the_limit_is_not_put_together),
 		cmocka_unit_test(garbage_in_words_that_all_share_is_found),
