@@ -240,9 +240,10 @@ for shape in "-m sync" "-m async" "-m async -j 1"; do # one runner: the others' 
 		before=$(starts)
 		# What it left may pass for a result.
 		timeout 60 "$concctl" -s "$sock" run scribble -q $shape 1 2 $what >/dev/null 2>"$dir/err"
-		check "$shape, $what: it ends" [ $? -le 1 ]
+		status=$?
+		check "$shape, $what: it ends" [ $status -le 1 ]
 		check "$shape, $what: after few restarts" [ $(($(starts) - before)) -le 12 ]
-		[ "$shape, $what" != "-m sync, ring" ] || says "worker-init: its worker process wrote what makes no sense"
+		[ "$shape, $what, $status" != "-m sync, ring, 1" ] || says "worker-init: its worker process wrote what makes no sense"
 		exits 0 ctl run scribble $shape 7 8
 	done
 done
@@ -253,7 +254,8 @@ for round in 1 2 3 4 5; do
 		check "process, $what, time $round: it ends" [ $? -le 1 ]
 	done
 done
-exits 0 ctl run scribble -m process 7 8
+# Garbage that was left behind may be found only now, and be the last of three in a row.
+check "process: it works again" wait_for 10 ctl run scribble -q -m process 7 8
 daemon_lives "garbage in its rings"
 
 # ---- Jobs that run, have ended, are interrupted ----
