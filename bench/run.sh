@@ -32,6 +32,8 @@ cases() {
 		work10us-process       pool-work        1.05  ns/task
 		round-trip             pool-trip        6     us
 		round-trip-durable     fdatasync        5     us
+		accept-one             fdatasync        2.5   us/job
+		accept-64              accept-one       0.1   us/job
 		downloads-160          epoll-160        1.25  ms
 		downloads-10k-keep     epoll-10k-keep   2.7   ms
 		downloads-10k-at-once  epoll-10k        1.5   ms
@@ -197,6 +199,7 @@ yardstick() {
 	pool-work) "$bench/pool" -w 10 100000 2 ;;
 	pool-trip) "$bench/pool" -r 10000 | cut -d' ' -f1 ;;
 	fdatasync) "$bench/fdatasync" "$dir/fdatasync" 2000 | cut -d' ' -f1 ;;
+	accept-one) accept_jobs 2000 1 ;;
 	epoll-160) "$bench/epoll_client" "$port" '/bytes/1024?ms=50' 160 160 ;;
 	epoll-10k-keep) "$bench/epoll_client" -k "$port" /bytes/1024 10000 64 ;;
 	epoll-10k) "$bench/epoll_client" "$port" '/bytes/1024?ms=1000' 10000 10000 ;;
@@ -214,6 +217,17 @@ memory_at_once() {
 	ctl --json run downloader -m async -j 10000 --dedicated --no-durable -i "$dir/urls-10k" >"$dir/json" || return 1
 	tail -n 1 "$dir/json" | sed -n 's/.*"peak_rss_bytes":\([0-9][0-9]*\).*/\1/p' |
 		awk '{ printf "%.2f\n", $1 / 1024 / 10000 } END { exit NR == 0 }'
+}
+
+# accept_jobs N CLIENTS: microseconds a job. None of them runs, and none is left.
+accept_jobs() {
+	ctl -q pause -w noop >/dev/null || return 1
+	"$bench/accept" "$dir/sock" "$1" "$2"
+	status=$?
+	ctl -q cancel -w noop >/dev/null
+	ctl -q clean -w noop >/dev/null
+	ctl -q resume -w noop >/dev/null || return 1
+	return $status
 }
 
 # control FIELD: milliseconds to an answer, 99th percentile, while every model keeps the processors busy. One measurement
@@ -249,6 +263,8 @@ measure_case() {
 	work10us-*) run "$dir/10us" spin -q -m "$model" --no-durable -i "$dir/10us" | per_task 100000 ;;
 	round-trip) "$bench/round_trip" -u "$dir/sock" 5000 | cut -d' ' -f1 ;;
 	round-trip-durable) "$bench/round_trip" "$dir/sock" 2000 | cut -d' ' -f1 ;;
+	accept-one) accept_jobs 2000 1 ;;
+	accept-64) accept_jobs 20000 64 ;;
 	downloads-160) downloads 160 urls-160 -m async -j 160 ;;
 	downloads-10k-keep) downloads 10000 urls-keep -m async -j 64 ;;
 	downloads-10k-at-once) downloads 10000 urls-10k -m async -j 10000 ;;
