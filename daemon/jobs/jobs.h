@@ -248,7 +248,7 @@ int job_segment(struct job *job, uint64_t task, struct segment **ret_segment);
  * -ENOENT; -EIO; -ESTALE. Valid until the loop is returned to. */
 int job_inputs(struct job *job, uint64_t task, const uint8_t **ret_packed, size_t *ret_bytes, uint64_t *ret_count);
 
-/* Nobody looks at it for now: an ended job that was loaded to be looked at gives back what it has in memory. */
+/* The last who looked at it has left: an ended job that was loaded to be looked at gives back what it has in memory. */
 void job_put_out(struct job *job);
 
 /* Watching: on_progress after outcomes were recorded or a read finished, on_state after a change of state (ended: all
