@@ -55,9 +55,9 @@ void job_end_early(struct job *job, enum job_ending ending, enum job_urgency urg
 	if (job->ending == JOB_ENDING_NO)
 		begin_end(job, ending);
 	reason = job->ending == JOB_ENDING_TIMEOUT ? WIRE_CANCEL_TIMEOUT : WIRE_CANCEL_USER;
-	/* Of a job whose workers cannot be prepared too: what runs in its other crew has no end to wait for. */
-	end_seat(&job->main, urgency, reason);
-	end_seat(&job->solo, urgency, reason);
+	/* Of a job whose workers cannot be prepared too: what runs in its other crews has no end to wait for. */
+	for (struct job_seat *seat = &job->main; seat; seat = job_seat_next(job, seat))
+		end_seat(seat, urgency, reason);
 	outcome_end_ready(job);
 	job_touch(job);
 }
@@ -188,10 +188,10 @@ void job_hold_back(struct job *job)
 {
 	lane_forget(job);
 	stop_timeout(job);
-	if (job->main.seat)
-		crew_recall(job->main.seat);
-	if (job->solo.seat)
-		crew_recall(job->solo.seat);
+	for (struct job_seat *seat = &job->main; seat; seat = job_seat_next(job, seat)) {
+		if (seat->seat)
+			crew_recall(seat->seat);
+	}
 }
 
 void job_let_go_on(struct job *job)

@@ -12,16 +12,14 @@
 
 struct crash_op {
 	struct store_op op;
-	struct job_seat *seat; /* holds a reference to its job */
+	struct job *job; /* a reference */
 	char *cause;
-	bool alone;
 };
 
 static void on_recorded(struct store_op *op, int status)
 {
 	struct crash_op *crash = container_of(op, struct crash_op, op);
-	struct job_seat *seat = crash->seat;
-	struct job *job = seat->job;
+	struct job *job = crash->job;
 
 	if (status < 0)
 		log_warning("jobs: job %" PRIu64 ": the crash of task %" PRIu64
@@ -31,7 +29,7 @@ static void on_recorded(struct store_op *op, int status)
 	jobs_op_done(job->jobs);
 	/* At the daemon's end the next one runs it. */
 	if (job->jobs->crews)
-		outcome_run_again(seat, op->u.crash.task, crash->alone);
+		outcome_run_again(&job->main, op->u.crash.task, true);
 	if (job->ending != JOB_ENDING_NO)
 		outcome_end_ready(job);
 	schedule_ready(job);
@@ -41,20 +39,18 @@ static void on_recorded(struct store_op *op, int status)
 	free(crash);
 }
 
-void crash_record_then_run(struct job_seat *seat, const struct task_history *history, bool alone)
+void crash_record_then_run(struct job *job, const struct task_history *history)
 {
-	struct job *job = seat->job;
 	struct crash_op *crash = job->durable && job->max_crashes > 0 ? calloc(1, sizeof(*crash)) : NULL;
 	char *cause = crash ? strdup(history->cause ? history->cause : "") : NULL;
 
 	if (!cause) { /* no limit, or nothing of it on disk, or no memory: then counted by this daemon only */
 		free(crash);
-		outcome_run_again(seat, history->task, alone);
+		outcome_run_again(&job->main, history->task, true);
 		return;
 	}
-	crash->seat = seat;
+	crash->job = job_ref(job);
 	crash->cause = cause;
-	crash->alone = alone;
 	crash->op = (struct store_op){
 		.type = STORE_CRASH,
 		.job = job->id,
@@ -64,7 +60,6 @@ void crash_record_then_run(struct job_seat *seat, const struct task_history *his
 			     .cause = cause },
 		.on_done = on_recorded,
 	};
-	job_ref(job);
 	job->marking++;
 	jobs_op_submitted(job->jobs);
 	store_submit(job->jobs->store, &crash->op);

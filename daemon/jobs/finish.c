@@ -159,7 +159,7 @@ static void record_sums(struct job *job)
 		(void)event_del(job->open_event);
 	retry_forget(job);
 	begin_forget(job);
-	if (job->main.seat && !job->solo.seat)
+	if (job->main.seat && job->n_groups == 0)
 		job->peak_rss_bytes = crew_seat_peak_rss_bytes(job->main.seat);
 }
 
@@ -295,7 +295,7 @@ void job_check_end(struct job *job)
 		return;
 	if (job->main.seat && crew_seat_out(job->main.seat) > 0)
 		return;
-	if (job->solo.seat && crew_seat_out(job->solo.seat) > 0)
+	if (apart_out(job) > 0)
 		return;
 	job->end_failed = job->durable && results_flush(job, true);
 	if (!job->end_failed) {

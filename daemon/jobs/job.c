@@ -60,7 +60,8 @@ struct job *job_new(struct jobs *jobs, uint64_t id)
 	job->state = JOB_QUEUED;
 	job->durable = true;
 	job->main.job = job;
-	job->solo.job = job;
+	LIST_INIT(&job->groups);
+	halves_init(&job->halves);
 	inputs_init(&job->inputs, NULL, id, jobs->config->state_dir, on_inputs_loaded);
 	return job;
 }
@@ -72,16 +73,15 @@ static void job_free(struct job *job)
 	assert(job->begin.date.place == 0);
 	after_free(job);
 	unique_free(job);
-	assert(!job->main.seat && !job->solo.seat && job->turn.at == 0 && !job->published && !job->touched);
+	assert(!job->main.seat && job->turn.at == 0 && !job->published && !job->touched);
 	if (job->in_opened)
 		TAILQ_REMOVE(&job->jobs->opened, job, opened_link);
 	results_fini(job);
 	parts_fini(job);
 	inputs_fini(&job->inputs);
-	for (struct job_seat *seat = &job->main; seat; seat = seat == &job->main ? &job->solo : NULL) {
-		ranges_fini(&seat->ready);
-		ranges_fini(&seat->marked);
-	}
+	ranges_fini(&job->main.ready);
+	ranges_fini(&job->main.marked);
+	apart_fini(job);
 	HASH_ITER(hh, job->history, history, next) {
 		HASH_DEL(job->history, history);
 		free(history->cause);
@@ -244,10 +244,8 @@ static uint64_t job_running(const struct job *job)
 {
 	uint64_t running = parts_open(job);
 
-	if (job->main.seat)
-		running += crew_seat_running(job->main.seat);
-	if (job->solo.seat)
-		running += crew_seat_running(job->solo.seat);
+	for (const struct job_seat *seat = &job->main; seat; seat = job_seat_next(job, seat))
+		running += seat->seat ? crew_seat_running(seat->seat) : 0;
 	return running;
 }
 
@@ -382,9 +380,9 @@ int job_walk_running(struct job *job, uint32_t limit, int (*fn)(void *arg, const
 	struct running_walk walk = { .job = job, .fn = fn, .arg = arg, .left = limit };
 	int r = 0;
 
-	if (job->main.seat)
-		r = crew_seat_walk(job->main.seat, on_running_task, &walk);
-	if (r == 0 && job->solo.seat)
-		r = crew_seat_walk(job->solo.seat, on_running_task, &walk);
+	for (const struct job_seat *seat = &job->main; seat && r == 0; seat = job_seat_next(job, seat)) {
+		if (seat->seat)
+			r = crew_seat_walk(seat->seat, on_running_task, &walk);
+	}
 	return r == -E2BIG ? 0 : r;
 }

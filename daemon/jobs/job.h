@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "crew/crew.h"
 #include "jobs/begin.h"
+#include "jobs/halves.h"
 #include "jobs/inputs.h"
 #include "jobs/jobs.h"
 #include "jobs/parts.h"
@@ -44,7 +45,7 @@ STAILQ_HEAD(accept_list, accept);
 struct lane {
 	struct crew *crew;
 	bool in_order; /* job after job, instead of turns */
-	struct job_seat *solo; /* a crew for one job's lone tasks: whose; else NULL */
+	struct job_seat *group; /* of tasks that run apart: its crew is theirs only; else NULL */
 	uint32_t n_seats;
 	struct turns turns; /* jobs that may have tasks to hand out; has room for every seat */
 	struct throttle *throttle; /* of its workload */
@@ -58,12 +59,13 @@ struct lane {
 	UT_hash_handle hh;
 };
 
-/* The job's place in a crew. Its own: `main`; for tasks that must run alone after a death: `solo`. */
+/* The job's place in a crew. Its own: `main`; tasks that run apart after a death have others (apart.c). */
 struct job_seat {
 	struct job *job;
 	struct crew_seat *seat; /* NULL: not taken */
 	struct ranges ready; /* tasks to hand out */
 	struct ranges marked; /* of a job that must not run twice: started marks are on disk, to be handed out first */
+	uint64_t marking; /* tasks whose started marks are on their way to the disk */
 	bool init_failed; /* its crew gave up: nothing more is handed out */
 };
 
@@ -164,7 +166,10 @@ struct job {
 	struct inputs inputs;
 	struct results results;
 	struct parts parts; /* of the tasks that are divided now */
-	struct job_seat main, solo;
+	struct job_seat main;
+	LIST_HEAD(group_list, group) groups; /* of tasks that run apart now */
+	uint32_t n_groups;
+	struct halves halves; /* those that are to */
 	uint64_t input_bytes; /* counted in jobs->queued_bytes until it has ended */
 	uint32_t input_failures; /* reads of its inputs that failed, in a row */
 	uint64_t marking; /* tasks whose started marks or crash counts are on their way to the disk */
@@ -211,6 +216,7 @@ struct jobs {
 	struct unique *uniques; /* keys of jobs that have not ended */
 	struct followed *followed; /* jobs that others wait for, by id */
 
+	uint64_t last_group; /* number of the last group of tasks that run apart */
 	uint64_t next_id;
 	uint64_t ids_on_disk; /* no id below this is given again, whatever happens */
 	int64_t served_ns; /* when the last turn was */
@@ -349,7 +355,27 @@ void schedule_returned(struct job_seat *seat, uint64_t tasks); /* so many came b
 void schedule_ready(struct job *job); /* its seats may have tasks to hand out */
 void schedule_abandon(struct job *job); /* at the daemon's end: the crews are going, whatever they hold */
 void schedule_leave(struct job *job); /* give up seats that hold nothing and wait for nothing */
-void schedule_share(struct job *job); /* what lone tasks have of -j the main crew goes without */
+void schedule_share(struct job *job); /* what tasks that run apart have of -j the main crew goes without */
+int schedule_take_seat(struct job_seat *seat, const struct crew_request *request, uint32_t workers, bool idempotent,
+		       struct error *err); /* 0 or -errno with words */
+void schedule_leave_seat(struct job_seat *seat);
+
+/* apart.c: tasks that run in processes of their own after a death, alone or in groups */
+/* The job's seats: the main one, then each group's. NULL: that was the last. */
+struct job_seat *job_seat_next(const struct job *job, const struct job_seat *seat);
+/* Others may be in a task's process, and the order of tasks is not promised. */
+bool apart_possible(const struct job *job);
+/* To be run apart: alone, or, where `death` is not 0, in halves with the others that were met in that death. 0 or -ENOMEM. */
+int apart_add(struct job *job, uint64_t task, uint64_t death);
+void apart_start(struct job *job); /* groups, as many as may run now */
+void apart_leave(struct job *job); /* the crews of those that have ended */
+void apart_fini(struct job *job); /* forget them all; their seats are given up */
+uint64_t apart_tasks(const struct job *job); /* of groups that run, or may at once */
+uint64_t apart_out(const struct job *job); /* of groups: handed out, and not back */
+bool apart_has_work(const struct job *job); /* some are to be handed out */
+uint64_t apart_remove(struct job *job, uint64_t from, uint64_t count); /* what is not out, as halves_remove() */
+bool apart_may_begin(const struct job *job); /* one more of them, within -j: the main crew may still hold theirs. When a task of it
+ends, settling kicks their crews. */
 
 /* outcome.c: the callbacks of crew_ops, and what they share */
 void outcome_ended(void *ctx, const struct crew_ended *ended);
@@ -375,8 +401,8 @@ void outcome_interrupted(struct job *job, uint64_t task);
 void outcome_failed(struct job *job, uint64_t task, const char *text); /* it was never begun */
 
 /* crash.c */
-/* A death counts against this task: it runs again once the count is on disk (at once where none is kept there). */
-void crash_record_then_run(struct job_seat *seat, const struct task_history *history, bool alone);
+/* A death counts against this task: it runs again, alone, once the count is on disk (at once where none is kept there). */
+void crash_record_then_run(struct job *job, const struct task_history *history);
 int crash_recovered(struct job *job, const struct store_crash *crash); /* 0 or -ENOMEM */
 
 /* stall.c */

@@ -3,17 +3,15 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/cleanup.h"
 #include "jobs/job.h"
 
 /* Why a task that could not be sent anything is not running. */
 static int refuse(const struct job *job, uint64_t task, int r, struct error *err)
 {
-	const struct job_seat *const seats[] = { &job->main, &job->solo };
-	bool queued = r == -EAGAIN;
+	bool queued = r == -EAGAIN || halves_contain(&job->halves, task);
 
-	for (size_t i = 0; i < ARRAY_SIZE(seats) && !queued; i++)
-		queued = ranges_contain(&seats[i]->ready, task) || ranges_contain(&seats[i]->marked, task);
+	for (const struct job_seat *seat = &job->main; seat && !queued; seat = job_seat_next(job, seat))
+		queued = ranges_contain(&seat->ready, task) || ranges_contain(&seat->marked, task);
 	if (parts_is_open(job, task))
 		return error_set(err, -EPERM, "wrong-state", "task %" PRIu64 " of job %" PRIu64 " is divided: its parts "
 				 "receive no messages", task, job->id);
@@ -36,9 +34,9 @@ int job_send(struct job *job, uint64_t task, const void *data, size_t len, job_s
 	if (task >= job->total)
 		return error_set(err, -ENOENT, "no-such-task", "job %" PRIu64 " has no task %" PRIu64 ", but %" PRIu64
 				 " from 0 on", job->id, task, job->total);
-	if (job->main.seat)
-		r = crew_send(job->main.seat, task, data, len, on_sent, arg);
-	if (r == -ENOENT && job->solo.seat)
-		r = crew_send(job->solo.seat, task, data, len, on_sent, arg);
+	for (struct job_seat *seat = &job->main; seat && r == -ENOENT; seat = job_seat_next(job, seat)) {
+		if (seat->seat)
+			r = crew_send(seat->seat, task, data, len, on_sent, arg);
+	}
 	return r < 0 ? refuse(job, task, r, err) : 0;
 }

@@ -19,7 +19,7 @@
 /* Tasks given one end at once before the loop gets a turn. */
 #define END_SLICE 16384
 #define MESSAGE_BYTES 2048
-#define UNNAMED_MAX 2 /* deaths that name nobody before those begun in them run alone */
+#define UNNAMED_MAX 2 /* deaths that name nobody before those begun in them run in halves */
 
 struct task_history *history_of(struct job *job, uint64_t task)
 {
@@ -253,7 +253,7 @@ static void clear_marks(struct job *job, uint64_t first, uint64_t count)
 
 void outcome_unmark(struct job *job)
 {
-	for (struct job_seat *seat = &job->main; seat; seat = seat == &job->main ? &job->solo : NULL) {
+	for (struct job_seat *seat = &job->main; seat; seat = job_seat_next(job, seat)) {
 		uint64_t from, n;
 
 		while ((n = ranges_first(&seat->marked, UINT64_MAX, &from)) > 0) {
@@ -369,17 +369,27 @@ static void note_loss(struct job *job, const struct crew_loss *loss)
 	history->cause = strdup(text); /* only to be shown */
 }
 
-void outcome_run_again(struct job_seat *seat, uint64_t task, bool alone)
+/* death: 0, or the one in which it was met again. */
+static void run_apart(struct job_seat *seat, uint64_t task, uint64_t death)
 {
 	struct job *job = seat->job;
-	const struct shape *shape = &job->choice.crew_shape;
 
-	if (alone && !job->choice.in_order && shape->threads * shape->coroutines > 1) {
-		outcome_ready_again(&job->solo, task, 1);
-		schedule_share(job); /* before the main crew takes the worker that is free now */
-	} else {
+	if (!apart_possible(job) || parts_failing(job, task)) {
 		outcome_ready_again(seat, task, 1);
+		return;
 	}
+	if (apart_add(job, task, death) < 0)
+		outcome_interrupted(job, task); /* as in outcome_ready_again() */
+	else
+		job_touch(job);
+}
+
+void outcome_run_again(struct job_seat *seat, uint64_t task, bool alone)
+{
+	if (alone)
+		run_apart(seat, task, 0);
+	else
+		outcome_ready_again(seat, task, 1);
 }
 
 static void lost_guilty(struct job_seat *seat, const struct crew_loss *loss)
@@ -394,15 +404,15 @@ static void lost_guilty(struct job_seat *seat, const struct crew_loss *loss)
 		fail_lost(job, loss, TASK_ERROR_CRASHED, "it crashed and must not run twice");
 	} else if (history && (job->max_crashes == 0 || history->crashes < job->max_crashes)) {
 		note_loss(job, loss);
-		crash_record_then_run(seat, history, true);
+		crash_record_then_run(job, history);
 	} else {
 		(void)snprintf(what, sizeof(what), "crashed %u times", history ? history->crashes : 1u);
 		fail_lost(job, loss, TASK_ERROR_QUARANTINED, what);
 	}
 }
 
-/* A death that names nobody says little of those begun; the second one with the same task among them says more. Each of these runs
- * alone from then on, where the next death finds it guilty or clears it. */
+/* A death that names nobody says little of those begun; the second one with the same task among them says more. These run in
+ * halves from then on, and each half's process says more again. */
 static bool is_met_again(struct job *job, const struct crew_loss *loss)
 {
 	struct task_history *history = loss->unnamed ? history_of(job, loss->task) : NULL;
@@ -441,7 +451,10 @@ void outcome_lost(void *ctx, const struct crew_loss *loss)
 		fail_lost(job, loss, TASK_ERROR_INTERRUPTED, "it was interrupted and must not run twice");
 	} else {
 		note_loss(job, loss);
-		outcome_run_again(seat, loss->task, loss->verdict == CREW_SUSPECT || is_met_again(job, loss));
+		if (is_met_again(job, loss))
+			run_apart(seat, loss->task, loss->worker_pid);
+		else
+			outcome_run_again(seat, loss->task, loss->verdict == CREW_SUSPECT);
 	}
 }
 
@@ -456,7 +469,7 @@ static void end_now(struct job *job, uint64_t task)
 	outcome_put(job, task, &record, text, strlen(text));
 }
 
-static bool end_seat_ready(struct job *job, struct ranges *ready, uint64_t *left)
+static void end_ready(struct job *job, struct ranges *ready, uint64_t *left)
 {
 	uint64_t from, n;
 
@@ -466,25 +479,31 @@ static bool end_seat_ready(struct job *job, struct ranges *ready, uint64_t *left
 			end_now(job, task);
 		*left -= n;
 	}
-	return ready->count > 0;
 }
 
-static bool end_waiting(struct job *job, uint64_t *left)
+static void end_apart(struct job *job, uint64_t *left)
 {
-	for (; *left > 0 && job->waiting.n > 0; --*left)
-		end_now(job, retries_pop(&job->waiting).task);
-	return job->waiting.n > 0;
+	uint64_t from, n;
+
+	while (*left > 0 && (n = halves_take(&job->halves, *left, &from)) > 0) {
+		for (uint64_t task = from; task < from + n; task++)
+			end_now(job, task);
+		*left -= n;
+	}
 }
 
 void outcome_end_ready(struct job *job)
 {
 	uint64_t left = END_SLICE;
-	bool more = end_seat_ready(job, &job->main.ready, &left);
 
-	more = end_waiting(job, &left) || more;
-	more = end_seat_ready(job, &job->main.marked, &left) || more;
-	more = end_seat_ready(job, &job->solo.ready, &left) || more;
-	if (more)
+	for (struct job_seat *seat = &job->main; seat; seat = job_seat_next(job, seat)) {
+		end_ready(job, &seat->ready, &left);
+		end_ready(job, &seat->marked, &left);
+	}
+	end_apart(job, &left);
+	for (; left > 0 && job->waiting.n > 0; left--)
+		end_now(job, retries_pop(&job->waiting).task);
+	if (left == 0)
 		job_touch(job); /* jobs_settle() goes on */
 }
 

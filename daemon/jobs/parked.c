@@ -199,7 +199,7 @@ static bool may_park(const struct job *job, unsigned int n_own)
 	       (job->state == JOB_QUEUED || job->state == JOB_PAUSED) && job->ending == JOB_ENDING_NO && !job->open &&
 	       !job->adding && !job->finishing && job->started_ns == 0 && job->started_unix_us == 0 && job->total > 0 &&
 	       job->done + job->failed + job->cancelled == 0 && job->marking == 0 && job->waiting.n == 0 &&
-	       !job->history && !job->error_code && job->main.ready.count == job->total && !job->solo.seat &&
+	       !job->history && !job->error_code && job->main.ready.count == job->total && job->n_groups == 0 && job->halves.count == 0 &&
 	       (!job->main.seat || crew_seat_out(job->main.seat) == 0) && !job->jobs->stopping;
 }
 

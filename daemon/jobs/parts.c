@@ -176,7 +176,7 @@ static void finish_failed(struct division *d)
 static void drop_unbegun(struct division *d)
 {
 	struct job *job = d->job;
-	struct ranges *const sets[] = { &job->main.ready, &job->main.marked, &job->solo.ready, &job->solo.marked };
+	struct ranges *const sets[] = { &job->main.ready, &job->main.marked };
 	uint64_t first = step_number(d->task, STEP_SPLIT), end = step_number(d->task, STEP_END - 1);
 
 	for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
@@ -185,6 +185,7 @@ static void drop_unbegun(struct division *d)
 		(void)ranges_remove(sets[i], first, end - first); /* no range crosses either end: none is split */
 		d->left -= (uint32_t)(before - sets[i]->count);
 	}
+	d->left -= (uint32_t)apart_remove(job, first, end - first);
 	d->left -= (uint32_t)retries_remove(&job->waiting, first, end);
 }
 

@@ -16,12 +16,11 @@
 #include "store/store.h"
 
 #define INPUT_TRIES 3 /* reads of an input that fail before its task does */
-#define SOLO_CREW (UINT64_C(1) << 63) /* in crew_request.dedicated: the crew of a job's lone tasks */
 
 /* ---- Taking seats ---- */
 
-static int seat_take(struct job_seat *seat, const struct crew_request *request, uint32_t workers, bool idempotent,
-		     struct error *err)
+int schedule_take_seat(struct job_seat *seat, const struct crew_request *request, uint32_t workers, bool idempotent,
+		       struct error *err)
 {
 	struct job *job = seat->job;
 	struct jobs *jobs = job->jobs;
@@ -54,8 +53,8 @@ static int seat_take(struct job_seat *seat, const struct crew_request *request, 
 	lane->unlimited = job->service != NULL; /* its crew is its own */
 	if (seat == &job->main)
 		lot_seated(job, lane);
-	if (seat == &job->solo)
-		lane->solo = seat;
+	else
+		lane->group = seat;
 	return 0;
 }
 
@@ -73,7 +72,7 @@ void schedule_start(struct job *job)
 	if (!job->jobs->crews || !job->workload || job->main.seat || job_state_ended(job->state) || !job_may_begin(job) ||
 	    !service_is_up(job))
 		return;
-	r = seat_take(&job->main, &request, job->choice.workers, job->workload->idempotent, &err);
+	r = schedule_take_seat(&job->main, &request, job->choice.workers, job->workload->idempotent, &err);
 	if (r == 0 || r == -ESHUTDOWN)
 		return; /* while stopping: the next daemon runs it */
 	if (service_start_failed(job, err.text))
@@ -83,79 +82,33 @@ void schedule_start(struct job *job)
 	job_end_early(job, JOB_ENDING_FAILED, JOB_ASK);
 }
 
-/* Workers for tasks that must run alone: as many as the job may have, within the processors. */
-static uint32_t lone_workers(const struct job *job)
-{
-	uint64_t lone = job->solo.ready.count + (job->solo.seat ? crew_seat_out(job->solo.seat) : 0);
-	uint32_t most = job->choice.workers < job->jobs->n_processors ? job->choice.workers : job->jobs->n_processors;
-
-	return lone < most ? (uint32_t)lone : most;
-}
-
 void schedule_share(struct job *job)
 {
+	uint64_t apart = apart_tasks(job);
+
 	if (job->main.seat)
-		crew_set_workers(job->main.seat, job->choice.workers - lone_workers(job));
-}
-
-/* The crew in which each process runs one task. */
-static int solo_start(struct job *job, struct error *err)
-{
-	struct crew_request request = {
-		.workload = job->workload,
-		.shape = { .processes = lone_workers(job), .threads = 1, .coroutines = 1 },
-		.dedicated = job->id | SOLO_CREW,
-	};
-
-
-	return seat_take(&job->solo, &request, request.shape.processes, false, err);
+		crew_set_workers(job->main.seat, apart < job->choice.workers ? job->choice.workers - (uint32_t)apart : 0);
 }
 
 /* ---- Lanes ---- */
 
-static void seat_ready(struct job_seat *seat)
-{
-	struct job *job = seat->job;
-	struct lane *lane = lane_find(job->jobs, crew_of(seat->seat));
-
-	if (seat == &job->main)
-		lane_insert(lane, job);
-	crew_kick(lane->crew);
-}
-
 void schedule_ready(struct job *job)
 {
-	struct error err = ERROR_INIT;
-
 	if (!job_may_begin(job) || job->ending != JOB_ENDING_NO || job_state_ended(job->state))
 		return;
+	if (job->jobs->crews && (job->halves.count > 0 || job->n_groups > 0))
+		apart_start(job);
 	if (!job->main.seat && seat_has_work(&job->main))
 		schedule_start(job); /* it could not begin before */
-	if (job->main.seat && seat_has_work(&job->main))
-		seat_ready(&job->main);
-	if (seat_has_work(&job->solo) && job->jobs->crews) {
-		if (!job->solo.seat && solo_start(job, &err) < 0) {
-			log_warning("jobs: job %llu: tasks that should run alone run with the others: %s",
-				    (unsigned long long)job->id, err.text);
-			while (job->solo.ready.count > 0) {
-				uint64_t from, n = ranges_first(&job->solo.ready, UINT64_MAX, &from);
+	if (job->main.seat && seat_has_work(&job->main)) {
+		struct lane *lane = lane_find(job->jobs, crew_of(job->main.seat));
 
-				ranges_drop_first(&job->solo.ready, n);
-				if (ranges_add(&job->main.ready, from, n) == 0)
-					continue;
-				for (uint64_t task = from; task < from + n; task++)
-					outcome_failed(job, task, "the daemon has no memory to run it again");
-			}
-			schedule_share(job);
-			if (job->main.seat)
-				seat_ready(&job->main);
-			return;
-		}
-		seat_ready(&job->solo);
+		lane_insert(lane, job);
+		crew_kick(lane->crew);
 	}
 }
 
-static void seat_leave(struct job_seat *seat)
+void schedule_leave_seat(struct job_seat *seat)
 {
 	struct jobs *jobs = seat->job->jobs;
 	struct lane *lane = lane_find(jobs, crew_of(seat->seat));
@@ -180,24 +133,20 @@ static void seat_abandon(struct job_seat *seat)
 void schedule_abandon(struct job *job)
 {
 	lane_forget(job);
-	if (job->solo.seat)
-		seat_abandon(&job->solo);
-	if (job->main.seat)
-		seat_abandon(&job->main);
+	for (struct job_seat *seat = &job->main; seat; seat = job_seat_next(job, seat)) {
+		if (seat->seat)
+			seat_abandon(seat);
+	}
 }
 
 void schedule_leave(struct job *job)
 {
 	bool ended = job_state_ended(job->state) || job->finishing || !service_is_up(job);
 
-	if (job->solo.seat && !seat_has_work(&job->solo) && crew_seat_out(job->solo.seat) == 0 && job->marking == 0) {
-		seat_leave(&job->solo);
-		schedule_share(job);
-		job_touch(job); /* its main crew may have more workers for it now */
-	}
+	apart_leave(job);
 	if (job->main.seat && ended && crew_seat_out(job->main.seat) == 0 && job->marking == 0) {
 		lane_forget(job);
-		seat_leave(&job->main);
+		schedule_leave_seat(&job->main);
 	}
 }
 
@@ -216,6 +165,7 @@ static void on_marked(struct store_op *op, int status)
 	struct job *job = seat->job;
 
 	job->marking -= mark->range.count;
+	seat->marking -= mark->range.count;
 	if (parts_failing(job, mark->range.first))
 		parts_drop(job, mark->range.first, mark->range.count);
 	else if (status == 0)
@@ -261,6 +211,7 @@ static void mark_more(struct job_seat *seat)
 	}
 	(void)ranges_remove(&seat->ready, from, n); /* see next_of() */
 	job->marking += n;
+	seat->marking += n;
 	job_ref(job);
 	mark->seat = seat;
 	mark->range = (struct store_range){ from, n };
@@ -362,16 +313,6 @@ static int seat_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batc
 	return 0;
 }
 
-/* Within -j: the main crew may still hold workers that these are to have. When a task of it ends, settling kicks this
- * crew. */
-static int solo_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batch *ret_batch)
-{
-	const struct job *job = seat->job;
-	uint64_t held = crew_seat_out(seat->seat) + (job->main.seat ? crew_seat_holds(job->main.seat) : 0);
-
-	return held < job->choice.workers && seat_next(seat, max_tasks, ret_batch) == 0 ? 0 : -EAGAIN;
-}
-
 /* The next job's tasks, in a lane of several jobs. */
 static int lane_hand_out(struct lane *lane, uint32_t max_tasks, struct crew_batch *ret_batch)
 {
@@ -414,11 +355,12 @@ int schedule_next(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_
 		jobs->held = true;
 		return -EAGAIN;
 	}
-	if (!lane->solo) {
+	if (!lane->group) {
 		r = lane_hand_out(lane, max_tasks, ret_batch);
 	} else {
-		max_tasks = seat_has_work(lane->solo) ? throttle_allows(jobs, lane, max_tasks) : 0;
-		r = max_tasks > 0 ? solo_next(lane->solo, max_tasks, ret_batch) : -EAGAIN;
+		max_tasks = seat_has_work(lane->group) && apart_may_begin(lane->group->job) ?
+				    throttle_allows(jobs, lane, max_tasks) : 0;
+		r = max_tasks > 0 && seat_next(lane->group, max_tasks, ret_batch) == 0 ? 0 : -EAGAIN;
 	}
 	if (r == 0)
 		throttle_took(jobs, lane, ret_batch->count);
@@ -432,7 +374,7 @@ void schedule_give_up(struct job *job)
 	if (!job->main.seat)
 		return;
 	lane_forget(job);
-	seat_leave(&job->main);
+	schedule_leave_seat(&job->main);
 }
 
 void schedule_settled(struct jobs *jobs, struct crew *crew)

@@ -55,7 +55,7 @@ const char *schedule_waiting(const struct job *job, char *scratch, size_t scratc
 		return why;
 	if (job->main.seat && crew_seat_out(job->main.seat) > 0)
 		return "";
-	if (job->solo.seat && crew_seat_out(job->solo.seat) > 0)
+	if (apart_out(job) > 0)
 		return "";
 	if (job->turn.at > 0 && throttle_waiting(lane_find(job->jobs, crew_of(job->main.seat)), scratch, scratch_bytes))
 		return scratch;
@@ -68,5 +68,5 @@ const char *schedule_waiting(const struct job *job, char *scratch, size_t scratc
 	}
 	if (job->open && !seat_has_work(&job->main))
 		return "more inputs are expected";
-	return seat_has_work(&job->main) || seat_has_work(&job->solo) ? "every worker of its crew is busy or starting" : "";
+	return seat_has_work(&job->main) || apart_has_work(job) ? "every worker of its crew is busy or starting" : "";
 }

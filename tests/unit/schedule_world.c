@@ -392,6 +392,7 @@ int end_world(void **state)
 			all[i].main.seat->out = 0;
 		schedule_abandon(&all[i]);
 		ranges_fini(&all[i].main.ready);
+		apart_fini(&all[i]);
 	}
 	assert_null(jobs.lanes);
 	throttles_close(&jobs);
@@ -409,10 +410,10 @@ struct job *add_job(uint32_t crew, int32_t priority, uint64_t tasks, uint32_t wo
 		.state = JOB_QUEUED,
 		.choice = { .crew_shape = { 1, crew, 1 }, .workers = workers, .in_order = in_order },
 		.main = { .job = job },
-		.solo = { .job = job },
 		.turn = { .id = n_jobs, .priority = priority, .since_ns = now_ns },
 		.total = tasks,
 	};
+	halves_init(&job->halves);
 	assert_int_equal(ranges_add(&job->main.ready, 0, tasks), 0);
 	schedule_start(job);
 	job_touch(job);

@@ -62,6 +62,11 @@ void schedule_ready(struct job *job)
 	(void)job; /* the tests look by themselves */
 }
 
+uint64_t apart_remove(struct job *job, uint64_t from, uint64_t count)
+{
+	return halves_remove(&job->halves, from, count); /* no group runs */
+}
+
 void job_touch(struct job *job)
 {
 	(void)job;
@@ -104,6 +109,7 @@ static void job_open(struct job *job, bool durable)
 	};
 	n_ops = 0;
 	outcome.n = 0;
+	halves_init(&job->halves);
 	assert_int_equal(ranges_add(&job->main.ready, 0, TASKS), 0);
 }
 
@@ -111,7 +117,7 @@ static void job_close_all(struct job *job)
 {
 	parts_fini(job);
 	ranges_fini(&job->main.ready);
-	ranges_fini(&job->solo.ready);
+	halves_fini(&job->halves);
 	retries_fini(&job->waiting);
 	assert_int_equal(n_ops, 0);
 	assert_int_equal(job->parts.bytes, 0);
@@ -240,12 +246,12 @@ static void a_failed_part_drops_the_others_and_waits_for_those_begun(void **stat
 	assert_int_equal(retries_push(&job.waiting, 1, step_number(4, 50)), 0); /* one waits to be tried again */
 	assert_int_equal(retries_push(&job.waiting, 2, 9), 0);
 	assert_int_equal(ranges_remove(&job.main.ready, step_number(4, 60), 1), 0);
-	assert_int_equal(ranges_add(&job.solo.ready, step_number(4, 60), 1), 0); /* one is to run alone */
+	assert_int_equal(halves_add_lone(&job.halves, step_number(4, 60)), 0); /* one is to run alone */
 	put(&job, 4, STEP_FIRST_PART + 1, TASK_FAILED, "no good");
 	assert_int_equal(outcome.n, 0);
 	assert_int_equal(ranges_first_from(&job.main.ready, STEP_BIT, 9, &from), 2);
 	assert_int_equal(step_task(from), 5);
-	assert_true(job.solo.ready.count == 0 && job.waiting.n == 1 && job.waiting.at[0].task == 9);
+	assert_true(job.halves.count == 0 && job.waiting.n == 1 && job.waiting.at[0].task == 9);
 	assert_true(parts_failing(&job, step_number(4, 9)) && !parts_failing(&job, step_number(5, 1)));
 	put(&job, 4, STEP_FIRST_PART, TASK_DONE, "late");
 	put(&job, 4, STEP_FIRST_PART + 2, TASK_FAILED, "another reason");
