@@ -189,14 +189,24 @@ static void drop_unbegun(struct division *d)
 	d->left -= (uint32_t)retries_remove(&job->waiting, first, end);
 }
 
-/* The task will fail; the first reason counts. */
+/* A death interrupts parts that must not run twice, in any order with the part that caused it, which says more. */
+static bool says_more(const struct division *d, const struct task_record *record)
+{
+	return d->failure.error == TASK_ERROR_INTERRUPTED && record->error != TASK_ERROR_INTERRUPTED &&
+	       record->error != TASK_ERROR_CANCELLED;
+}
+
+/* The task will fail; the first reason counts, unless it was merely interrupted. */
 static void fail(struct division *d, const struct task_record *record, const char *text)
 {
-	if (d->failing)
+	if (d->failing && !says_more(d, record))
 		return;
-	d->failing = true;
 	d->failure = *record;
+	free(d->failure_text);
 	d->failure_text = strdup(text);
+	if (d->failing)
+		return; /* what had not begun is dropped */
+	d->failing = true;
 	if (d->phase != PHASE_RECORDING)
 		drop_unbegun(d);
 	job_touch(d->job);

@@ -178,7 +178,7 @@ static void take(struct job *job, uint64_t task, uint32_t step, uint64_t n)
 	}
 }
 
-static void put(struct job *job, uint64_t task, uint32_t step, enum task_state state, const char *text)
+static void put_with(struct job *job, uint64_t task, uint32_t step, enum task_state state, enum task_error error, const char *text)
 {
 	struct task_record record = {
 		.wall_s = 1,
@@ -187,10 +187,15 @@ static void put(struct job *job, uint64_t task, uint32_t step, enum task_state s
 		.worker_pid = 8,
 		.attempts = 1,
 		.state = (uint8_t)state,
-		.error = state == TASK_FAILED ? TASK_ERROR_INVALID_INPUT : TASK_ERROR_NONE,
+		.error = (uint8_t)error,
 	};
 
 	parts_put(job, step_number(task, step), &record, text, strlen(text));
+}
+
+static void put(struct job *job, uint64_t task, uint32_t step, enum task_state state, const char *text)
+{
+	put_with(job, task, step, state, state == TASK_FAILED ? TASK_ERROR_INVALID_INPUT : TASK_ERROR_NONE, text);
 }
 
 /* ---- The tests ---- */
@@ -263,6 +268,24 @@ static void a_failed_part_drops_the_others_and_waits_for_those_begun(void **stat
 	assert_int_equal(outcome.record.error, TASK_ERROR_INVALID_INPUT);
 	put(&job, 4, STEP_FIRST_PART + 4, TASK_DONE, "");
 	assert_int_equal(outcome.n, 1);
+	job_close_all(&job);
+}
+
+static void what_crashed_counts_before_what_it_merely_interrupted(void **state)
+{
+	struct job job;
+
+	(void)state;
+	job_open(&job, false);
+	split(&job, 2, 4);
+	take(&job, 2, STEP_FIRST_PART, 4);
+	put_with(&job, 2, STEP_FIRST_PART + 3, TASK_FAILED, TASK_ERROR_INTERRUPTED, "a neighbour died");
+	put_with(&job, 2, STEP_FIRST_PART + 2, TASK_FAILED, TASK_ERROR_INTERRUPTED, "so it did");
+	put_with(&job, 2, STEP_FIRST_PART + 1, TASK_FAILED, TASK_ERROR_CRASHED, "it died");
+	put_with(&job, 2, STEP_FIRST_PART, TASK_FAILED, TASK_ERROR_FAILED, "it failed");
+	assert_int_equal(outcome.n, 1);
+	assert_string_equal(outcome.text, "part 1 of 0 to 3: it died");
+	assert_int_equal(outcome.record.error, TASK_ERROR_CRASHED);
 	job_close_all(&job);
 }
 
@@ -462,6 +485,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_part_begins_when_all_are_on_disk_and_combining_when_all_are_done),
 		cmocka_unit_test(a_failed_part_drops_the_others_and_waits_for_those_begun),
+		cmocka_unit_test(what_crashed_counts_before_what_it_merely_interrupted),
 		cmocka_unit_test(what_a_worker_process_cannot_have_added_is_refused),
 		cmocka_unit_test(more_results_than_combining_takes_fail_the_task),
 		cmocka_unit_test(parts_that_could_not_be_recorded_do_not_begin),
