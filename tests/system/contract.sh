@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What every model promises, run against every model and four hybrid shapes: order, completeness, cancel of queued and
-# running tasks, time limits, the kill of what does not end, offloaded functions, messages, crashes, draining at
+# running tasks, time limits, the kill of what does not end, offloaded functions, messages, progress, crashes, draining at
 # shutdown.
 . "$(dirname "$0")/lib.sh"
 MANY=${MANY:-100000}
@@ -15,14 +15,19 @@ write_config "workloads = {
 	$(stanza offload) $(stanza listen)
 };"
 daemon_start
-seq 1 "$MANY" >"$dir/many"
-seq 0 999 | sed 's/$/ x/' >"$dir/thousand"
+many=$dir/many
+thousand=$dir/thousand
+seq 1 "$MANY" >"$many"
+seq 0 999 | sed 's/$/ x/' >"$thousand"
 
 state_is() {
 	ctl show "$1" --json | grep -qE "\"state\": ?\"$2\""
 }
 running() {
 	[ "$(field running_now "$1")" -gt 0 ]
+}
+shows_progress() {
+	ctl show "$1" --json | tr -d ' \n' | grep -qF "\"progress\":$2,"
 }
 # field NAME JOB: a number out of its tasks
 field() {
@@ -36,13 +41,13 @@ contract() {
 	shift
 	echo "== $name"
 
-	ctl run noop -q "$@" -i "$dir/many" >"$dir/got"
+	ctl run noop -q "$@" -i "$many" >"$dir/got"
 	equal "$name: $MANY tasks exit 0" $? 0
-	check "$name: results come in the order of inputs" cmp -s "$dir/got" "$dir/many"
-	ctl run noop -q --unordered "$@" -i "$dir/many" | sort -n >"$dir/got"
-	check "$name: unordered results are complete" cmp -s "$dir/got" "$dir/many"
-	ctl run identity -q -0 "$@" <"$dir/thousand" -i - | tr '\0' '\n' >"$dir/got"
-	check "$name: one raw input with newlines is one task" cmp -s <(cat "$dir/thousand"; echo) "$dir/got"
+	check "$name: results come in the order of inputs" cmp -s "$dir/got" "$many"
+	ctl run noop -q --unordered "$@" -i "$many" | sort -n >"$dir/got"
+	check "$name: unordered results are complete" cmp -s "$dir/got" "$many"
+	ctl run identity -q -0 "$@" <"$thousand" -i - | tr '\0' '\n' >"$dir/got"
+	check "$name: one raw input with newlines is one task" cmp -s <(cat "$thousand"; echo) "$dir/got"
 
 	# A job that waits and sleeps is cancelled whole: what runs is told, what is queued never runs.
 	id=$(ctl run sleeper -d "$@" $(yes 60s | head -n 50))
@@ -79,6 +84,7 @@ contract() {
 	# Messages: to a task that waits for them, to one that does not listen yet, and to none.
 	id=$(ctl run listen -d "$@" 2)
 	check "$name: a listener begins" wait_for 10 running "$id"
+	check "$name: what it says of its progress is shown" wait_for 10 shows_progress "$id" 0.5
 	exits 0 ctl send "$id" hello
 	exits 0 ctl send "$id" --task 0 "the world"
 	exits 0 ctl wait "$id" --timeout 20s
@@ -114,25 +120,29 @@ contract() {
 	done
 }
 
-for model in $all_models; do
-	contract "$model" -m "$model"
-done
-contract "2x1x8" --shape 2x1x8
-contract "1x2x3" --shape 1x2x3
-contract "2x2x2" --shape 2x2x2
-contract "3x2x1" --shape 3x2x1
+every_shape_beside 3 contract
 
 ctl run sleeper -q -m async -j $many_workers $(yes 0.2 | head -n $((many_workers / 2))) | wc -l >"$dir/got"
 equal "$((many_workers / 2)) coroutines at once" "$(cat "$dir/got")" $((many_workers / 2))
 
 # Draining: what has begun ends and is recorded, what has not is there after the restart.
-id=$(ctl run sleeper -d -m pool -j 2 0.3 0.3 0.3 0.3)
-check "sleepers begin" wait_for 10 running "$id"
+start() {
+	local name=$1
+	shift
+	started "$name" "$(ctl run sleeper -d "$@" 0.5 0.1 0.1 0.1)"
+}
+has_begun() {
+	running "$1" || state_is "$1" done
+}
+every_shape start
+each_started eval 'check "$name: sleepers begin" wait_for 10 has_begun "$id"'
 daemon_stop
 equal "concd ends with 0" $? 0
 check "no worker process is left" flock -n "$dir/state/workers.lock" true
 daemon_start
-exits 0 ctl wait "$id" --timeout 20s
-ctl results "$id" >"$dir/got"
-equal "the job was finished by the next daemon" "$(wc -l <"$dir/got")" 4
+is_finished() {
+	exits 0 ctl wait "$id" --timeout 20s
+	equal "$name: the job was finished by the next daemon" "$(ctl results "$id" | wc -l)" 4
+}
+each_started is_finished
 finish

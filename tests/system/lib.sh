@@ -10,7 +10,9 @@ concd=$top_builddir/concd
 concctl=$top_builddir/concctl
 plugins=$top_builddir/plugins/.libs
 test_plugins=$top_builddir/tests/plugins/.libs
+# What every promise is run under: the five models, and four hybrid shapes.
 all_models="sync async thread pool process"
+hybrid_shapes="2x1x8 1x2x3 2x2x2 3x2x1"
 # What takes longer under a sanitizer or on a busy machine, and how much more of it a test needs to be met by what happens meanwhile.
 slowness=1
 read -r load _ </proc/loadavg
@@ -26,10 +28,14 @@ sock=$dir/sock
 failures=0
 checks=0
 daemon_pid=
+beside_pids=
+beside_dirs=
 
 cleanup() {
 	status=$?
 	trap - EXIT
+	# shellcheck disable=SC2086 # words
+	[ -z "$beside_pids" ] || kill $beside_pids 2>/dev/null
 	if [ -n "$daemon_pid" ]; then
 		kill -KILL "$daemon_pid" 2>/dev/null
 		wait "$daemon_pid" 2>/dev/null
@@ -167,6 +173,72 @@ says() {
 	else
 		fail "does not say '$1': $(head -c 400 "${2:-$dir/err}")"
 	fi
+}
+
+# every_shape COMMAND...: COMMAND NAME OPTIONS... for each model and hybrid shape, OPTIONS being how `concctl run` is told.
+every_shape() {
+	local point
+	for point in $all_models; do "$@" "$point" -m "$point"; done
+	for point in $hybrid_shapes; do "$@" "$point" --shape "$point"; done
+}
+
+# started NAME JOB [DIRECTORY]: one of a set of jobs, of each shape, say. each_started COMMAND...: once for each, with these in
+# $name, $id and $where. forget_started: on to the next set.
+started_jobs=
+started() {
+	started_jobs="$started_jobs$1 $2 ${3:--}
+"
+}
+each_started() {
+	local name id where
+	while read -r name id where; do "$@"; done < <(printf %s "$started_jobs")
+}
+forget_started() {
+	started_jobs=
+}
+
+# beside AT_ONCE COMMAND...: run it in a subshell beside this script, at most that many at once. It has a $dir of its own (the
+# log, the state and the configuration in it are the daemon's); gather() waits for all, prints and counts what they checked.
+beside() {
+	local at_once=$1 part
+	shift
+	part=$(mktemp -d "$dir/beside.XXXXXX")
+	mkfifo "$part/never"
+	ln -s "$dir/log" "$dir/state" "$dir/concd.conf" "$part"
+	beside_dirs="$beside_dirs $part"
+	# shellcheck disable=SC2086 # words
+	while [ "$(wc -w <<<"$beside_pids")" -ge "$at_once" ]; do
+		wait -n -p ended $beside_pids
+		beside_pids=$(tr ' ' '\n' <<<"$beside_pids" | grep -vx "$ended" | tr '\n' ' ')
+	done
+	(
+		dir=$part failures=0 checks=0
+		"$@"
+		echo "$checks $failures" >"$dir/checked"
+	) >"$part/text" 2>&1 &
+	beside_pids="$beside_pids $!"
+}
+
+gather() {
+	local part c f
+	# shellcheck disable=SC2086 # words
+	wait $beside_pids
+	beside_pids=
+	for part in $beside_dirs; do
+		cat "$part/text"
+		if read -r c f <"$part/checked"; then
+			checks=$((checks + c)) failures=$((failures + f))
+		else
+			fail "it ended before it had checked all: $(head -n 1 "$part/text")"
+		fi
+	done 2>/dev/null
+	beside_dirs=
+}
+
+# every_shape_beside AT_ONCE COMMAND...: every_shape(), side by side.
+every_shape_beside() {
+	every_shape beside "$@"
+	gather
 }
 
 # finish: the verdict. What a sanitizer said of the daemon or of a worker stands in the daemon's log; plugins that are

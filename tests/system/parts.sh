@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Divided inputs: split, parts and combine under every model and two hybrid shapes, with everything that can go wrong in
+# Divided inputs: split, parts and combine under every model and four hybrid shapes, with everything that can go wrong in
 # each, and through kills of workers and of the daemon.
 . "$(dirname "$0")/lib.sh"
 
@@ -116,11 +116,7 @@ divide() {
 whole"
 }
 
-for model in $all_models; do
-	divide "$model" -m "$model"
-done
-divide "2x2x10" --shape 2x2x10
-divide "2x1x50" --shape 2x1x50
+every_shape_beside 3 divide
 
 # In order: the next task waits for the last step of the one before.
 for model in sync thread; do
@@ -157,57 +153,97 @@ says '"tasks":{"total":1,"queued":0,"running":1,"done":0' "$dir/out"
 says '"divided_tasks":[{"index":0,"parts":4000,"parts_done":' "$dir/out"
 exits 0 ctl cancel "$id"
 
-# Workers are killed: the result is exact, and it was divided once.
-fresh
-id=$(ctl run often -d -m process -j 3 -p "dir=$exec_dir" "150 ms=10")
+# Workers are killed, and then the daemon, beneath a divided job of each shape: the results are exact, and each was divided once.
+# start WORKLOAD INPUT NAME RUN-OPTIONS...: a job in a directory of its own
+start() {
+	local workload=$1 input=$2 name=$3
+	shift 3
+	fresh
+	id=$(ctl run "$workload" -d -p "dir=$exec_dir" "$@" "$input")
+	started "$name" "$id" "$exec_dir"
+}
+all_began() {
+	exec_dir=$where
+	check "$name: parts run" wait_for 60 began "$1"
+}
+is_exact() {
+	exec_dir=$where
+	exits 0 ctl wait "$id" --timeout 120s
+	equal "$name: after kills" "$(ctl results "$id")" "$1"
+	sound "$name"
+}
+every_shape start often "150 ms=10"
 for kill in 10 40 80; do
-	check "parts run" wait_for 30 began "0\.$kill"
+	each_started all_began "0\.$kill"
 	pkill -KILL -P "$daemon_pid" -x concd-worker
 done
-exits 0 ctl wait "$id" --timeout 120s
-equal "after kills of its workers" "$(ctl results "$id")" "150 parts, sum 11175"
-sound "after kills of its workers"
+each_started is_exact "150 parts, sum 11175"
+forget_started
 
-# The daemon is killed: it goes on with the missing parts.
-for shape in "-m sync" "-m async" "-m pool -j 3" "-m process -j 3" "--shape 2x2x10"; do
-	fresh
-	# shellcheck disable=SC2086 # options
-	id=$(ctl run parts -d $shape -p "dir=$exec_dir" -p combine=crash "200 ms=5 retry=20" --retries 1 --backoff 1ms)
-	for kill in 5 60 150; do
-		check "$shape: parts run" wait_for 60 began "0\.$kill"
-		daemon_kill
-		daemon_start
-	done
-	exits 0 ctl wait "$id" --timeout 120s
-	equal "$shape: after kills of the daemon" "$(ctl results "$id")" "200 parts, sum 19900"
-	sound "$shape"
-	check "$shape: most parts ran once" [ "$(count '^end 0\.[0-9]')" -lt 400 ]
+start_flaky() {
+	start parts "200 ms=5 retry=20" "$@" -p combine=crash --retries 1 --backoff 1ms
+}
+# What has ended by now, and what of it is on disk: the dividing and a row for each part, or none where all is done.
+note_ends() {
+	exec_dir=$where
+	count '^end 0\.[0-9]' >"$where/ends"
+	in_store "SELECT count(*) FROM step WHERE job = $id" >"$where/rows"
+}
+every_shape start_flaky
+for kill in 5 60 150; do
+	each_started all_began "0\.$kill"
+	daemon_kill
+	check "its workers end with it" wait_for 20 flock -n "$dir/state/workers.lock" true
+	each_started note_ends
+	daemon_start
 done
-fresh
-id=$(ctl run once -d -m pool -p "dir=$exec_dir" "200 ms=5" "4 ms=1")
-check "parts that must not run twice run" wait_for 30 began "0\.20"
+went_on() {
+	local rows ends
+	is_exact "200 parts, sum 19900"
+	rows=$(cat "$where/rows") ends=$(cat "$where/ends")
+	equal "$name: what is on disk does not run again" $(($(count '^end 0\.[0-9]') - ends)) $((rows > 0 ? 201 - rows : 0))
+}
+each_started went_on
+forget_started
+
+every_shape start once "200 ms=5"
+each_started all_began "0\.20"
 daemon_kill
 daemon_start
-exits 1 ctl wait "$id" --timeout 60s
-exits 1 ctl results "$id"
-says "interrupted: part "
-equal "its neighbour has its result" "$(cat "$dir/out")" "4 parts, sum 6"
-equal "none of them did" "$(grep ^begin "$exec_dir/log" | cut -d' ' -f2 | sort | uniq -d)" ""
+is_interrupted() {
+	exec_dir=$where
+	exits 1 ctl wait "$id" --timeout 60s
+	exits 1 ctl results "$id"
+	says "interrupted: part "
+	equal "$name: no part ran twice" "$(grep ^begin "$exec_dir/log" | cut -d' ' -f2 | sort | uniq -d)" ""
+}
+each_started is_interrupted
+forget_started
 
 # A pause, a crash and the end of a daemon between parts.
-fresh
-id=$(ctl run parts -d -m pool -p "dir=$exec_dir" "60 ms=5 crash=30")
-check "parts run" wait_for 30 began "0\.10"
-exits 0 ctl pause "$id"
+start_and_pause() {
+	start parts "60 ms=5 crash=30" "$@"
+	check "$1: parts run" wait_for 30 began "0\.1"
+	exits 0 ctl pause "$id"
+}
+every_shape start_and_pause
 check "the daemon ends" daemon_stop
 daemon_start
-check "it is paused still" state_is "$id" paused
-ctl show "$id" >"$dir/out"
-says "of 60 parts done" "$dir/out"
-exits 0 ctl resume "$id"
-exits 0 ctl wait "$id" --timeout 60s
-equal "after a pause and a restart" "$(ctl results "$id")" "60 parts, sum 1770"
-sound "after a pause and a restart"
+go_on() {
+	check "$name: it is paused still" state_is "$id" paused
+	ctl show "$id" >"$dir/out"
+	says "of 60 parts done" "$dir/out"
+	exits 0 ctl resume "$id"
+}
+each_started go_on
+after_pause() {
+	exec_dir=$where
+	exits 0 ctl wait "$id" --timeout 60s
+	equal "$name: after a pause and a restart" "$(ctl results "$id")" "60 parts, sum 1770"
+	sound "$name: after a pause and a restart"
+}
+each_started after_pause
+forget_started
 
 # Damage to what is known of parts: it is found, the tasks fail and say so, and others go on.
 check_store() {
