@@ -93,10 +93,44 @@ static void print_paused(const json_t *paused)
 	}
 }
 
+static bool max_reached(uint64_t n, uint64_t most)
+{
+	return most > 0 && n >= most;
+}
+
+/* What is unfinished of what may be: of all, and of whoever asks where less is allowed to one. Other users where they are at a
+ * limit. */
+static void print_unfinished(const json_t *doc)
+{
+	const json_t *all = json_object_get(doc, "unfinished"), *limits = json_object_get(doc, "limits");
+	uint64_t caller = member_count(doc, "caller"), most_jobs = member_count(limits, "max_jobs_per_user");
+	uint64_t most_tasks = member_count(limits, "max_queued_tasks_per_user");
+	uint64_t most_bytes = member_count(limits, "max_queued_per_user_bytes");
+	char bytes[TEXT_DURATION_BYTES], most[TEXT_DURATION_BYTES], name[32];
+	const json_t *user;
+	size_t i;
+
+	print_field("unfinished", "%" PRIu64 " of %" PRIu64 " jobs, %" PRIu64 " of %" PRIu64 " tasks, %s of %s of inputs",
+		    member_count(all, "jobs"), member_count(limits, "max_jobs"), member_count(all, "tasks"),
+		    member_count(limits, "max_queued_tasks"), size_text(member_count(all, "input_bytes"), bytes),
+		    size_text(member_count(limits, "max_queued_bytes"), most));
+	json_array_foreach(json_object_get(all, "users"), i, user) {
+		bool own = member_count(user, "user") == caller && !member_true(limits, "exempt");
+		uint64_t jobs = member_count(user, "jobs"), tasks = member_count(user, "tasks");
+		uint64_t size = member_count(user, "input_bytes");
+
+		if (!own && !max_reached(jobs, most_jobs) && !max_reached(tasks, most_tasks) && !max_reached(size, most_bytes))
+			continue;
+		(void)snprintf(name, sizeof(name), own ? "yours" : "user %" PRIu64, member_count(user, "user"));
+		print_field(name, "%" PRIu64 " of %" PRIu64 " jobs, %" PRIu64 " of %" PRIu64 " tasks, %s of %s of inputs", jobs,
+			    most_jobs, tasks, most_tasks, size_text(size, bytes), size_text(most_bytes, most));
+	}
+}
+
 int command_status(struct ctl *ctl, struct error *err)
 {
 	_cleanup_document_ struct document doc = DOCUMENT_INIT;
-	char text[TEXT_DURATION_BYTES], queued[TEXT_DURATION_BYTES];
+	char text[TEXT_DURATION_BYTES];
 	const json_t *memory, *store;
 	int r = talk_get(ctl, "/v1/status", &doc, err);
 
@@ -113,10 +147,10 @@ int command_status(struct ctl *ctl, struct error *err)
 	print_paused(json_object_get(doc.json, "paused"));
 	print_jobs_by_state(json_object_get(doc.json, "jobs"));
 	print_services(json_object_get(doc.json, "services"));
+	print_unfinished(doc.json);
 	print_field("tasks", "%" PRIu64 " done since the start", member_count(doc.json, "tasks_done"));
 	print_field("clients", "%" PRIu64, member_count(doc.json, "clients"));
-	print_field("memory", "%s, %s of it inputs that wait", size_text(member_count(memory, "rss_bytes"), text),
-	     size_text(member_count(memory, "queued_bytes"), queued));
+	print_field("memory", "%s", size_text(member_count(memory, "rss_bytes"), text));
 	print_field("store", "%s, %s, %" PRIu64 " commits%s%s", member_text(store, "path", "?"),
 	     size_text(member_count(store, "bytes"), text), member_count(store, "commits"),
 	     member_true(store, "stalled") ? ", stalled: " : "",

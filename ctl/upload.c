@@ -14,7 +14,8 @@
 #include "protocol.h"
 #include "talk.h"
 
-#define BUSY_MS 100 /* between tries while the daemon has no room for more inputs */
+#define BUSY_MS 50 /* between tries while the daemon has no room for more inputs: more each time, */
+#define BUSY_MAX_MS 1000 /* to this */
 #define LOST_MS 50
 
 /* One request with one piece. 0 and the new number on disk, or -errno as talk_on(). */
@@ -39,16 +40,16 @@ static int send_piece(struct upload *u, struct http **http, struct buffer *piece
 
 /* What to make of a piece that was refused: 1: it is on disk all the same; 0: send it again; -errno with err: give up.
  * */
-static int refused(struct upload *u, const struct document *doc, int count, struct error *err)
+static int refused(struct upload *u, const struct document *doc, int count, int tries, struct error *err)
 {
 	const json_t *error = json_object_get(doc->json, "error");
 
 	if (strcmp(err->code, "busy") == 0 || strcmp(err->code, "full") == 0) {
-		if (!u->said_full && strcmp(err->code, "full") == 0 && !u->ctl->quiet)
-			say("%s; the rest of the inputs waits for room", err->text);
-		u->said_full |= strcmp(err->code, "full") == 0;
+		if (!u->said_full && !u->ctl->quiet)
+			say("job %s: the rest of the inputs waits for room: %s", u->job, err->text);
+		u->said_full = true;
 		*err = (struct error)ERROR_INIT;
-		return interrupt_sleep(BUSY_MS);
+		return interrupt_sleep(tries < BUSY_MAX_MS / BUSY_MS ? tries * BUSY_MS : BUSY_MAX_MS);
 	}
 	/* The answer to an earlier try was lost, not the piece. */
 	if (strcmp(err->code, "wrong-offset") == 0 && count > 0 &&
@@ -59,6 +60,7 @@ static int refused(struct upload *u, const struct document *doc, int count, stru
 
 static int upload_piece(struct upload *u, struct http **http, struct buffer *piece, int count, bool last)
 {
+	int tries = 0;
 	int64_t lost_ns = 0; /* when the connection was lost; 0: it is not */
 
 	for (;;) {
@@ -73,7 +75,7 @@ static int upload_piece(struct upload *u, struct http **http, struct buffer *pie
 		}
 		if (r == -EREMOTEIO) {
 			lost_ns = 0;
-			r = refused(u, &doc, count, &err);
+			r = refused(u, &doc, count, ++tries, &err);
 			if (r == 0)
 				continue;
 		} else if (r == -ECONNRESET) {

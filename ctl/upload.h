@@ -22,7 +22,7 @@ struct upload {
 	struct inputs *inputs;
 	int64_t patience_ns; /* a lost daemon is tried again for so long */
 	uint64_t sent; /* inputs that the daemon has on disk; the caller sets those of the first piece */
-	bool said_full; /* that the disk has no room now */
+	bool said_full; /* that there is no room now */
 	int result; /* 0, or -errno with err */
 	struct error err;
 	pthread_t thread;

@@ -80,10 +80,11 @@ struct config {
 	uint32_t max_clients; /* connections at once */
 	uint32_t max_clients_per_user;
 	uint64_t max_request_bytes; /* body of one request */
-	uint64_t max_jobs; /* that have not ended */
+	uint64_t max_jobs, max_jobs_per_user; /* that have not ended */
 	uint64_t max_tasks; /* of one job */
 	uint64_t max_running; /* tasks at once, in all; 0: no limit */
-	uint64_t max_queued_bytes; /* inputs of jobs that have not ended */
+	uint64_t max_queued_tasks, max_queued_tasks_per_user; /* that have not ended */
+	uint64_t max_queued_bytes, max_queued_bytes_per_user; /* inputs of jobs that have not ended */
 	uint32_t max_workers; /* processes x threads x coroutines of one crew */
 	uint32_t max_processes; /* worker processes in all */
 	int64_t open_timeout_ns; /* an open job without a new piece */

@@ -51,9 +51,13 @@ const struct option config_limits_options[] = {
 	/* clients send pieces of 1 MiB of inputs and the job's description in front */
 	LIMIT("max_request", OPTION_SIZE, max_request_bytes, "1280K", "2M"),
 	LIMIT("max_jobs", OPTION_U64, max_jobs, "1", "100000000"),
+	LIMIT("max_jobs_per_user", OPTION_U64, max_jobs_per_user, "1", "100000000"),
 	LIMIT("max_tasks", OPTION_U64, max_tasks, "1", "1000000000"),
 	LIMIT("max_running", OPTION_U64, max_running, "0", "1000000"),
+	LIMIT("max_queued_tasks", OPTION_U64, max_queued_tasks, "1", "1000000000"),
+	LIMIT("max_queued_tasks_per_user", OPTION_U64, max_queued_tasks_per_user, "1", "1000000000"),
 	LIMIT("max_queued", OPTION_SIZE, max_queued_bytes, "2M", "1024G"),
+	LIMIT("max_queued_per_user", OPTION_SIZE, max_queued_bytes_per_user, "2M", "1024G"),
 	LIMIT("max_workers", OPTION_U32, max_workers, "1", "1000000"),
 	LIMIT("max_processes", OPTION_U32, max_processes, "1", "4095"),
 	LIMIT("open_timeout", OPTION_DURATION, open_timeout_ns, "1s", "7d"),

@@ -18,6 +18,7 @@
 #include "store/store.h"
 
 #define USER_BYTES (16u << 10)
+#define MAX_USERS 1000 /* in `status` */
 
 void handle_ping(const struct call *call)
 {
@@ -152,6 +153,54 @@ static json_t *holds_array(const struct jobs *jobs)
 	return array;
 }
 
+/* ---- status: what is unfinished ---- */
+
+static json_t *count_object(const struct quota_count *count)
+{
+	return json_pack("{s:I, s:I, s:I}", "jobs", (json_int_t)count->jobs, "tasks", (json_int_t)count->tasks, "input_bytes",
+			 (json_int_t)count->bytes);
+}
+
+static int add_user(void *arg, uint32_t uid, const struct quota_count *unfinished)
+{
+	json_t *user = count_object(unfinished);
+
+	if (json_array_size(arg) >= MAX_USERS) {
+		json_decref(user);
+		return 0;
+	}
+	if (json_object_set_new(user, "user", json_integer(uid)) < 0) {
+		json_decref(user);
+		return -ENOMEM;
+	}
+	return json_array_append_new(arg, user);
+}
+
+static json_t *unfinished_object(const struct jobs *jobs, const struct quota_count *all)
+{
+	json_t *object = count_object(all);
+	json_t *users = json_array();
+
+	if (!users || (jobs && jobs_walk_users(jobs, add_user, users) < 0) ||
+	    json_object_set(object, "users", users) < 0) {
+		json_decref(object);
+		object = NULL;
+	}
+	json_decref(users);
+	return object;
+}
+
+static json_t *limits_object(const struct call *call)
+{
+	const struct config *config = call->control->options.config;
+
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "max_jobs", (json_int_t)config->max_jobs, "max_jobs_per_user",
+			 (json_int_t)config->max_jobs_per_user, "max_queued_tasks", (json_int_t)config->max_queued_tasks,
+			 "max_queued_tasks_per_user", (json_int_t)config->max_queued_tasks_per_user, "max_queued_bytes",
+			 (json_int_t)config->max_queued_bytes, "max_queued_per_user_bytes",
+			 (json_int_t)config->max_queued_bytes_per_user, "exempt", call_may(call, 0));
+}
+
 void handle_status(const struct call *call)
 {
 	const struct control *control = call->control;
@@ -161,18 +210,21 @@ void handle_status(const struct call *call)
 	if (options->jobs)
 		jobs_view(options->jobs, &view);
 	reply_json(call->req, 200,
-		   json_pack("{s:i, s:s, s:i, s:f, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I}, s:o, s:I, s:I, s:b, s:o, s:o, s:{s:I, s:I}}",
+		   json_pack("{s:i, s:s, s:i, s:f, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I}, s:o, s:I, s:I, s:b, s:o, s:o, s:{s:I, s:I}, s:I, s:o, s:o}",
 			     "schema", PROTOCOL_SCHEMA, "version", options->version, "pid", (int)getpid(), "uptime_s",
 			     (double)(clock_mono_ns() - control->opened_ns) / 1e9, "user", own_user(), "socket",
 			     document_text(options->config->socket_path), "state_dir",
 			     document_text(options->config->state_dir), "jobs", states_object(&view), "crews",
 			     crews_array(options->crews), "memory", "rss_bytes", (json_int_t)own_rss_bytes(),
-			     "queued_bytes", (json_int_t)view.queued_bytes, "store", store_object(control),
+			     "queued_bytes", (json_int_t)view.unfinished.bytes, "store", store_object(control),
 			     "tasks_done", (json_int_t)view.tasks_done, "clients",
 			     (json_int_t)http_clients(control->http), "stopping", control->draining || view.stopping,
 			     "trouble", document_text(view.trouble ? view.trouble : ""), "paused", holds_array(options->jobs),
 			     "services", "total",
-			     (json_int_t)view.services, "failing", (json_int_t)view.services_failing));
+			     (json_int_t)view.services, "failing", (json_int_t)view.services_failing,
+			     "caller", (json_int_t)call->req->peer.uid, "unfinished",
+			     unfinished_object(options->jobs, &view.unfinished), "limits",
+			     limits_object(call)));
 }
 
 /* ---- workloads, params, models ---- */

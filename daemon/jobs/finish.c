@@ -109,8 +109,7 @@ static void job_ended(struct job *job, enum job_state state)
 	finish_rest_later(jobs);
 	job_ref(job);
 	schedule_leave(job);
-	jobs->n_live--;
-	jobs->queued_bytes -= job->input_bytes;
+	count_ended(job);
 	jobs->ended_by_state[state]++;
 	unique_release(job);
 	job_set_state(job, state);

@@ -146,7 +146,6 @@ void job_publish(struct job *job)
 	else
 		TAILQ_INSERT_HEAD(&jobs->list, job, link);
 	job->published = true;
-	jobs->n_live++;
 	lot_enter(job);
 }
 

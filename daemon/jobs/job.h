@@ -17,6 +17,7 @@
 #include "jobs/jobs.h"
 #include "jobs/parts.h"
 #include "jobs/parked.h"
+#include "jobs/quota.h"
 #include "jobs/ranges.h"
 #include "jobs/results.h"
 #include "jobs/retries.h"
@@ -170,7 +171,8 @@ struct job {
 	LIST_HEAD(group_list, group) groups; /* of tasks that run apart now */
 	uint32_t n_groups;
 	struct halves halves; /* those that are to */
-	uint64_t input_bytes; /* counted in jobs->queued_bytes until it has ended */
+	uint64_t input_bytes; /* with these it counts in jobs->quota, until it has ended */
+	uint64_t counted_tasks; /* of its tasks, those that count there now */
 	uint32_t input_failures; /* reads of its inputs that failed, in a row */
 	uint64_t marking; /* tasks whose started marks or crash counts are on their way to the disk */
 	struct task_history *history;
@@ -225,7 +227,7 @@ struct jobs {
 	uint64_t unwritten_bytes; /* of segments among them */
 	uint64_t ended_by_state[JOB_CANCELLED + 1];
 	uint64_t tasks_done;
-	uint64_t n_live, queued_bytes;
+	struct quota quota; /* what is unfinished, submissions on their way to the disk too */
 	struct retention *retention; /* removes old jobs; NULL: not started, or there is nothing to do */
 	LIST_HEAD(again_list, again) agains;
 	LIST_HEAD(hold_list, hold) holds;
@@ -278,6 +280,17 @@ void job_arm_open_timeout(struct job *job);
 void job_close(struct job *job, bool on_disk);
 void submit_on_turn(int fd, short what, void *arg); /* answers to what is not kept */
 void submit_let_go(struct jobs *jobs);
+
+/* refused.c */
+/* A submission for which there was no room: it may be known, its answer lost. on_accepted follows, not before this returns, with
+ * -EEXIST or -EBUSY and the words of err. 0 or -ENOMEM. */
+int refused_look_up(struct jobs *jobs, const char *submission, jobs_accepted_fn on_accepted, void *arg,
+		    const struct error *err);
+
+/* count.c: what of it counts in jobs->quota. Nothing of a service does. */
+int count_recovered(struct job *job); /* its tasks that have not ended; 0 or -ENOMEM */
+void count_ended_tasks(struct job *job); /* as often as it is: those that have ended since do not count any more */
+void count_ended(struct job *job);
 
 /* begin.c */
 /* Nothing keeps it from beginning: neither a pause, nor its date, nor a job that it follows. */

@@ -42,6 +42,7 @@ static void settle_job(struct job *job)
 {
 	if (job_state_ended(job->state))
 		return;
+	count_ended_tasks(job);
 	if (job->started_ns > 0) {
 		job_timeout_arm(job);
 		begin_has(job);
@@ -337,6 +338,7 @@ void jobs_close(struct jobs *jobs)
 	}
 	lots_close(jobs);
 	throttles_close(jobs);
+	quota_fini(&jobs->quota);
 	retention_free(jobs->retention);
 	holds_close(jobs);
 	if (jobs->lots_event)
@@ -374,6 +376,12 @@ int jobs_walk(struct jobs *jobs, int (*fn)(void *arg, struct job *job), void *ar
 	return 0;
 }
 
+int jobs_walk_users(const struct jobs *jobs, int (*fn)(void *arg, uint32_t uid, const struct quota_count *unfinished),
+		    void *arg)
+{
+	return quota_walk(&jobs->quota, fn, arg);
+}
+
 bool jobs_have_parked(const struct jobs *jobs)
 {
 	return jobs->parked != NULL;
@@ -386,7 +394,7 @@ void jobs_view(struct jobs *jobs, struct jobs_view *ret_view)
 
 	*ret_view = (struct jobs_view){
 		.tasks_done = jobs->tasks_done,
-		.queued_bytes = jobs->queued_bytes,
+		.unfinished = jobs->quota.all,
 		.stopping = jobs->stopping,
 		.trouble = store_stalled(jobs->store, &why) ? why : damaged ? damaged : "",
 	};

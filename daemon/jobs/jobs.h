@@ -18,6 +18,7 @@
 
 #include "base/buffer.h"
 #include "crew/model.h"
+#include "jobs/quota.h"
 #include "store/segment.h"
 
 struct config;
@@ -106,7 +107,8 @@ struct job_spec {
 typedef void (*jobs_accepted_fn)(void *arg, int status, struct job *job, uint64_t existing_id, const struct error *err);
 
 /* Check, resolve and accept. `inputs` are packed (checked here); ownership of its bytes moves when 0 is returned. 0: on_accepted
- * will follow; else -errno with words and code: no-such-workload, no-such-model, bad-parameter, too-large, busy ... */
+ * will follow; else -errno with words and code: no-such-workload, no-such-model, bad-parameter, too-large ... Where a limit on
+ * what is unfinished (quota.h) is reached on_accepted gets -EBUSY, unless the submission is known. */
 int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *inputs, jobs_accepted_fn on_accepted,
 		void *arg, struct error *err);
 /* The same checks without accepting; what would be chosen. */
@@ -114,7 +116,8 @@ int jobs_check(struct jobs *jobs, const struct job_spec *spec, struct model_choi
 	       struct error *err); /* ret_joins: the job that it would join; 0: none */
 
 /* Add a piece to an open job: `from` is the number of tasks the client believes to be on disk. on_added gets the number
- * that is. 0; -ESTALE (code wrong-offset) with the number in *ret_have; -EPERM: not open (wrong-state). */
+ * that is. 0; -ESTALE (code wrong-offset) with the number in *ret_have; -EPERM: not open (wrong-state); -EBUSY (busy): there is
+ * no room for it now, and the job goes on waiting for it; -EMSGSIZE (too-large): there never will be. */
 int job_add_inputs(struct job *job, uint64_t from, struct buffer *inputs, bool last,
 		   void (*on_added)(void *arg, int status, uint64_t have, const struct error *err), void *arg,
 		   uint64_t *ret_have, struct error *err);
@@ -203,12 +206,15 @@ bool jobs_have_parked(const struct jobs *jobs);
 struct jobs_view {
 	uint64_t by_state[JOB_CANCELLED + 1]; /* live ones, and ended since the start */
 	uint64_t tasks_done; /* since the start */
-	uint64_t queued_bytes;
+	struct quota_count unfinished; /* without services */
 	uint64_t services, services_failing; /* live ones; of these, failing */
 	bool stopping;
 	const char *trouble; /* store stalled and the like; "" where all is well */
 };
 void jobs_view(struct jobs *jobs, struct jobs_view *ret_view);
+/* Users of whom something is unfinished, in no order, while fn returns 0. */
+int jobs_walk_users(const struct jobs *jobs, int (*fn)(void *arg, uint32_t uid, const struct quota_count *unfinished),
+		    void *arg);
 
 #define TASK_WHOLE (-1)
 #define TASK_COMBINING (-2)

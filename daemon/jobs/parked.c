@@ -231,6 +231,7 @@ bool job_park(struct job *job, unsigned int n_own, bool is_new)
 bool park_row(struct jobs *jobs, const struct store_recovered_job *row)
 {
 	const struct turn turn = { .id = row->job.id, .since_ns = clock_mono_ns(), .priority = row->state.priority };
+	const struct quota_count count = { .jobs = 1, .tasks = row->state.total, .bytes = row->input_bytes };
 	bool paused = row->state.state == JOB_PAUSED;
 	struct lot_key key;
 	struct parked *parked;
@@ -242,12 +243,14 @@ bool park_row(struct jobs *jobs, const struct store_recovered_job *row)
 	    workloads_find(jobs->workloads, row->job.workload, &key.workload, NULL) < 0)
 		return false;
 	HASH_FIND(hh, jobs->lots, &key, sizeof(key), lot);
-	parked = lot && enough_wait(jobs, lot, &turn) ? record_add(jobs, lot, &turn, paused) : NULL;
-	if (!parked)
+	if (!lot || !enough_wait(jobs, lot, &turn) || quota_add(&jobs->quota, row->job.uid, &count) < 0)
 		return false;
+	parked = record_add(jobs, lot, &turn, paused);
+	if (!parked) {
+		quota_sub(&jobs->quota, row->job.uid, &count);
+		return false;
+	}
 	parked->input_bytes = row->input_bytes;
-	jobs->queued_bytes += row->input_bytes;
-	jobs->n_live++;
 	return true;
 }
 
@@ -264,6 +267,7 @@ struct parked *parked_find(const struct jobs *jobs, uint64_t id)
 struct job *parked_take(struct parked *parked, struct jobs *jobs, const struct store_recovered_job *row)
 {
 	const struct parked was = *parked; /* the truth where the row was read a moment too early */
+	const struct quota_count count = { .jobs = 1, .tasks = row->state.total, .bytes = was.input_bytes };
 	struct error err = ERROR_INIT;
 	struct job *job = job_from_row(jobs, row, &err);
 	struct lot *lot = parked->lot;
@@ -274,10 +278,9 @@ struct job *parked_take(struct parked *parked, struct jobs *jobs, const struct s
 		(void)error_set(&err, -ENOMEM, "internal", "out of memory");
 	}
 	record_remove(jobs, parked);
-	jobs->n_live--;
 	if (!job) {
 		log_error("jobs: job %" PRIu64 " stays on disk and does not run: %s", row->job.id, err.text);
-		jobs->queued_bytes -= was.input_bytes;
+		quota_sub(&jobs->quota, row->job.uid, &count);
 		lot_drop(jobs, lot);
 		return NULL;
 	}
@@ -285,6 +288,7 @@ struct job *parked_take(struct parked *parked, struct jobs *jobs, const struct s
 	job_publish(job);
 	job->turn.since_ns = was.turn.since_ns;
 	job->input_bytes = was.input_bytes;
+	job->counted_tasks = job->total;
 	job->ready_ns = clock_mono_ns();
 	job->paused = was.paused;
 	if (job->paused)

@@ -129,7 +129,6 @@ static int on_input(void *arg, uint64_t first, uint32_t count, size_t packed_byt
 	(void)first; /* only how much it is counts here */
 	(void)count;
 	job->input_bytes += packed_bytes;
-	job->jobs->queued_bytes += packed_bytes;
 	return 0;
 }
 
@@ -183,11 +182,11 @@ static int on_job(void *arg, const struct store_recovered_job *row)
 		job_set_state(job, JOB_PAUSED);
 	job->ready_ns = clock_mono_ns();
 	r = recover_tasks(job);
+	if (r == 0)
+		r = count_recovered(job);
 	if (r < 0) {
 		log_error("jobs: job %" PRIu64 " stays on disk and does not run: its outcomes are not readable: %s",
 			  row->job.id, strerror(-r));
-		jobs->n_live--;
-		jobs->queued_bytes -= job->input_bytes;
 		job_unpublish(job);
 	} else {
 		log_info("jobs: job %" PRIu64 " '%s' goes on: %" PRIu64 " of %" PRIu64 " tasks have ended", job->id,

@@ -35,6 +35,7 @@ struct accept {
 	char lane[PARK_LANE_BYTES];
 	uint64_t tasks;
 	uint64_t bytes;
+	struct quota_count counted; /* in jobs->quota; moves to the job when it is accepted */
 	bool last;
 	int status;
 	jobs_accepted_fn on_accepted;
@@ -62,8 +63,8 @@ static void accept_free(struct accept *accept)
 		jobs_op_done(jobs);
 	}
 	job_unref(accept->holder);
-	if (accept->job)
-		accept->job->jobs->queued_bytes -= accept->rows ? accept->bytes : 0;
+	if (accept->counted.tasks > 0 || accept->counted.jobs > 0)
+		quota_sub(&accept->job->jobs->quota, accept->job->uid, &accept->counted);
 	input_rows_free(accept->rows, accept->n_rows);
 	job_unref(accept->job);
 	free(accept->inputs);
@@ -71,21 +72,7 @@ static void accept_free(struct accept *accept)
 	free(accept);
 }
 
-/* ---- Limits ---- */
-
-static int check_limits(struct jobs *jobs, uint64_t bytes, bool new_job, struct error *err)
-{
-	const struct config *config = jobs->config;
-
-	if (new_job && jobs->n_live >= config->max_jobs)
-		return error_set(err, -EBUSY, "busy", "%llu jobs are unfinished, the limit (limits.max_jobs); try again later",
-				 (unsigned long long)jobs->n_live);
-	if (jobs->queued_bytes + bytes > config->max_queued_bytes)
-		return error_set(err, -EBUSY, "busy",
-				 "inputs of unfinished jobs would be over %llu bytes (limits.max_queued_bytes); try again later",
-				 (unsigned long long)config->max_queued_bytes);
-	return 0;
-}
+/* ---- Inputs, and room for them ---- */
 
 static int cut_inputs(struct job *job, struct buffer *inputs, struct accept *accept, struct error *err)
 {
@@ -118,7 +105,25 @@ static int cut_inputs(struct job *job, struct buffer *inputs, struct accept *acc
 			.packed = accept->rows[i].packed,
 			.packed_bytes = accept->rows[i].bytes,
 		};
-	job->jobs->queued_bytes += accept->bytes;
+	return 0;
+}
+
+/* Cut what was sent, and have it counted. Nothing of a service is. 0; -EBUSY: there is no room now; else -errno. */
+static int take_room(struct job *job, struct buffer *inputs, struct accept *accept, struct error *err)
+{
+	struct jobs *jobs = job->jobs;
+	struct quota_ask ask = { .uid = job->uid, .job = job->published ? job->id : 0, .job_bytes = job->input_bytes };
+	int r = cut_inputs(job, inputs, accept, err);
+
+	if (r < 0 || job->service)
+		return r;
+	ask.count = (struct quota_count){ .jobs = !job->published, .tasks = accept->tasks, .bytes = accept->bytes };
+	r = quota_check(&jobs->quota, jobs->config, &ask, err);
+	if (r < 0)
+		return r;
+	if (quota_add(&jobs->quota, job->uid, &ask.count) < 0)
+		return error_set(err, -ENOMEM, "internal", "out of memory");
+	accept->counted = ask.count;
 	return 0;
 }
 
@@ -135,11 +140,12 @@ static int take_inputs(struct accept *accept)
 	if (r == 0)
 		r = ranges_add(&job->main.ready, first, accept->tasks);
 	if (r < 0) {
-		job->jobs->queued_bytes -= accept->bytes;
 		job->inputs.total = first;
 		return r;
 	}
 	job->input_bytes += accept->bytes;
+	job->counted_tasks += accept->counted.tasks;
+	accept->counted = (struct quota_count){ .jobs = 0 }; /* the job's now */
 	job->total += accept->tasks;
 	job->inputs.total = job->total;
 	job->ready_ns = clock_mono_ns();
@@ -373,28 +379,36 @@ static int join(struct accept *accept, struct job *holder, const char *submissio
 	return 0;
 }
 
-int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *inputs, jobs_accepted_fn on_accepted,
-		void *arg, struct error *err)
+/* NULL: out of memory. */
+static struct accept *accept_new(struct jobs *jobs, bool may_fail, jobs_accepted_fn on_accepted, void *arg)
 {
-	struct accept *accept;
-	struct job *job;
-	int r = spec->service ? 0 : check_limits(jobs, inputs->len, true, err);
+	struct accept *accept = calloc(1, sizeof(*accept));
+	struct job *job = accept ? job_new(jobs, jobs->next_id) : NULL;
 
-	if (r < 0)
-		return r;
-	accept = calloc(1, sizeof(*accept));
-	job = accept ? job_new(jobs, jobs->next_id) : NULL;
 	if (!job) {
 		free(accept);
-		return error_set(err, -ENOMEM, "internal", "out of memory");
+		return NULL;
 	}
 	accept->job = job;
 	STAILQ_INIT(&accept->joiners);
 	accept->on_accepted = on_accepted;
 	accept->arg = arg;
 	accept->op.job = job->id;
-	accept->op.may_fail = !spec->service; /* for a service nobody would try again */
+	accept->op.may_fail = may_fail;
 	accept->op.on_done = on_job_added;
+	return accept;
+}
+
+int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *inputs, jobs_accepted_fn on_accepted,
+		void *arg, struct error *err)
+{
+	struct accept *accept = accept_new(jobs, !spec->service, on_accepted, arg); /* for a service nobody would try again */
+	struct job *job;
+	int r;
+
+	if (!accept)
+		return error_set(err, -ENOMEM, "internal", "out of memory");
+	job = accept->job;
 	r = job_resolve(job, spec, err);
 	if (r == 0 && unique_holder(job)) {
 		r = join(accept, unique_holder(job), spec->submission, err);
@@ -404,7 +418,12 @@ int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *i
 		return 0;
 	}
 	if (r == 0)
-		r = cut_inputs(job, inputs, accept, err);
+		r = take_room(job, inputs, accept, err);
+	if (r == -EBUSY && err && spec->submission && refused_look_up(jobs, spec->submission, on_accepted, arg, err) == 0) {
+		accept_free(accept);
+		buffer_fini(inputs);
+		return 0;
+	}
 	if (r < 0)
 		goto fail;
 	job->created_unix_us = clock_unix_us();
@@ -527,9 +546,6 @@ int job_add_inputs(struct job *job, uint64_t from, struct buffer *inputs, bool l
 		return error_set(err, -ESTALE, "wrong-offset", "job %llu has %llu inputs on disk, not %llu",
 				 (unsigned long long)job->id, (unsigned long long)job->total,
 				 (unsigned long long)from);
-	r = check_limits(job->jobs, inputs->len, false, err);
-	if (r < 0)
-		return r;
 	accept = calloc(1, sizeof(*accept));
 	if (!accept)
 		return error_set(err, -ENOMEM, "internal", "out of memory");
@@ -537,9 +553,10 @@ int job_add_inputs(struct job *job, uint64_t from, struct buffer *inputs, bool l
 	accept->last = last;
 	accept->on_added = on_added;
 	accept->arg = arg;
-	r = cut_inputs(job, inputs, accept, err);
+	r = take_room(job, inputs, accept, err);
 	if (r < 0) {
 		accept_free(accept);
+		job_arm_open_timeout(job); /* its client is there, and tries again */
 		return r;
 	}
 	submit_piece(accept);
