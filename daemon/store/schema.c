@@ -69,10 +69,12 @@ static const char *const migrations[] = {
 
 _Static_assert(ARRAY_SIZE(migrations) == SCHEMA_VERSION, "one row per version");
 
-/* Only possible while nothing has been written, and page_size and auto_vacuum not any more once in WAL mode. */
+/* Only possible while nothing has been written, and page_size and auto_vacuum not any more once in WAL mode. A commit
+ * that accepts a job writes a few whole pages, which wants them small; a segment goes through many, which wants them
+ * large: with pages of 4 KiB it costs a quarter more processor time. Older stores have pages of 16 KiB and keep them. */
 static int set_up_empty(sqlite3 *db)
 {
-	return db_exec(db, "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;");
+	return db_exec(db, "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;");
 }
 
 static int run_migration(sqlite3 *db, size_t version)

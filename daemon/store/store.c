@@ -145,13 +145,17 @@ void store_report_read(struct store *store, struct store_read *read)
 
 void store_submit(struct store *store, struct store_op *op)
 {
+	bool wake;
+
 	op->status = 0;
 	store->ops_out++;
 	pthread_mutex_lock(&store->lock);
 	op_list_add(&store->ops, op);
-	if (store->writer_waits)
-		pthread_cond_signal(&store->writer_wake);
+	wake = store->writer_waits;
+	store->writer_waits = false; /* it is told once */
 	pthread_mutex_unlock(&store->lock);
+	if (wake) /* unlocked: else it would wake up only to wait for the lock */
+		pthread_cond_signal(&store->writer_wake);
 }
 
 void store_read(struct store *store, struct store_read *read)
@@ -164,8 +168,8 @@ void store_read(struct store *store, struct store_read *read)
 	store->reads_out++;
 	pthread_mutex_lock(&store->lock);
 	read_list_add(&store->reads, read);
-	pthread_cond_signal(&store->reader_wake);
 	pthread_mutex_unlock(&store->lock);
+	pthread_cond_signal(&store->reader_wake); /* unlocked: it wants the lock first of all */
 }
 
 void store_read_fini(struct store_read *read)

@@ -11,6 +11,7 @@
 #include "private.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,11 +27,15 @@
 #define IDLE_NS (100 * NS_PER_MS)
 #define RESERVE_RETRY_NS (30 * NS_PER_S)
 #define LOG_EVERY_NS (60 * NS_PER_S) /* a disk that fills up again and again says so once a minute */
-#define CHECKPOINT_PAGES 4000 /* of 16 KiB: do not wait for the end of the burst */
-#define SPARE_PAGES 4096 /* free pages that stay in the file for what comes next */
+/* Do not wait for the end of the burst: a large log is read and written once more, and small commits are faster where
+ * they overwrite the log's beginning than where they make it longer. */
+#define CHECKPOINT_BYTES (62 * 1024 * 1024)
+#define CHECKPOINT_COMMITS 256
+#define SPARE_BYTES (64 * 1024 * 1024) /* free pages that stay in the file for what comes next */
 #define GROW_BYTES (1024 * 1024) /* steps in which the file grows */
-#define VACUUM_SLICE "PRAGMA incremental_vacuum(256)"
-#define VACUUM_SLICE_STALLED "PRAGMA incremental_vacuum(16)" /* has to fit the reserve */
+#define VACUUM_BYTES (4 * 1024 * 1024) /* given back at a time */
+#define VACUUM_BYTES_STALLED (256 * 1024) /* has to fit the reserve */
+#define NOTE_SIZE_NS (50 * NS_PER_MS)
 
 struct writer {
 	struct store *store;
@@ -51,8 +56,10 @@ struct writer {
 	bool announced; /* the stall now on was logged: its end will be */
 
 	int wal_pages; /* in the log and perhaps not in the database */
+	unsigned int wal_commits; /* since it was last tried to move them there */
 	int64_t idle_ns; /* without work for so long: the burst is over */
 	bool vacuum; /* there may be free pages to give back */
+	int64_t sized_ns; /* when the files' sizes were last looked at */
 	bool reserve_missing;
 	int64_t reserve_retry_ns;
 };
@@ -64,6 +71,7 @@ static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
 	(void)db;
 	(void)name; /* there is one database */
 	w->wal_pages = pages;
+	w->wal_commits++;
 	return SQLITE_OK;
 }
 
@@ -123,6 +131,7 @@ static void checkpoint(struct writer *w)
 	/* A reader in its transaction keeps some back, a full disk all: the next idle moment tries again. */
 	if (rc == SQLITE_OK && moved >= in_log)
 		w->wal_pages = 0;
+	w->wal_commits = 0; /* nor is one that was kept from it tried again after each commit */
 	w->idle_ns = rc == SQLITE_OK ? IDLE_NS : RETRY_NS;
 }
 
@@ -201,12 +210,14 @@ static int run_batch(struct writer *w, const struct op_list *batch)
 	return r == -EAGAIN ? try_batch(w, batch, true) : r;
 }
 
-static void note_size(struct writer *w)
+/* Now and then: a commit of a small job takes less than ten times as long as this. */
+static void note_size(struct writer *w, int64_t now_ns)
 {
 	char log_path[4096];
 	uint64_t bytes = 0;
 	struct stat st;
 
+	w->sized_ns = now_ns;
 	if (stat(w->store->path, &st) == 0)
 		bytes += (uint64_t)st.st_size;
 	if (snprintf(log_path, sizeof(log_path), "%s-wal", w->store->path) < (int)sizeof(log_path) &&
@@ -312,7 +323,6 @@ static void report(struct writer *w, struct op_list *batch)
 	/* relaxed: statistics */
 	atomic_fetch_add_explicit(&w->store->n_commits, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&w->store->n_ops, n, memory_order_relaxed);
-	note_size(w);
 	store_report_ops(w->store, &done);
 }
 
@@ -364,6 +374,15 @@ static void delete_first(struct writer *w)
 }
 
 /* ---- Removing rows ---- */
+
+/* Have free pages of so many bytes cut off the file. 0 or -errno. */
+static int give_back(struct writer *w, int64_t bytes)
+{
+	char pragma[64];
+
+	(void)snprintf(pragma, sizeof(pragma), "PRAGMA incremental_vacuum(%" PRId64 ")", bytes / w->page_bytes); /* fits */
+	return db_exec(w->db, pragma);
+}
 
 /* Jobs whose last rows went in a slice. */
 struct gone {
@@ -439,7 +458,7 @@ static void remove_slice(struct writer *w)
 	}
 	w->vacuum = true;
 	if (w->making_room) { /* give back what was freed before more is written */
-		(void)db_exec(w->db, VACUUM_SLICE_STALLED); /* where it fails, pages stay free inside the file */
+		(void)give_back(w, VACUUM_BYTES_STALLED); /* where it fails, pages stay free inside the file */
 		checkpoint(w);
 	}
 	report_deleted(w, &gone);
@@ -461,8 +480,8 @@ static void vacuum_slice(struct writer *w)
 {
 	int64_t free_pages = 0;
 
-	if (w->stalled || db_get_int(w->db, "PRAGMA freelist_count", &free_pages) < 0 || free_pages <= SPARE_PAGES ||
-	    db_exec(w->db, VACUUM_SLICE) < 0)
+	if (w->stalled || db_get_int(w->db, "PRAGMA freelist_count", &free_pages) < 0 ||
+	    free_pages * w->page_bytes <= SPARE_BYTES || give_back(w, VACUUM_BYTES) < 0)
 		w->vacuum = false;
 }
 
@@ -538,12 +557,15 @@ static void turn(struct writer *w, bool idle)
 		abandon_deletions(w);
 	else if (w->doomed && now_ns >= w->doomed_retry_ns)
 		remove_slice(w);
-	if (w->wal_pages >= CHECKPOINT_PAGES || (idle && w->wal_pages > 0))
+	if (w->wal_pages * w->page_bytes >= CHECKPOINT_BYTES || w->wal_commits >= CHECKPOINT_COMMITS ||
+	    (idle && w->wal_pages > 0))
 		checkpoint(w);
 	if (idle && w->vacuum)
 		vacuum_slice(w);
 	if (w->reserve_missing && !w->stalled && now_ns >= w->reserve_retry_ns)
 		renew_reserve(w, now_ns);
+	if (idle || now_ns - w->sized_ns >= NOTE_SIZE_NS)
+		note_size(w, now_ns);
 }
 
 void *writer_main(void *arg)
@@ -553,7 +575,7 @@ void *writer_main(void *arg)
 	bool idle = false;
 
 	pthread_setname_np(pthread_self(), "store-writer");
-	note_size(w);
+	note_size(w, clock_mono_ns());
 	while (take(w, &idle))
 		turn(w, idle);
 	return NULL;

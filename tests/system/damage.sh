@@ -7,6 +7,10 @@ check_store() {
 	"$concd" -c "$dir/concd.conf" --check-store
 }
 
+page_bytes() {
+	in_store 'PRAGMA page_size'
+}
+
 write_config
 exits 4 check_store
 says "there is no store"
@@ -68,7 +72,7 @@ check "the daemon ends" daemon_stop
 # A damaged page.
 cp "$dir/sound.db" "$dir/state/concd.db"
 page=$(in_store "SELECT rootpage FROM sqlite_schema WHERE name = 'input'")
-head -c 4096 /dev/urandom | dd of="$dir/state/concd.db" bs=16384 seek=$((page - 1)) conv=notrunc status=none
+head -c 4096 /dev/urandom | dd of="$dir/state/concd.db" bs="$(page_bytes)" seek=$((page - 1)) conv=notrunc status=none
 exits 1 check_store
 says "the file is damaged" "$dir/out"
 
@@ -86,7 +90,7 @@ says "another program"
 # A store that cannot be used: every byte of it stays, and nobody can miss it.
 cp "$dir/sound.db" "$dir/state/concd.db"
 page=$(in_store "SELECT rootpage FROM sqlite_schema WHERE name = 'job'")
-printf 'damage' | dd of="$dir/state/concd.db" bs=1 seek=$(((page - 1) * 16384)) conv=notrunc status=none
+printf 'damage' | dd of="$dir/state/concd.db" bs=1 seek=$(((page - 1) * $(page_bytes))) conv=notrunc status=none
 before=$(cksum <"$dir/state/concd.db")
 : >"$dir/log"
 daemon_start

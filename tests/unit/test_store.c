@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 static struct store_input input_row(uint64_t first, uint32_t count, const char *packed)
 {
@@ -92,6 +93,24 @@ static void ops_are_reported_in_the_order_of_submission(void **state)
 	assert_true(stats.commits < 500); /* what queues up while a commit runs shares the next one */
 	assert_true(stats.bytes > 0);
 	free(ops);
+}
+
+static void commits_one_by_one_do_not_make_the_log_long(void **state)
+{
+	struct fixture *f = *state;
+	char submission[16], log_path[TEST_PATH_BYTES + 8];
+	struct stat st;
+
+	for (uint64_t i = 1; i <= 700; i++) {
+		struct test_op op;
+
+		(void)snprintf(submission, sizeof(submission), "s%d", (int)i);
+		op = job_add(i, submission);
+		assert_int_equal(run_op(f, &op), 0);
+	}
+	(void)snprintf(log_path, sizeof(log_path), "%s-wal", f->path);
+	assert_int_equal(stat(log_path, &st), 0);
+	assert_true(st.st_size < 450 * 2 * 8192); /* each writes two pages or more: it began anew meanwhile */
 }
 
 static void a_known_submission_names_its_job(void **state)
@@ -506,6 +525,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(ops_are_reported_in_the_order_of_submission),
+		TEST(commits_one_by_one_do_not_make_the_log_long),
 		TEST(a_known_submission_names_its_job),
 		TEST(an_op_that_is_at_fault_does_not_spoil_its_neighbours),
 		TEST(a_segment_is_written_once),

@@ -106,7 +106,7 @@ static void the_database_is_set_up_as_measured(void **state)
 	struct fixture *f = *state;
 
 	assert_int_equal(try_open(f, NULL), 0);
-	assert_true(get_int(f->path, "PRAGMA page_size") == 16384);
+	assert_true(get_int(f->path, "PRAGMA page_size") == 8192);
 	assert_true(get_int(f->path, "PRAGMA auto_vacuum") == 2);
 	assert_true(get_int(f->path, "PRAGMA application_id") == 0x636f6e63);
 	assert_true(get_int(f->path, "PRAGMA user_version") == 2);
@@ -173,12 +173,13 @@ static void a_file_that_is_no_database_is_moved_aside_as_it_is(void **state)
 
 static void damage_page(const char *path, long page)
 {
+	long page_bytes = (long)get_int(path, "PRAGMA page_size");
 	FILE *file = fopen(path, "r+");
 	char noise[4096];
 
 	assert_non_null(file);
 	memset(noise, 0xa5, sizeof(noise));
-	assert_int_equal(fseek(file, page * 16384, SEEK_SET), 0);
+	assert_int_equal(fseek(file, page * page_bytes, SEEK_SET), 0);
 	assert_int_equal(fwrite(noise, 1, sizeof(noise), file), sizeof(noise));
 	assert_int_equal(fclose(file), 0);
 }
@@ -245,9 +246,28 @@ static void a_first_opening_that_was_cut_short_is_finished(void **state)
 	struct fixture *f = *state;
 
 	/* As a kill between set-up and the first migration leaves it. */
-	run_sql(f->path, "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL");
+	run_sql(f->path, "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL");
 	assert_int_equal(try_open(f, NULL), 0);
 	assert_true(get_int(f->path, "PRAGMA auto_vacuum") == 2);
+}
+
+static void a_store_with_pages_of_another_size_keeps_them(void **state)
+{
+	struct fixture *f = *state;
+	struct store_options options = { .path = f->path };
+
+	/* As older ones were made. */
+	run_sql(f->path, "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL");
+	assert_int_equal(store_open(f->loop, &options, &f->store, NULL), 0);
+	for (uint64_t i = 1; i <= 3; i++) {
+		struct test_op op = job_add(i, i == 1 ? "a" : i == 2 ? "b" : "c");
+
+		assert_int_equal(run_op(f, &op), 0);
+	}
+	store_close(take_ptr(f->store));
+	assert_int_equal(try_open(f, NULL), 0);
+	assert_true(get_int(f->path, "PRAGMA page_size") == 16384);
+	assert_true(get_int(f->path, "SELECT count(*) FROM job") == 3);
 }
 
 static void a_missing_directory_is_an_error(void **state)
@@ -329,6 +349,7 @@ int main(void)
 		TEST(another_programs_database_is_refused),
 		TEST(an_empty_file_becomes_a_store),
 		TEST(a_first_opening_that_was_cut_short_is_finished),
+		TEST(a_store_with_pages_of_another_size_keeps_them),
 		TEST(a_missing_directory_is_an_error),
 		TEST(a_symbolic_link_is_not_followed),
 		TEST(a_directory_without_permission_is_refused),
