@@ -284,7 +284,24 @@ void job_resume_course(struct job *job, const char *error_code, const char *erro
 
 /* ---- The end ---- */
 
-/* The row follows the outcomes into the same queue of the store: when it is on disk, so are they. */
+/* Its last outcomes and its row go to the disk in one transaction. */
+static int write_end(struct job *job)
+{
+	struct store *store = job->jobs->store;
+	int r = 0;
+
+	store_gather(store);
+	if (results_flush(job, true)) {
+		r = -ENOMEM;
+	} else {
+		job->finishing = true;
+		record_sums(job);
+		r = write_state(job, final_state(job));
+	}
+	store_gathered(store);
+	return r;
+}
+
 void job_check_end(struct job *job)
 {
 	uint64_t ended = job->done + job->failed + job->cancelled;
@@ -296,16 +313,14 @@ void job_check_end(struct job *job)
 		return;
 	if (apart_out(job) > 0)
 		return;
-	job->end_failed = job->durable && results_flush(job, true);
-	if (!job->end_failed) {
+	if (!job->durable) {
+		job->end_failed = false;
 		job->finishing = true;
 		record_sums(job);
-		if (!job->durable) {
-			job_ended(job, final_state(job));
-			return;
-		}
-		job->end_failed = write_state(job, final_state(job)) < 0;
+		job_ended(job, final_state(job));
+		return;
 	}
+	job->end_failed = write_end(job) < 0;
 	if (job->end_failed) { /* no memory now */
 		job->finishing = false;
 		jobs_flush_later(job->jobs);

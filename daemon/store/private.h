@@ -46,6 +46,8 @@ struct store {
 	sqlite3 *db; /* for what is read at start-up */
 	struct bell *bell;
 	uint64_t ops_out, reads_out; /* submitted and not reported */
+	bool gathering;
+	struct op_list gathered; /* submitted meanwhile */
 
 	pthread_mutex_t lock; /* held for a few instructions only: */
 	pthread_cond_t writer_wake, reader_wake, finished; /* CLOCK_MONOTONIC */

@@ -143,19 +143,44 @@ void store_report_read(struct store *store, struct store_read *read)
 
 /* ---- Submitting ---- */
 
-void store_submit(struct store *store, struct store_op *op)
+/* Queue what is in the list and wake the writer where it sleeps. */
+static void queue_ops(struct store *store, struct op_list *ops)
 {
 	bool wake;
 
-	op->status = 0;
-	store->ops_out++;
 	pthread_mutex_lock(&store->lock);
-	op_list_add(&store->ops, op);
-	wake = store->writer_waits;
-	store->writer_waits = false; /* it is told once */
+	op_list_join(&store->ops, ops);
+	wake = store->writer_waits && store->ops.first;
+	if (wake)
+		store->writer_waits = false; /* it is told once */
 	pthread_mutex_unlock(&store->lock);
 	if (wake) /* unlocked: else it would wake up only to wait for the lock */
 		pthread_cond_signal(&store->writer_wake);
+}
+
+void store_submit(struct store *store, struct store_op *op)
+{
+	struct op_list one;
+
+	op->status = 0;
+	store->ops_out++;
+	op_list_init(&one);
+	op_list_add(store->gathering ? &store->gathered : &one, op);
+	if (!store->gathering)
+		queue_ops(store, &one);
+}
+
+void store_gather(struct store *store)
+{
+	assert(!store->gathering);
+	store->gathering = true;
+}
+
+void store_gathered(struct store *store)
+{
+	assert(store->gathering);
+	store->gathering = false;
+	queue_ops(store, &store->gathered);
 }
 
 void store_read(struct store *store, struct store_read *read)
@@ -242,6 +267,7 @@ static struct store *store_new(struct loop *loop, const char *path)
 	store->loop = loop;
 	op_list_init(&store->ops);
 	op_list_init(&store->ops_done);
+	op_list_init(&store->gathered);
 	read_list_init(&store->reads);
 	read_list_init(&store->reads_done);
 	store->path = strdup(path);

@@ -201,6 +201,10 @@ struct store_op {
 
 /* Queue an op; *op stays the caller's memory. Never blocks. */
 void store_submit(struct store *store, struct store_op *op);
+/* What is submitted in between is queued at once at the end: the same transaction takes all of it, where nothing of it
+ * is at fault. Not nested. */
+void store_gather(struct store *store);
+void store_gathered(struct store *store);
 uint64_t store_queued(const struct store *store); /* ops submitted and not reported: for back-pressure */
 
 /* ---- Reading, once at start-up, blocking ---- */

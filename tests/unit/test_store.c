@@ -95,6 +95,28 @@ static void ops_are_reported_in_the_order_of_submission(void **state)
 	free(ops);
 }
 
+static void what_was_gathered_is_one_commit(void **state)
+{
+	struct fixture *f = *state;
+	struct test_op first = job_add(1, "a"), second = job_add(2, "b"), third = job_add(3, "c");
+	struct store_stats before, after;
+
+	store_stats(f->store, &before);
+	store_gather(f->store);
+	submit(f, &first);
+	submit(f, &second);
+	submit(f, &third);
+	assert_true(store_queued(f->store) == 3);
+	store_gathered(f->store);
+	settle(f);
+	store_stats(f->store, &after);
+	assert_true(after.commits == before.commits + 1);
+	assert_true(first.status == 0 && second.status == 0 && third.status == 0);
+	assert_true(first.order < second.order && second.order < third.order);
+	store_gather(f->store); /* nothing is fine */
+	store_gathered(f->store);
+}
+
 static void commits_one_by_one_do_not_make_the_log_long(void **state)
 {
 	struct fixture *f = *state;
@@ -525,6 +547,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(ops_are_reported_in_the_order_of_submission),
+		TEST(what_was_gathered_is_one_commit),
 		TEST(commits_one_by_one_do_not_make_the_log_long),
 		TEST(a_known_submission_names_its_job),
 		TEST(an_op_that_is_at_fault_does_not_spoil_its_neighbours),
