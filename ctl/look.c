@@ -224,6 +224,14 @@ static void show_failed(const json_t *failed)
 	}
 }
 
+static void show_stack_note(const json_t *job)
+{
+	const char *note = member_text(job, "stack_note", "");
+
+	if (*note)
+		print_field("stacks", "%s", note);
+}
+
 static void show_stalls(const json_t *stalls)
 {
 	const json_t *stall, *frame;
@@ -346,6 +354,7 @@ int command_show(struct ctl *ctl, struct error *err)
 	show_failed(failed);
 	if (member_number(doc.json, "priority", 0) != 0)
 		print_field("priority", "%.0f", member_number(doc.json, "priority", 0));
+	show_stack_note(doc.json);
 	show_stalls(json_object_get(doc.json, "stalls"));
 	show_retries(doc.json);
 	show_times(doc.json);

@@ -150,6 +150,7 @@ static void show_job(const struct call *call, struct job *job)
 	    json_object_set(document, "running_tasks", running) < 0 ||
 	    json_object_set(document, "retrying_tasks", retrying) < 0 ||
 	    json_object_set(document, "divided_tasks", divided) < 0 ||
+	    json_object_set_new(document, "stack_note", document_text(view.stack_note ? view.stack_note : "")) < 0 ||
 	    json_object_set_new(document, "stalls", document_stalls(job_stalls(job))) < 0) {
 		json_decref(document);
 		document = NULL;

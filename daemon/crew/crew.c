@@ -224,6 +224,7 @@ static void crew_free(struct crew *crew)
 	free(crew->runners);
 	free(crew->procs);
 	free(crew->init_message);
+	free(crew->stack_note);
 	free(crew);
 }
 
@@ -434,7 +435,7 @@ int crews_walk(const struct crews *crews, int (*fn)(void *arg, const struct crew
 			.tasks_out = crew->out,
 			.starts = crew->starts,
 			.deaths = crew->deaths,
-			.stack_note = "",
+			.stack_note = crew->stack_note ? crew->stack_note : "",
 		};
 
 		for (uint32_t i = 0; i < crew->shape.processes; i++) {

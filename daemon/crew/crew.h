@@ -220,6 +220,10 @@ int crew_send(struct crew_seat *seat, uint64_t task, const void *data, size_t le
 /* Peak memory of the crew's processes since this seat was taken; 0: unknown, or the crew served another job too. */
 uint64_t crew_seat_peak_rss_bytes(const struct crew_seat *seat);
 
+/* What is worse than usual about how the stacks of the seat's crew are guarded; "": nothing, or no process of it was ready yet.
+ * Valid until the loop is returned to. */
+const char *crew_seat_stack_note(const struct crew_seat *seat);
+
 struct crew_view {
 	const char *workload;
 	struct shape shape;
@@ -230,7 +234,7 @@ struct crew_view {
 	uint64_t tasks_out;
 	uint64_t starts, deaths; /* processes so far */
 	uint64_t rss_bytes; /* now */
-	const char *stack_note; /* how stacks are guarded, from `show`'s point of view; "" where nothing is special */
+	const char *stack_note; /* what is worse than usual about how its stacks are guarded; "": nothing */
 };
 /* For `status`: every crew in turn, while fn returns 0. */
 int crews_walk(const struct crews *crews, int (*fn)(void *arg, const struct crew_view *view), void *arg);

@@ -184,6 +184,8 @@ struct crew {
 	uint64_t ended_at_garbage; /* when its workers last wrote garbage; had_garbage: they did */
 	bool had_garbage;
 	uint64_t starts, deaths;
+	uint64_t unguarded_stacks; /* in each process: with a canary and no guard, as the last one said */
+	char *stack_note; /* then: the same in words */
 	bool ending; /* its processes were told to end; found by nobody any more */
 	bool broken; /* shared words were garbage: every process is being killed */
 	uint32_t busy; /* depth of crew_enter() */
@@ -259,6 +261,9 @@ void crew_init_failed(struct crew *crew, const char *message); /* takes a copy *
  * INIT_FAILURES_MAX such deaths there is none, as after failures of worker_init. */
 void crew_garbage(struct crew *crew);
 void on_crew_retry(int fd, short what, void *arg);
+
+/* stack_note.c */
+void crew_stacks_unguarded(struct crew *crew, uint64_t stacks); /* a process of it says so; the first time it is logged */
 
 /* wire.c */
 int wire_hello(const struct proc *proc, struct buffer *message);

@@ -283,9 +283,9 @@ static bool is_eventfd(int fd)
 static bool take_ready(struct proc *proc, struct reader *r, struct received *in)
 {
 	struct crew *crew = proc->crew;
-	uint64_t first = reader_varint(r), n = reader_varint(r);
+	uint64_t first = reader_varint(r), n = reader_varint(r), unguarded = reader_varint(r);
 
-	if (r->failed || proc->ready_runners == crew->shape.threads || n == 0 || n != in->n_fds ||
+	if (r->failed || unguarded > (uint64_t)crew->shape.threads * crew->shape.coroutines || proc->ready_runners == crew->shape.threads || n == 0 || n != in->n_fds ||
 	    first != (uint64_t)crew_first_runner(proc) + proc->ready_runners ||
 	    n > crew->shape.threads - proc->ready_runners)
 		return false;
@@ -299,6 +299,7 @@ static bool take_ready(struct proc *proc, struct reader *r, struct received *in)
 				   proc->runner_fds[proc->ready_runners]);
 		proc->ready_runners++;
 	}
+	crew_stacks_unguarded(crew, unguarded);
 	if (proc_is_ready(proc)) {
 		(void)event_del(proc->init_timer); /* fails only for an event that is none */
 		crew_turn_soon(crew);

@@ -24,7 +24,7 @@
 
 #include <stdint.h>
 
-#define WIRE_VERSION 3
+#define WIRE_VERSION 4
 #define WIRE_MAX_BYTES (128 * 1024) /* the socket buffers are raised to hold a few of these */
 #define WIRE_FDS_PER_MESSAGE 250 /* SCM_RIGHTS allows 253; a process with more threads sends several READYs */
 
@@ -55,7 +55,8 @@ enum wire_type {
 	WIRE_RESUME, /* undoes DRAIN, unless STOP came */
 
 	/* From the worker.
-	 * READY: first runner of this message; n; with n eventfds. */
+	 * READY: first runner of this message; n; how many of the process's stacks can have no guard, only a canary; with n
+	 * eventfds. */
 	WIRE_READY,
 	/* INIT_FAILED: text message. The process ends by itself. */
 	WIRE_INIT_FAILED,

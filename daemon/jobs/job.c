@@ -310,6 +310,7 @@ void job_view(const struct job *job, struct job_view *ret_view)
 		.recorded = job->from_store ? ended : job->results.recorded,
 		.removed = job->removed, .retry_of = job->again_of,
 	};
+	ret_view->stack_note = job->main.seat ? crew_seat_stack_note(job->main.seat) : "";
 	service_view(job, &ret_view->service);
 	begin_view(job, ret_view);
 }

@@ -188,6 +188,7 @@ struct job_view {
 	const char *error_code, *error_text; /* of the job itself; NULL: none */
 	const char *waiting; /* why it is not running now: words for people; "" where it is, or has ended */
 	uint64_t recorded; /* outcomes on disk */
+	const char *stack_note; /* what is worse than usual about how its stacks are guarded now; "": nothing */
 	struct service_view service;
 	uint64_t retry_of; /* it repeats this job, or some of its tasks; 0: none */
 	bool removed; /* it is being removed, or is gone: there is nothing more to read */

@@ -29,6 +29,7 @@
 #include "worker/mail.h"
 #include "worker/params.h"
 #include "worker/runner.h"
+#include "worker/stack.h"
 #include "worker/stall.h"
 
 #define MAX_COROUTINES (1u << 20)
@@ -52,6 +53,7 @@ struct host {
 	uint32_t first_runner, n_runners;
 	uint32_t coroutines;
 	size_t stack_bytes, max_result_bytes;
+	uint64_t unguarded_stacks; /* of the whole process */
 	struct limits limits;
 	char *affinity; /* limits' */
 	_Atomic int64_t may_begin; /* tasks; while limited */
@@ -149,6 +151,7 @@ static int start_runners(struct host *host, struct error *err)
 		if (r < 0)
 			return r;
 	}
+	host->unguarded_stacks = stack_unguarded((uint64_t)host->n_runners * host->coroutines);
 	/* All are made before the first runs: what fails above leaves no thread behind. */
 	for (uint32_t i = 0; i < host->n_runners; i++) {
 		int r = runner_start(host->runners[i]);
@@ -156,9 +159,6 @@ static int start_runners(struct host *host, struct error *err)
 		if (r < 0)
 			return error_set(err, r, "worker-init", "thread %u cannot be started: %s", i, strerror(-r));
 	}
-	if (runner_stacks_unguarded(host->runners[0]))
-		(void)fprintf(stderr, "worker: some coroutine stacks have a canary instead of a guard page "
-			      "(vm.max_map_count)\n"); /* the daemon logs it */
 	return 0;
 }
 
@@ -268,7 +268,7 @@ static void tell_ready(struct host *host)
 		for (uint32_t i = 0; i < n; i++)
 			fds[i] = runner_event_fd(host->runners[at + i]);
 		if (buffer_add_varint(&b, WIRE_READY) < 0 || buffer_add_varint(&b, host->first_runner + at) < 0 ||
-		    buffer_add_varint(&b, n) < 0) {
+		    buffer_add_varint(&b, n) < 0 || buffer_add_varint(&b, host->unguarded_stacks) < 0) {
 			fail(host, "no memory");
 			return;
 		}

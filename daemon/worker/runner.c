@@ -559,8 +559,3 @@ int runner_event_fd(const struct runner *runner)
 {
 	return runner->wake_fd;
 }
-
-bool runner_stacks_unguarded(const struct runner *runner)
-{
-	return !stack_has_guard_madvise() && runner->options.coroutines > stack_mprotect_budget();
-}

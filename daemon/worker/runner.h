@@ -62,8 +62,6 @@ enum runner_state runner_state(const struct runner *runner); /* any thread */
 const char *runner_failure(const struct runner *runner);
 bool runner_is_used_up(const struct runner *runner); /* it found that no task may begin any more */
 int runner_event_fd(const struct runner *runner); /* the daemon wakes the runner's base by it */
-/* Stacks of this runner that have no guard page, only a canary. */
-bool runner_stacks_unguarded(const struct runner *runner);
 
 void runner_drain(struct runner *runner); /* claim and begin nothing more */
 void runner_resume(struct runner *runner); /* go on after a drain */

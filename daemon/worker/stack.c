@@ -60,7 +60,7 @@ void stack_pretend(bool guard_madvise, uint32_t mprotect_guards)
 }
 
 /* A quarter of the mappings that a process may have: each guard splits one in two. */
-int64_t stack_mprotect_budget(void)
+static int64_t read_mprotect_budget(void)
 {
 	long max = DEFAULT_MAX_MAP_COUNT;
 	FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
@@ -73,13 +73,30 @@ int64_t stack_mprotect_budget(void)
 	return max / 4;
 }
 
-static bool take_mprotect_guard(void)
+/* mprotect_left, read where it is not known yet. */
+static void know_mprotect_budget(void)
 {
 	int64_t unknown = INT64_MIN;
 
 	if (atomic_load_explicit(&mprotect_left, memory_order_relaxed) == INT64_MIN)
-		(void)atomic_compare_exchange_strong_explicit(&mprotect_left, &unknown, stack_mprotect_budget(),
+		(void)atomic_compare_exchange_strong_explicit(&mprotect_left, &unknown, read_mprotect_budget(),
 							      memory_order_relaxed, memory_order_relaxed);
+}
+
+uint64_t stack_unguarded(uint64_t stacks)
+{
+	int64_t left;
+
+	if (stack_has_guard_madvise())
+		return 0;
+	know_mprotect_budget();
+	left = atomic_load_explicit(&mprotect_left, memory_order_relaxed);
+	return left <= 0 ? stacks : stacks > (uint64_t)left ? stacks - (uint64_t)left : 0;
+}
+
+static bool take_mprotect_guard(void)
+{
+	know_mprotect_budget();
 	return atomic_fetch_sub_explicit(&mprotect_left, 1, memory_order_relaxed) > 0;
 }
 

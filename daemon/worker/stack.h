@@ -50,8 +50,8 @@ size_t stack_slab_stack_bytes(const struct stack_slab *slab);
 
 /* Probe once whether the kernel has MADV_GUARD_INSTALL. Any thread. */
 bool stack_has_guard_madvise(void);
-/* How many mprotect guards the process may have. */
-int64_t stack_mprotect_budget(void);
+/* Of `stacks` that are still to be handed out, how many will have a canary and no guard. Any thread. */
+uint64_t stack_unguarded(uint64_t stacks);
 /* For tests: as if the kernel had none and the process might have `mprotect_guards` guards. */
 void stack_pretend(bool guard_madvise, uint32_t mprotect_guards);
 

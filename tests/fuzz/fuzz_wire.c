@@ -165,6 +165,7 @@ static void world_close(struct world *w)
 	if (w->peer >= 0)
 		(void)close(w->peer); /* the same */
 	free(w->proc.init_message);
+	free(w->crew.stack_note);
 	stall_news_free(w->proc.stalls);
 	worker_ring_close(w->worker);
 	ring_close(w->ring);

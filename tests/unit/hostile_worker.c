@@ -58,13 +58,15 @@ static void do_wrong(const char *what)
 	else if (strcmp(what, "to-worker-type") == 0)
 		SAY(WIRE_JOB, 1);
 	else if (strcmp(what, "ready-without-fd") == 0)
-		SAY(WIRE_READY, 0, 1);
+		SAY(WIRE_READY, 0, 1, 0);
 	else if (strcmp(what, "ready-other-runner") == 0)
-		SAY_FDS(&event, 1, WIRE_READY, 7, 1);
+		SAY_FDS(&event, 1, WIRE_READY, 7, 1, 0);
 	else if (strcmp(what, "ready-too-many") == 0)
-		SAY_FDS(((const int[]){ event, event }), 2, WIRE_READY, 0, 2);
+		SAY_FDS(((const int[]){ event, event }), 2, WIRE_READY, 0, 2, 0);
+	else if (strcmp(what, "ready-unguarded") == 0) /* more than it has */
+		SAY_FDS(&event, 1, WIRE_READY, 0, 1, 1001);
 	else if (strcmp(what, "ready-pipe") == 0)
-		SAY_FDS(&pair[1], 1, WIRE_READY, 0, 1);
+		SAY_FDS(&pair[1], 1, WIRE_READY, 0, 1, 0);
 	else if (strcmp(what, "overdue-range") == 0)
 		SAY(WIRE_OVERDUE, 0, UINT64_MAX, 0, 0);
 	else if (strcmp(what, "dropped-cut") == 0)
@@ -86,7 +88,7 @@ static void do_wrong(const char *what)
 		(void)!write(STDERR_FILENO, "no licence\n", 11);
 		exit(5);
 	} else if (strcmp(what, "ready-then-die") == 0) {
-		SAY_FDS(&event, 1, WIRE_READY, 0, 1);
+		SAY_FDS(&event, 1, WIRE_READY, 0, 1, 0);
 		exit(6);
 	}
 }

@@ -219,12 +219,14 @@ static void a_job_is_shown_without_its_secrets(void **state)
 	job->view.label = "caf\xc3\xa9";
 	job->view.error_code = "interrupted";
 	job->view.error_text = "bad \xff byte";
+	job->view.stack_note = "3 of the 4 stacks";
 	rig_ask(rig, "GET", "/v1/jobs/1", NULL, 0, &reply);
 	assert_int_equal(reply.status, 200);
 	assert_non_null(strstr((char *)reply.body.data, "\"params\":{\"dir\":\"/d\",\"token\":\"***\"}"));
 	assert_null(strstr((char *)reply.body.data, "t0p"));
 	assert_non_null(strstr((char *)reply.body.data, "\"total\":20,"));
 	assert_non_null(strstr((char *)reply.body.data, "\"created\":\"2023-11-14T22:13:20.000Z\",\"started\":null"));
+	assert_non_null(strstr((char *)reply.body.data, "\"stack_note\":\"3 of the 4 stacks\""));
 	assert_non_null(strstr((char *)reply.body.data, "\"label\":\"caf\xc3\xa9\""));
 	assert_non_null(strstr((char *)reply.body.data, "\"message\":\"bad \xef\xbf\xbd byte\""));
 	assert_non_null(strstr((char *)reply.body.data,

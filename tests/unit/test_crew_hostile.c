@@ -39,6 +39,7 @@ static void messages_that_make_no_sense_end_the_process(void **state)
 		"unknown-type",	      "nothing",	 "to-worker-type", "ready-without-fd",
 		"ready-other-runner", "ready-too-many",	 "ready-pipe",	   "overdue-range",
 		"dropped-cut",	      "init-failed-cut", "too-long",	   "hang-up",
+		"ready-unguarded",
 	};
 	struct world *w = *state;
 	const struct workload *workload = use_hostile_worker(w);

@@ -178,6 +178,7 @@ static void expect_ready(struct rig *rig, uint32_t threads)
 	assert_int_equal(next_message(rig, &reader), WIRE_READY);
 	assert_int_equal(reader_varint(&reader), 0);
 	assert_int_equal(reader_varint(&reader), threads);
+	assert_true(reader_varint(&reader) <= (uint64_t)threads * UINT32_MAX && !reader.failed);
 }
 
 static uint32_t submit(struct rig *rig, uint32_t count, const char *const *inputs)

@@ -87,6 +87,25 @@ static void without_guards_an_overrun_breaks_the_canary(void **state)
 	stack_slab_close(slab);
 }
 
+static void what_will_have_no_guard_is_known_before(void **state)
+{
+	struct stack_slab *slab;
+	size_t bytes;
+
+	(void)state;
+	stack_pretend(true, 0);
+	assert_true(stack_unguarded(100000) == 0);
+	stack_pretend(false, 10);
+	assert_true(stack_unguarded(10) == 0 && stack_unguarded(11) == 1 && stack_unguarded(1000) == 990);
+	assert_int_equal(stack_slab_open(4, STACK_BYTES_MANY, &slab), 0);
+	for (uint32_t i = 0; i < 4; i++)
+		stack_get(slab, i, &bytes);
+	assert_true(stack_unguarded(1000) == 994);
+	stack_pretend(false, 0);
+	assert_true(stack_unguarded(3) == 3);
+	stack_slab_close(slab);
+}
+
 static void thirty_thousand_stacks_can_be_reserved_and_a_trillion_not(void **state)
 {
 	struct stack_slab *slab;
@@ -109,6 +128,7 @@ int main(void)
 		cmocka_unit_test(a_stack_has_the_size_that_its_number_calls_for),
 		cmocka_unit_test(a_write_below_a_stack_faults),
 		cmocka_unit_test(without_guards_an_overrun_breaks_the_canary),
+		cmocka_unit_test(what_will_have_no_guard_is_known_before),
 		cmocka_unit_test(thirty_thousand_stacks_can_be_reserved_and_a_trillion_not),
 	};
 
