@@ -61,9 +61,8 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 	if (crew->collect_again) {
 		crew->collect_again = false;
 		crew_collect(crew);
-	} else {
-		crew_feed(crew);
 	}
+	crew_feed(crew); /* also then: there may be nothing to collect, and somebody kicked for new tasks meanwhile */
 	crew_settle(crew);
 	crew_exit(crew);
 }

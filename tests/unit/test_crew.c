@@ -87,6 +87,21 @@ static void a_limit_of_workers_is_kept(void **state)
 	}
 }
 
+/* A job at its limit of workers is kicked again when some of its tasks have ended, which may be while the crew has still
+ * to look at its rings once more. */
+static void a_kick_is_heard_while_records_are_to_be_collected(void **state)
+{
+	struct world *w = *state;
+	const struct workload *workload = world_plugin(w, "noop");
+	struct book *b = world_submit(w, 0, workload, "1x1x1", 100, (struct crew_job){ .idempotent = true });
+
+	world_run(w);
+	b = world_submit(w, 1, workload, "1x1x1", 100, (struct crew_job){ .idempotent = true });
+	w->crews->list->collect_again = true;
+	world_run(w);
+	assert_int_equal(b->n_done, b->n);
+}
+
 static void tasks_that_must_not_run_twice_go_to_free_workers_only(void **state)
 {
 	struct world *w = *state;
@@ -205,6 +220,7 @@ int main(void)
 		WORLD_TEST(cancelled_tasks_end_by_themselves_within_grace),
 		WORLD_TEST(a_short_task_does_not_wait_behind_a_long_one),
 		WORLD_TEST(a_limit_of_workers_is_kept),
+		WORLD_TEST(a_kick_is_heard_while_records_are_to_be_collected),
 		WORLD_TEST(tasks_that_must_not_run_twice_go_to_free_workers_only),
 		WORLD_TEST(two_jobs_share_a_crew),
 		WORLD_TEST(what_is_unbegun_can_be_recalled),
