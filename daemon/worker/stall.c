@@ -2,6 +2,7 @@
 #include "worker/stall.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ struct looked {
 	int64_t next_ns; /* when the turn may have held its thread for the limit; ASKED: when the handler was asked */
 	int64_t cpu_ns; /* of the thread, when its handler was asked */
 	int64_t held_ns; /* when it was named */
+	int64_t lost_ns; /* of it the process was stopped */
 	uint64_t job, task; /* then */
 };
 
@@ -39,6 +41,13 @@ struct stall_watch {
 	void (*on_report)(void *arg, const struct stall_report *report);
 	void *arg;
 	int64_t busy_ns; /* when a runner was last seen awake */
+	/* Where a look comes much later than it was meant to, and not for want of a processor, the process was stopped (SIGSTOP, a
+	 * debugger, the freezer): that time is nobody's. */
+	int64_t planned_ns; /* when to look next; INT64_MAX: when somebody wakes up */
+	_Atomic int64_t woken_ns; /* when somebody did: stored before, read after the wake-up, whose read orders it */
+	int64_t lost_ns; /* found by this look */
+	int64_t runq_ns; /* of this thread, at the last look */
+	int schedstat_fd; /* -1: not there */
 	int64_t refilled_ns;
 	uint32_t tokens; /* reports that may be made now */
 	uint64_t dropped;
@@ -73,6 +82,8 @@ int stall_watch_new(uint32_t n_runners, int64_t limit_ns, int64_t cpu_timeout_ns
 	watch->on_report = on_report;
 	watch->arg = arg;
 	watch->tokens = REPORTS_BURST;
+	watch->planned_ns = INT64_MAX;
+	watch->schedstat_fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
 	watch->busy_ns = watch->refilled_ns = clock_mono_ns();
 	*ret_watch = watch;
 	return 0;
@@ -80,6 +91,8 @@ int stall_watch_new(uint32_t n_runners, int64_t limit_ns, int64_t cpu_timeout_ns
 
 void stall_watch_free(struct stall_watch *watch)
 {
+	if (watch && watch->schedstat_fd >= 0)
+		(void)close(watch->schedstat_fd); /* only read */
 	free(watch);
 }
 
@@ -89,6 +102,7 @@ void stall_watch_wake(struct stall_watch *watch)
 
 	if (!atomic_load_explicit(&watch->asleep, memory_order_seq_cst)) /* see there */
 		return;
+	atomic_store_explicit(&watch->woken_ns, clock_mono_ns(), memory_order_relaxed); /* see there; others store much the same */
 	if (atomic_exchange_explicit(&watch->asleep, false, memory_order_seq_cst))
 		(void)!write(watch->wake_fd, &one, sizeof(one)); /* full only if a wake-up is pending anyway */
 }
@@ -155,7 +169,7 @@ static int64_t total_ns(const struct runner *runner, const struct looked *looked
 	/* relaxed: the next turn's since_ns was read before (acquire) */
 	int64_t ended_ns = atomic_load_explicit(&runner->turn.ended_ns, memory_order_relaxed);
 
-	return (ended_ns > looked->since_ns ? ended_ns : now_ns) - looked->since_ns;
+	return (ended_ns > looked->since_ns ? ended_ns : now_ns) - looked->since_ns - looked->lost_ns;
 }
 
 static void end(struct stall_watch *watch, uint32_t i, struct runner *runner, int64_t now_ns)
@@ -171,6 +185,12 @@ static void end(struct stall_watch *watch, uint32_t i, struct runner *runner, in
 
 /* ---- Looking ---- */
 
+/* Without the time that the process was stopped. */
+static int64_t turn_held_ns(const struct runner *runner, const struct looked *looked, int64_t now_ns)
+{
+	return stall_held_ns(runner, now_ns) - looked->lost_ns;
+}
+
 /* It was asked for its stack. When to look again. */
 static int64_t look_for_answer(struct stall_watch *watch, uint32_t i, struct runner *runner, int64_t now_ns)
 {
@@ -183,11 +203,11 @@ static int64_t look_for_answer(struct stall_watch *watch, uint32_t i, struct run
 	switch (atomic_load_explicit(&sample->state, memory_order_acquire)) { /* see struct stall_sample */
 	case STALL_TAKEN:
 		stall_take_answer(runner, &find);
-		name(watch, i, runner, &find, sample->held_ns, now_ns);
+		name(watch, i, runner, &find, sample->held_ns - looked->lost_ns, now_ns);
 		return now_ns + watch->limit_ns / 2;
 	case STALL_DECLINED:
 		looked->look = LOOK_NEW;
-		looked->next_ns = now_ns + watch->limit_ns - (sample->held_ns > 0 ? sample->held_ns : 0);
+		looked->next_ns = now_ns + watch->limit_ns - (sample->held_ns > looked->lost_ns ? sample->held_ns - looked->lost_ns : 0);
 		return looked->next_ns;
 	default:
 		break;
@@ -196,7 +216,7 @@ static int64_t look_for_answer(struct stall_watch *watch, uint32_t i, struct run
 		return now_ns + ANSWER_NS;
 	/* It waits for a processor, runs with this signal blocked, or is blocked by now and can be looked at. */
 	r = stall_look_blocked(runner, looked->since_ns, &find);
-	held_ns = stall_held_ns(runner, now_ns);
+	held_ns = turn_held_ns(runner, looked, now_ns);
 	if ((r == 0 && held_ns >= watch->limit_ns) ||
 	    (r == -EBUSY && stall_cpu_ns(runner) - looked->cpu_ns >= watch->limit_ns))
 		name(watch, i, runner, &find, held_ns, now_ns);
@@ -207,7 +227,7 @@ static int64_t look_for_answer(struct stall_watch *watch, uint32_t i, struct run
 static int64_t look_closer(struct stall_watch *watch, uint32_t i, struct runner *runner, int64_t now_ns)
 {
 	struct looked *looked = &watch->looked[i];
-	int64_t held_ns = stall_held_ns(runner, now_ns);
+	int64_t held_ns = turn_held_ns(runner, looked, now_ns);
 	struct stall_find find;
 	int r;
 
@@ -222,7 +242,7 @@ static int64_t look_closer(struct stall_watch *watch, uint32_t i, struct runner 
 		looked->look = LOOK_ASKED;
 		looked->next_ns = now_ns;
 		looked->cpu_ns = stall_cpu_ns(runner);
-		stall_ask(runner, looked->since_ns, watch->limit_ns);
+		stall_ask(runner, looked->since_ns, watch->limit_ns + looked->lost_ns);
 		return now_ns + ANSWER_NS;
 	}
 	return now_ns + watch->limit_ns / 2;
@@ -239,6 +259,8 @@ static int64_t look_at(struct stall_watch *watch, uint32_t i, struct runner *run
 			end(watch, i, runner, now_ns);
 		*looked = (struct looked){ .since_ns = since_ns, .next_ns = since_ns + watch->limit_ns };
 	}
+	if (watch->lost_ns > 0 && since_ns != 0)
+		looked->lost_ns += watch->lost_ns < now_ns - since_ns ? watch->lost_ns : now_ns - since_ns;
 	if (since_ns == 0 || looked->look >= LOOK_NAMED)
 		return now_ns + watch->limit_ns / 2;
 	if (looked->look == LOOK_ASKED)
@@ -279,10 +301,23 @@ static bool any_awake(const struct stall_watch *watch, struct runner *const *run
 	return false;
 }
 
-int64_t stall_watch_look(struct stall_watch *watch, struct runner *const *runners, int64_t now_ns, bool *ret_over)
+/* How long the process was stopped before this look. */
+static int64_t lost_ns(struct stall_watch *watch, int64_t now_ns)
+{
+	int64_t runq_ns = task_clock_runq_ns(watch->schedstat_fd), waited_ns = runq_ns - watch->runq_ns, late_ns;
+
+	if (watch->planned_ns == INT64_MAX) /* relaxed: see there */
+		watch->planned_ns = atomic_load_explicit(&watch->woken_ns, memory_order_relaxed);
+	late_ns = now_ns - watch->planned_ns - (waited_ns > 0 ? waited_ns : 0);
+	watch->runq_ns = runq_ns;
+	return watch->planned_ns > 0 && late_ns >= watch->every_ns ? late_ns : 0;
+}
+
+static int64_t look_at_all(struct stall_watch *watch, struct runner *const *runners, int64_t now_ns, bool *ret_over)
 {
 	int64_t next_ns = now_ns + watch->every_ns;
 
+	watch->lost_ns = lost_ns(watch, now_ns);
 	for (uint32_t i = 0; i < watch->n; i++) {
 		int64_t turn_ns = watch->limit_ns > 0 ? look_at(watch, i, runners[i], now_ns) : INT64_MAX;
 		int64_t cpu_ns = watch->cpu_timeout_ns > 0 ? look_at_cpu(watch, runners[i], now_ns, ret_over) : INT64_MAX;
@@ -302,4 +337,10 @@ int64_t stall_watch_look(struct stall_watch *watch, struct runner *const *runner
 	atomic_store_explicit(&watch->asleep, false, memory_order_seq_cst);
 	watch->busy_ns = now_ns;
 	return next_ns;
+}
+
+int64_t stall_watch_look(struct stall_watch *watch, struct runner *const *runners, int64_t now_ns, bool *ret_over)
+{
+	watch->planned_ns = look_at_all(watch, runners, now_ns, ret_over);
+	return watch->planned_ns;
 }
