@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Readers that do not read: one that is stopped for long costs no memory and no progress, and then receives everything; a
 # thousand that follow a job and never read cost a bounded amount each; beyond the limit of connections the refusal is clear.
-# CLIENTS: how many.
+# CLIENTS: how many. HOLD: for how many seconds those of a job that nobody waits for are stopped; HELD: how many of each kind.
 . "$(dirname "$0")/lib.sh"
 CLIENTS=${CLIENTS:-1000}
 TASKS=${TASKS:-100000}
+HOLD=${HOLD:-1}
+HELD=${HELD:-2}
 [ -z "${SANITIZER:-}" ] || { CLIENTS=$((CLIENTS / 10)); TASKS=$((TASKS / 10)); }
 
 write_config "limits = { max_clients = $((CLIENTS + 20)); max_clients_per_user = $((CLIENTS + 10)); };
@@ -42,6 +44,54 @@ for options in "" "--json" "--unordered" "--no-durable"; do
 	esac
 	check "it receives everything ($options)" cmp -s "$dir/filtered" "$dir/inputs"
 done
+
+# Readers that read a little, then nothing for HOLD seconds, being stopped as well: the job goes on to its end, the daemon grows no
+# further, and then they receive everything.
+mkfifo "$dir/gate"
+daemon_stop
+daemon_start
+check "a reader that reads, again" cmp -s <(ctl run noop -q -m pool -i "$dir/inputs") "$dir/inputs"
+before=$(rss)
+id=$(ctl run noop -d -m pool -i "$dir/inputs")
+readers=
+consumers=
+for n in $(seq "$HELD"); do
+	for options in "" "--json" "--unordered"; do
+		mkfifo "$dir/pipe"
+		{ head -c 4096; read -r _ <"$dir/gate"; cat; } <"$dir/pipe" >"$dir/held.$n$options" &
+		consumers="$consumers $!"
+		"$concctl" -s "$sock" results --follow $options "$id" >"$dir/pipe" 2>>"$dir/err" &
+		readers="$readers $!"
+		wait_for 20 test -s "$dir/held.$n$options"
+		kill -STOP $!
+		rm "$dir/pipe"
+	done
+done
+check "the job goes on while its readers are stopped" wait_for 120 ended "$id"
+at_end=$(rss)
+most=$at_end
+held_until=$((SECONDS + HOLD))
+while [ $SECONDS -lt $held_until ]; do
+	read -r -t 0.5 _ <>"$dir/never"
+	now=$(rss)
+	[ "$now" -le "$most" ] || most=$now
+done
+echo "$((3 * HELD)) readers stopped for $HOLD s: before the job $before KiB, at its end $at_end, at most $most, at last $(rss)"
+[ -n "${SANITIZER:-}" ] || check "stopped readers cost little ($((most - before)) KiB)" [ $((most - before)) -lt $((16384 + HELD * 3 * 1100)) ]
+equal "what they have is a part" "$(find "$dir"/held.* -size +64k)" ""
+kill -CONT $readers
+: >"$dir/gate"
+status=0
+for reader in $readers $consumers; do
+	wait "$reader" || status=$?
+done
+equal "they end well" $status 0
+for n in $(seq "$HELD"); do
+	check "everything ($n)" cmp -s "$dir/held.$n" "$dir/inputs"
+	check "everything in JSON ($n)" cmp -s <(sed -n 's/.*"result":"\([0-9]*\)".*/\1/p' "$dir/held.$n--json") "$dir/inputs"
+	check "everything, unordered ($n)" cmp -s <(sort -n "$dir/held.$n--unordered") "$dir/inputs"
+done
+rm -f "$dir"/held.*
 
 # A thousand that ask for a job's results and never read, each a connection held open by this shell.
 ulimit -n $((CLIENTS + 200)) 2>/dev/null || { echo "not enough descriptors"; exit 77; }

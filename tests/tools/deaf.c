@@ -8,7 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ANSWER_MS 20 /* a refusal comes at once */
+#define ANSWER_MS 5000 /* most: the last one is answered at once, whether it is served or refused */
 
 static int ask(const char *socket_path, const char *request)
 {
