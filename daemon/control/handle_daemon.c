@@ -53,16 +53,21 @@ void handle_shutdown(const struct call *call)
 
 static int add_crew(void *arg, const struct crew_view *view)
 {
-	char shape[SHAPE_TEXT_BYTES];
+	char shape[SHAPE_TEXT_BYTES], note[512] = "";
 
+	if (view->stopped > 0)
+		(void)snprintf(note, sizeof(note), "%u stopped (kill -CONT %d)%s%s", view->stopped, (int)view->stopped_pid,
+			       *view->stack_note ? "; " : "", view->stack_note);
+	else
+		(void)snprintf(note, sizeof(note), "%s", view->stack_note);
 	shape_format(&view->shape, shape);
 	return json_array_append_new(
-		arg, json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "workload", view->workload,
+		arg, json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "workload", view->workload,
 			       "shape", shape, "dedicated", view->dedicated, "processes", (json_int_t)view->processes,
-			       "idle_runners", (json_int_t)view->idle_runners, "jobs", (json_int_t)view->seats,
+			       "stopped", (json_int_t)view->stopped, "idle_runners", (json_int_t)view->idle_runners, "jobs", (json_int_t)view->seats,
 			       "tasks_out", (json_int_t)view->tasks_out, "starts", (json_int_t)view->starts, "deaths",
 			       (json_int_t)view->deaths, "rss_bytes", (json_int_t)view->rss_bytes, "note",
-			       document_text(view->stack_note ? view->stack_note : "")));
+			       document_text(note)));
 }
 
 static json_t *crews_array(const struct crews *crews)

@@ -40,6 +40,9 @@ static void on_sent(void *arg, int status)
 	else if (status == -EBUSY)
 		reply_code(req, "busy", "the inbox of task %llu of job %llu is full: it has not received what was sent "
 			   "before", task, id);
+	else if (status == -EHOSTDOWN)
+		reply_code(req, "busy", "the worker process of task %llu of job %llu is stopped: the message may reach it when it goes "
+			   "on", task, id);
 	else
 		reply_code(req, "wrong-state", "task %llu of job %llu stopped running before it got the message", task,
 			   id);

@@ -438,8 +438,15 @@ int crews_walk(const struct crews *crews, int (*fn)(void *arg, const struct crew
 		};
 
 		for (uint32_t i = 0; i < crew->shape.processes; i++) {
-			if (crew->procs[i])
-				view.rss_bytes += procfs_rss_bytes(crew->procs[i]->pid);
+			const struct proc *proc = crew->procs[i];
+
+			if (!proc)
+				continue;
+			view.rss_bytes += procfs_rss_bytes(proc->pid);
+			if (proc_state_is_stopped(proc_state(proc))) {
+				view.stopped++;
+				view.stopped_pid = proc->pid;
+			}
 		}
 		r = fn(arg, &view);
 	}

@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "crew/model.h"
 #include "ring/ring.h"
@@ -197,6 +198,9 @@ int crew_seat_walk(const struct crew_seat *seat, int (*fn)(void *arg, const stru
 uint64_t crew_holds(const struct crew *crew); /* workers that all tasks handed out to it may keep busy at once */
 /* And how many more a chunk of so many tasks would. */
 uint64_t crew_holds_more(const struct crew *crew, uint32_t tasks);
+/* A worker process that is stopped, by a signal or a debugger, and that tasks of this seat wait for; 0: none. As of the last look,
+ * half a second ago at most. */
+pid_t crew_seat_stopped(const struct crew_seat *seat);
 void crew_set_workers(struct crew_seat *seat, uint32_t workers);
 
 /* Cancel the job's tasks: unbegun ones are returned at once, begun ones told (reason WIRE_CANCEL_*); what has not come
@@ -211,8 +215,8 @@ void crew_recall_all(struct crew *crew); /* of every seat: somebody is to come f
 
 /* Put a message of at most CREW_MESSAGE_BYTES into the inbox of a task that is begun; the bytes are copied. 0: on_sent
  * follows once, never from inside the call: status 0 (it is there), -EBUSY (the inbox is full), -ESRCH (the process
- * ended first). Else -ENOENT: the task is not out; -EAGAIN: it is out, but not begun; -ESRCH: its process is ending;
- * -EMSGSIZE, -ENOMEM. */
+ * ended first), -EHOSTDOWN (the process is stopped: it may get there when that goes on). Else -ENOENT: the task is not out;
+ * -EAGAIN: it is out, but not begun; -ESRCH: its process is ending; -EHOSTDOWN: it is stopped; -EMSGSIZE, -ENOMEM. */
 #define CREW_MESSAGE_BYTES (64u << 10)
 typedef void (*crew_sent_fn)(void *arg, int status);
 int crew_send(struct crew_seat *seat, uint64_t task, const void *data, size_t len, crew_sent_fn on_sent, void *arg);
@@ -229,6 +233,8 @@ struct crew_view {
 	struct shape shape;
 	bool dedicated;
 	uint32_t processes; /* alive now */
+	uint32_t stopped; /* of them, by a signal or a debugger */
+	pid_t stopped_pid; /* one of these */
 	uint32_t idle_runners;
 	uint32_t seats;
 	uint64_t tasks_out;

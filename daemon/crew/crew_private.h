@@ -56,6 +56,8 @@ struct flight {
 	int64_t cost_ns; /* of runner time, as estimated when it was submitted */
 	uint32_t count, chunk;
 	uint32_t tick_begun; /* as the last tick saw it */
+	uint32_t check_begun; /* as the last check did, for tasks with a time limit ... */
+	int64_t check_begun_ns; /* ... and when it first did */
 	bool multi; /* may hold tasks to take back: counted in crew->n_multi */
 };
 
@@ -112,6 +114,7 @@ struct proc {
 	int status_fd, clear_refs_fd; /* of /proc; -1: none */
 	uint64_t start_time; /* with the pid it names the process beyond doubt; 0: unknown */
 	int64_t started_ns;
+	int64_t stopped_ns; /* it was seen to be stopped then; 0: it runs (stopped.c) */
 	uint32_t ready_runners;
 	bool draining; /* was told to claim nothing more */
 	bool held; /* draining while a task of it is about to be killed: hold.c */
@@ -149,7 +152,8 @@ struct crew {
 	struct event *ring_event;
 	struct runner_of *runners;
 	struct proc **procs; /* by slot; NULL: none */
-	uint32_t n_procs;
+	uint32_t n_procs, n_stopped;
+	uint32_t look_slot; /* the last that was looked at: stopped.c */
 
 	struct crew_seat *seats;
 	uint32_t n_seats;
@@ -279,6 +283,12 @@ void packets_free(struct proc *proc);
 /* send.c */
 bool proc_sent(struct proc *proc, uint64_t number, uint64_t status); /* false: it makes no sense */
 void sendings_fail(struct proc *proc); /* the process has ended */
+void sendings_give_up(struct proc *proc); /* it is stopped: nobody waits for its answers any more */
+
+/* stopped.c */
+/* Look for processes that are stopped, and for tasks whose time limits nobody keeps. Every CHECK_MS while chunks are out; the crew has
+ * its ring. May break the crew. */
+void crew_look_stopped(struct crew *crew);
 
 /* stall.c */
 bool proc_stall(struct proc *proc, struct reader *r); /* WIRE_STALL; false: it makes no sense */
@@ -293,6 +303,9 @@ void worker_record(struct crews *crews, bool add, pid_t pid, uint64_t start_time
 /* procfs.c */
 int procfs_start_time(pid_t pid, uint64_t *ret_start_time);
 uint64_t procfs_rss_bytes(pid_t pid); /* 0: unknown */
+/* The state of a process as /proc names it, a letter; 0: unknown. */
+char proc_state(const struct proc *proc);
+bool proc_state_is_stopped(char state); /* by a signal or a debugger */
 /* Peak memory of a process since the last reset. Its files stay open: it is asked for with every job. */
 void proc_peak_open(struct proc *proc);
 void proc_peak_close(struct proc *proc);

@@ -366,7 +366,7 @@ static bool is_stuck(struct crew *crew, struct flight *f)
 	return stuck;
 }
 
-/* A chunk whose word no runner can claim would wait for ever, and so would its job. */
+/* A chunk whose word no runner can claim would wait for ever, and so would its job; the same where its process is stopped. */
 void on_crew_check(evutil_socket_t fd, short what, void *arg)
 {
 	struct crew *crew = arg;
@@ -377,7 +377,9 @@ void on_crew_check(evutil_socket_t fd, short what, void *arg)
 	crew->check_armed = false;
 	if (crew->ring && !crew->broken && ring_check(crew->ring) < 0)
 		crew_break(crew, "a word that only the daemon writes was changed, or one is out of range");
-	crew_tick_arm(crew);
+	if (crew->ring && !crew->broken)
+		crew_look_stopped(crew);
+	crew_settle(crew);
 	crew_exit(crew);
 }
 

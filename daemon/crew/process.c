@@ -356,6 +356,8 @@ void proc_free(struct proc *proc)
 	proc_peak_close(proc);
 	free(proc->runner_fds);
 	free(proc->init_message);
+	if (proc->stopped_ns > 0)
+		crew->n_stopped--;
 	if (crew->procs[proc->slot] == proc) {
 		for (uint32_t i = 0; i < crew->shape.threads; i++)
 			crew->runners[crew_first_runner(proc) + i] = (struct runner_of){ .proc = NULL };
@@ -476,9 +478,11 @@ void crew_start_needed(struct crew *crew)
 
 	if (crew->ending || crew->broken || crew->retry_armed || crew->crews->stopping)
 		return;
-	wanted = processes_wanted(crew);
+	wanted = processes_wanted(crew) + crew->n_stopped; /* these do nothing */
+	if (crew->n_procs >= (wanted < crew->shape.processes ? wanted : crew->shape.processes))
+		return;
 	/* Whatever died may have left a segment that its successor cannot use. */
-	if (crew->n_procs < wanted && crew->deaths > 0 && crew->ring && ring_check(crew->ring) < 0) {
+	if (crew->deaths > 0 && crew->ring && ring_check(crew->ring) < 0) {
 		crew_break(crew, "a dead process left words that nobody can start with");
 		return;
 	}

@@ -69,6 +69,25 @@ uint64_t procfs_rss_bytes(pid_t pid)
 	return read_proc(pid, "status", text, sizeof(text)) < 0 ? 0 : find_bytes(text, "\nVmRSS:");
 }
 
+char proc_state(const struct proc *proc)
+{
+	static const char key[] = "\nState:\t";
+	char text[STATUS_BYTES];
+	const char *at;
+	ssize_t n = pread(proc->status_fd, text, sizeof(text) - 1, 0); /* one read gives the whole of it */
+
+	if (n < 0)
+		return 0;
+	text[n] = '\0';
+	at = strstr(text, key);
+	return at ? at[sizeof(key) - 1] : 0;
+}
+
+bool proc_state_is_stopped(char state)
+{
+	return state == 'T' || state == 't';
+}
+
 void proc_peak_open(struct proc *proc)
 {
 	proc->status_fd = open_proc(proc->pid, "status", O_RDONLY);

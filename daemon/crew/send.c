@@ -9,11 +9,11 @@
 struct sending {
 	struct sending *next;
 	uint64_t number;
-	crew_sent_fn on_sent;
+	crew_sent_fn on_sent; /* NULL: it was told already */
 	void *arg;
 };
 
-/* The process that runs the task now. 0, -ENOENT, -EAGAIN, -ESRCH. */
+/* The process that runs the task now. 0, -ENOENT, -EAGAIN, -ESRCH, -EHOSTDOWN. */
 static int find_process(const struct crew_seat *seat, uint64_t task, struct proc **ret_proc)
 {
 	const struct crew *crew = seat->crew;
@@ -34,6 +34,8 @@ static int find_process(const struct crew_seat *seat, uint64_t task, struct proc
 	proc = crew->runners[state.runner].proc;
 	if (!proc || proc->killed)
 		return -ESRCH;
+	if (proc->stopped_ns > 0)
+		return -EHOSTDOWN;
 	*ret_proc = proc;
 	return 0;
 }
@@ -74,7 +76,8 @@ static void take_first(struct proc *proc, int status)
 	proc->sendings = sending->next;
 	if (!proc->sendings)
 		proc->sendings_end = &proc->sendings;
-	sending->on_sent(sending->arg, status);
+	if (sending->on_sent)
+		sending->on_sent(sending->arg, status);
 	free(sending);
 }
 
@@ -90,4 +93,16 @@ void sendings_fail(struct proc *proc)
 {
 	while (proc->sendings)
 		take_first(proc, -ESRCH);
+}
+
+/* They stay in the list: the answers come when it goes on. */
+void sendings_give_up(struct proc *proc)
+{
+	for (struct sending *sending = proc->sendings; sending; sending = sending->next) {
+		crew_sent_fn on_sent = sending->on_sent;
+
+		sending->on_sent = NULL;
+		if (on_sent)
+			on_sent(sending->arg, -EHOSTDOWN);
+	}
 }

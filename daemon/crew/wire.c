@@ -339,6 +339,9 @@ static bool take_overdue(struct proc *proc, bool late, struct reader *r)
 	if (r->failed || by_cpu > 1 || runner < crew_first_runner(proc) || runner >= crew_first_runner(proc) + crew->shape.threads ||
 	    chunk > UINT32_MAX || index >= RING_CHUNK_TASKS)
 		return false;
+	crew_collect(crew); /* it may have ended just now, or while the daemon itself was stopped */
+	if (crew->broken)
+		return true;
 	e = ring_chunk_state(crew->ring, (uint32_t)chunk, &state);
 	if (e == -EBADMSG) {
 		crew_break(crew, "a chunk's word is out of range");

@@ -15,6 +15,9 @@ static int refuse(const struct job *job, uint64_t task, int r, struct error *err
 	if (parts_is_open(job, task))
 		return error_set(err, -EPERM, "wrong-state", "task %" PRIu64 " of job %" PRIu64 " is divided: its parts "
 				 "receive no messages", task, job->id);
+	if (r == -EHOSTDOWN)
+		return error_set(err, -EBUSY, "busy", "the worker process of task %" PRIu64 " of job %" PRIu64 " is stopped: `concctl "
+				 "show %" PRIu64 "` says which", task, job->id, job->id);
 	if (r != -ENOENT && r != -EAGAIN && r != -ESRCH)
 		return error_set(err, r, r == -EMSGSIZE ? "too-large" : "internal", "task %" PRIu64 " of job %" PRIu64
 				 ": %s", task, job->id, strerror(-r));

@@ -23,6 +23,20 @@ static bool waits_for_others(const struct job *job, char *scratch, size_t scratc
 	return above > 0 || lane->in_order;
 }
 
+/* Tasks of it are in a process that somebody has stopped. */
+static bool waits_for_stopped(const struct job *job, char *scratch, size_t scratch_bytes)
+{
+	for (const struct job_seat *at = &job->main; at; at = job_seat_next(job, at)) {
+		pid_t pid = at->seat && crew_seat_out(at->seat) > 0 ? crew_seat_stopped(at->seat) : 0;
+
+		if (pid == 0)
+			continue;
+		(void)snprintf(scratch, scratch_bytes, "worker process %d is stopped (kill -CONT %d lets it go on)", (int)pid, (int)pid);
+		return true;
+	}
+	return false;
+}
+
 const char *schedule_waiting(const struct job *job, char *scratch, size_t scratch_bytes)
 {
 	const char *why = NULL;
@@ -53,6 +67,8 @@ const char *schedule_waiting(const struct job *job, char *scratch, size_t scratc
 	why = service_waiting(job, scratch, scratch_bytes);
 	if (why)
 		return why;
+	if (waits_for_stopped(job, scratch, scratch_bytes))
+		return scratch;
 	if (job->main.seat && crew_seat_out(job->main.seat) > 0)
 		return "";
 	if (apart_out(job) > 0)
