@@ -145,6 +145,7 @@ static int submit(const struct call *call, struct submission *submission, struct
 	if (r < 0)
 		return r;
 	acceptance->cancel_on_close = acceptance->stream.cancel_on_close;
+	submission->spec.streamed = acceptance->streaming;
 	submission->spec.uid = call->req->peer.uid;
 	r = jobs_submit(call->control->options.jobs, &submission->spec, &submission->inputs, on_accepted, acceptance,
 			err);

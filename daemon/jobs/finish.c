@@ -107,6 +107,10 @@ static void job_ended(struct job *job, enum job_state state)
 	struct jobs *jobs = job->jobs;
 
 	finish_rest_later(jobs);
+	if (job->refused) {
+		early_ended(job);
+		return;
+	}
 	job_ref(job);
 	schedule_leave(job);
 	count_ended(job);
@@ -137,7 +141,7 @@ static void on_state_written(struct store_op *op, int status)
 	struct job *job = write->job;
 	struct jobs *jobs = job->jobs;
 
-	if (status < 0)
+	if (status < 0 && !job->refused)
 		log_error("jobs: job %" PRIu64 ": its end: %s", job->id, strerror(-status));
 	job_ended(job, write->state);
 	job_unref(job);

@@ -135,7 +135,8 @@ void job_publish(struct job *job)
 	struct job *after;
 
 	job_ref(job);
-	job->turn.since_ns = clock_mono_ns();
+	if (job->turn.at == 0) /* else it waits for its turn already */
+		job->turn.since_ns = clock_mono_ns();
 	HASH_ADD(hh, jobs->table, id, sizeof(job->id), job);
 	TAILQ_FOREACH_REVERSE(after, &jobs->list, job_list, link) { /* commits come in order: the first try fits */
 		if (after->id < job->id)

@@ -39,6 +39,7 @@ TAILQ_HEAD(kept_list, job);
 struct hook;
 TAILQ_HEAD(hook_list, hook);
 TAILQ_HEAD(opened_list, job);
+TAILQ_HEAD(early_list, job);
 struct accept;
 STAILQ_HEAD(accept_list, accept);
 
@@ -107,6 +108,7 @@ struct job {
 	struct turn turn; /* in its lane, while it may have tasks to hand out; has its priority */
 	TAILQ_ENTRY(job) kept_link; /* jobs->kept, once it has ended and is not on disk */
 	TAILQ_ENTRY(job) opened_link; /* jobs->opened, while in_opened */
+	TAILQ_ENTRY(job) early_link; /* jobs->early, while in_early */
 	UT_hash_handle hh_submission; /* jobs->submissions, of jobs that are not on disk */
 	bool published, in_opened;
 	struct lot *lot; /* where it may be parked, while published; NULL: it may not */
@@ -151,6 +153,8 @@ struct job {
 	bool end_failed; /* no memory for its last row: tried again */
 	bool from_store; /* an ended job, loaded to be looked at */
 	bool removed; /* nothing more of it can be read */
+	bool in_early; /* it has begun and is not on disk yet */
+	bool refused; /* then the disk did not take it: nothing of it counts */
 	int64_t started_ns, ended_ns; /* CLOCK_MONOTONIC, 0: not yet */
 	int64_t ready_ns; /* when its newest inputs could have begun */
 	int64_t started_unix_us, ended_unix_us;
@@ -231,6 +235,7 @@ struct jobs {
 	struct retention *retention; /* removes old jobs; NULL: not started, or there is nothing to do */
 	LIST_HEAD(again_list, again) agains;
 	LIST_HEAD(hold_list, hold) holds;
+	struct early_list early; /* jobs that began before they are on disk, until they are or have ended; a reference each */
 	struct opened_list opened; /* ended jobs that are on disk and that somebody looks at */
 	struct kept_list kept; /* ended jobs that are not on disk, oldest first */
 	uint32_t n_kept;
@@ -280,6 +285,11 @@ void job_arm_open_timeout(struct job *job);
 void job_close(struct job *job, bool on_disk);
 void submit_on_turn(int fd, short what, void *arg); /* answers to what is not kept */
 void submit_let_go(struct jobs *jobs);
+
+/* early.c */
+void early_ended(struct job *job); /* a refused one has nothing out any more */
+void early_let_go(struct jobs *jobs); /* at the daemon's end: their seats, then (early_close()) themselves */
+void early_close(struct jobs *jobs);
 
 /* refused.c */
 /* A submission for which there was no room: it may be known, its answer lost. on_accepted follows, not before this returns, with

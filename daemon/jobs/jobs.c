@@ -235,6 +235,7 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 	TAILQ_INIT(&jobs->hooks);
 	TAILQ_INIT(&jobs->hooks_running);
 	TAILQ_INIT(&jobs->opened);
+	TAILQ_INIT(&jobs->early);
 	LIST_INIT(&jobs->agains);
 	LIST_INIT(&jobs->holds);
 	TAILQ_INIT(&jobs->touched);
@@ -316,6 +317,7 @@ void jobs_let_go(struct jobs *jobs)
 	services_let_go(jobs);
 	TAILQ_FOREACH(job, &jobs->list, link)
 		schedule_abandon(job);
+	early_let_go(jobs);
 	jobs->crews = NULL;
 }
 
@@ -330,6 +332,7 @@ void jobs_close(struct jobs *jobs)
 		job->touched = false;
 		job_unref(job);
 	}
+	early_close(jobs);
 	for (job = TAILQ_FIRST(&jobs->list); job; job = next) {
 		next = TAILQ_NEXT(job, link);
 		if (!job->durable && job->submission)

@@ -89,6 +89,7 @@ struct job_spec {
 	size_t n_after;
 	bool after_any; /* however they end; else only where all are done */
 	bool durable;
+	bool streamed; /* whoever submits it waits for its results, not only for its number: it may begin before it is on disk */
 	bool open; /* more pieces follow */
 	const char *label; /* "" or NULL: none */
 	uint32_t uid;

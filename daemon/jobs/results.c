@@ -228,7 +228,7 @@ static void on_segment_written(struct store_op *op, int status)
 	struct job *job = write->job;
 	struct result_slot *slot = slot_find(&job->results, write->number);
 
-	if (status < 0 && status != -EEXIST)
+	if (status < 0 && status != -EEXIST && !job->refused)
 		log_error("store: segment %llu of job %llu: %s", (unsigned long long)write->number,
 			  (unsigned long long)job->id, strerror(-status));
 	assert(slot && slot->writing); /* a slot being written is never dropped */
@@ -379,7 +379,7 @@ static void on_tasks_written(struct store_op *op, int status)
 	struct job *job = write->job;
 	struct result_slot *slot = slot_find(&job->results, write->number);
 
-	if (status < 0 && status != -EEXIST)
+	if (status < 0 && status != -EEXIST && !job->refused)
 		log_error("store: outcomes of job %llu: %s", (unsigned long long)job->id, strerror(-status));
 	assert(slot && slot->flushing >= op->u.tasks.n);
 	slot->flushing -= (uint32_t)op->u.tasks.n;

@@ -13,35 +13,12 @@
 #include "base/loop.h"
 #include "config.h"
 #include "ctl/protocol.h"
+#include "jobs/accept.h"
 #include "jobs/job.h"
 #include "store/store.h"
 
 /* Ids of jobs that are not kept are promised to the disk in blocks of this many. */
 #define ID_BLOCK 1024
-
-/* One acceptance, or one more piece, on its way to the disk. */
-struct accept {
-	struct store_op op;
-	STAILQ_ENTRY(accept) turn; /* of a job that is not kept: the answer comes from the loop's next turn */
-	void (*on_turn)(struct accept *accept); /* then */
-	struct accept_list joiners; /* those who wait for this acceptance, having the same unique key */
-	struct job *holder; /* of one of these: whom it joins, a reference; NULL: it is none */
-	bool same; /* it is the holder's submission, sent again */
-	struct job *job; /* a reference */
-	struct input_row *rows; /* what was sent; moves to the job when it is on disk */
-	size_t n_rows;
-	struct store_input *inputs; /* the same, as the store wants it */
-	char *spec;
-	char lane[PARK_LANE_BYTES];
-	uint64_t tasks;
-	uint64_t bytes;
-	struct quota_count counted; /* in jobs->quota; moves to the job when it is accepted */
-	bool last;
-	int status;
-	jobs_accepted_fn on_accepted;
-	void (*on_added)(void *arg, int status, uint64_t have, const struct error *err);
-	void *arg;
-};
 
 static void joined(struct accept *accept);
 
@@ -68,6 +45,7 @@ static void accept_free(struct accept *accept)
 	input_rows_free(accept->rows, accept->n_rows);
 	job_unref(accept->job);
 	free(accept->inputs);
+	free(accept->copy);
 	free(accept->spec);
 	free(accept);
 }
@@ -130,7 +108,7 @@ static int take_room(struct job *job, struct buffer *inputs, struct accept *acce
 /* ---- What was sent is on disk (or kept) ---- */
 
 /* The job has these tasks from now on. */
-static int take_inputs(struct accept *accept)
+int accept_take_inputs(struct accept *accept)
 {
 	struct job *job = accept->job;
 	uint64_t first = job->total;
@@ -176,14 +154,18 @@ static void accepted(struct accept *accept, int status)
 		accept->on_accepted(accept->arg, -EEXIST, known, known->id, NULL);
 		return;
 	}
-	if (status == 0)
-		status = take_inputs(accept);
+	if (status == 0 && !accept->early)
+		status = accept_take_inputs(accept);
 	if (status < 0) {
+		if (accept->early)
+			early_refused(accept);
 		describe_failure(status, &err);
 		accept->on_accepted(accept->arg, status, NULL, 0, &err);
 		return;
 	}
 	job_publish(job);
+	if (accept->early)
+		early_accepted(accept);
 	if (!job->durable)
 		HASH_ADD_KEYPTR(hh_submission, job->jobs->submissions, job->submission, strlen(job->submission), job);
 	begin_wait(job);
@@ -208,6 +190,8 @@ static void on_job_added(struct store_op *op, int status)
 		struct job *job = NULL;
 		uint64_t id = op->u.add.existing_job;
 
+		if (accept->early)
+			early_refused(accept);
 		HASH_FIND(hh, jobs->table, &id, sizeof(id), job);
 		accept->on_accepted(accept->arg, -EEXIST, job, id, NULL);
 	} else {
@@ -274,9 +258,10 @@ static char *make_submission(void)
 	return text;
 }
 
-static int accept_durable(struct accept *accept)
+static int accept_durable(struct accept *accept, const struct job_spec *spec)
 {
 	struct job *job = accept->job;
+	int r;
 
 	accept->spec = job_spec_format(job);
 	if (!accept->spec)
@@ -302,8 +287,12 @@ static int accept_durable(struct accept *accept)
 	accept->op.u.add.inputs = accept->inputs;
 	accept->op.u.add.n_inputs = accept->n_rows;
 	accept->op.u.add.input_bytes = accept->bytes;
-	store_submit(job->jobs->store, &accept->op);
-	return 0;
+	r = spec ? early_begin(accept, spec) : 0;
+	if (r > 0)
+		store_submit_late(job->jobs->store, &accept->op);
+	else if (r == 0)
+		store_submit(job->jobs->store, &accept->op);
+	return r < 0 ? r : 0;
 }
 
 /* Not kept: only its id must never come again, which the disk is told in blocks, ahead of time where possible. */
@@ -320,11 +309,11 @@ static void accept_ephemeral(struct accept *accept)
 	store_submit(jobs->store, &accept->op);
 }
 
-/* Have it written, or its number. 0: the answer follows. */
-static int accept_start(struct accept *accept)
+/* Have it written, or its number. spec: NULL where it had to wait for something. 0: the answer follows. */
+static int accept_start(struct accept *accept, const struct job_spec *spec)
 {
 	if (accept->job->durable)
-		return accept_durable(accept);
+		return accept_durable(accept, spec);
 	accept_ephemeral(accept);
 	return 0;
 }
@@ -337,7 +326,7 @@ static void on_predecessors_found(struct job *job, void *arg)
 	int r = after_status(job, &err);
 
 	if (r == 0)
-		r = accept_start(accept);
+		r = accept_start(accept, NULL);
 	if (r == 0)
 		return;
 	(void)error_set(&err, r, "internal", "out of memory");
@@ -438,7 +427,7 @@ int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *i
 	if (r < 0 && job->begin.afters)
 		(void)after_status(job, err);
 	else if (r == 0)
-		r = accept_start(accept);
+		r = accept_start(accept, spec);
 	if (r < 0) {
 		jobs_op_done(jobs);
 		(void)error_set(err, r, "internal", "out of memory");
@@ -473,7 +462,7 @@ static void piece_done(struct accept *accept)
 
 	job->adding = false;
 	if (status == 0)
-		status = take_inputs(accept); /* also of a job that is being cancelled: they are on disk and end with it */
+		status = accept_take_inputs(accept); /* also of a job that is being cancelled: they are on disk and end with it */
 	if (status == 0 && job->ending != JOB_ENDING_NO)
 		status = -ECANCELED;
 	if (status == -ECANCELED)

@@ -47,7 +47,9 @@ struct store {
 	struct bell *bell;
 	uint64_t ops_out, reads_out; /* submitted and not reported */
 	bool gathering;
-	struct op_list gathered; /* submitted meanwhile */
+	struct op_list gathered; /* submitted meanwhile, or late */
+	struct event *late_event; /* queues the late ones */
+	int64_t late_ns; /* since when the first of them has waited; 0: there are none */
 
 	pthread_mutex_t lock; /* held for a few instructions only: */
 	pthread_cond_t writer_wake, reader_wake, finished; /* CLOCK_MONOTONIC */

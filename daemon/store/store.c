@@ -13,9 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <event2/event.h>
+
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "schema.h"
+
+#define LATE_NS (1 * NS_PER_MS)
 
 void op_list_init(struct op_list *list)
 {
@@ -143,13 +148,14 @@ void store_report_read(struct store *store, struct store_read *read)
 
 /* ---- Submitting ---- */
 
-/* Queue what is in the list and wake the writer where it sleeps. */
-static void queue_ops(struct store *store, struct op_list *ops)
+/* Queue what was gathered and wake the writer where it sleeps. */
+static void queue_gathered(struct store *store)
 {
 	bool wake;
 
+	store->late_ns = 0;
 	pthread_mutex_lock(&store->lock);
-	op_list_join(&store->ops, ops);
+	op_list_join(&store->ops, &store->gathered);
 	wake = store->writer_waits && store->ops.first;
 	if (wake)
 		store->writer_waits = false; /* it is told once */
@@ -158,16 +164,18 @@ static void queue_ops(struct store *store, struct op_list *ops)
 		pthread_cond_signal(&store->writer_wake);
 }
 
-void store_submit(struct store *store, struct store_op *op)
+static void gather(struct store *store, struct store_op *op)
 {
-	struct op_list one;
-
 	op->status = 0;
 	store->ops_out++;
-	op_list_init(&one);
-	op_list_add(store->gathering ? &store->gathered : &one, op);
+	op_list_add(&store->gathered, op);
+}
+
+void store_submit(struct store *store, struct store_op *op)
+{
+	gather(store, op);
 	if (!store->gathering)
-		queue_ops(store, &one);
+		queue_gathered(store);
 }
 
 void store_gather(struct store *store)
@@ -180,7 +188,41 @@ void store_gathered(struct store *store)
 {
 	assert(store->gathering);
 	store->gathering = false;
-	queue_ops(store, &store->gathered);
+	queue_gathered(store);
+}
+
+/* ---- Late ones ---- */
+
+static int arm_late(struct store *store, int64_t ns)
+{
+	struct timeval tv = { .tv_usec = (ns + NS_PER_US - 1) / NS_PER_US };
+
+	return event_add(store->late_event, &tv);
+}
+
+/* It is not stopped when they are queued before their time, so it may be another one's that rings. */
+static void on_late(evutil_socket_t fd, short what, void *arg)
+{
+	struct store *store = arg;
+	int64_t left_ns;
+
+	(void)fd; /* a timer */
+	(void)what;
+	if (store->late_ns == 0)
+		return;
+	left_ns = store->late_ns + LATE_NS - clock_mono_ns();
+	if (left_ns <= 0 || arm_late(store, left_ns) < 0)
+		queue_gathered(store);
+}
+
+void store_submit_late(struct store *store, struct store_op *op)
+{
+	gather(store, op);
+	if (store->late_ns > 0)
+		return;
+	store->late_ns = clock_mono_ns();
+	if (!event_pending(store->late_event, EV_TIMEOUT, NULL) && arm_late(store, LATE_NS) < 0)
+		queue_gathered(store); /* no memory for the timer */
 }
 
 void store_read(struct store *store, struct store_read *read)
@@ -271,6 +313,7 @@ static struct store *store_new(struct loop *loop, const char *path)
 	read_list_init(&store->reads);
 	read_list_init(&store->reads_done);
 	store->path = strdup(path);
+	store->late_event = event_new(loop_base(loop), -1, 0, on_late, store);
 	store->bell = calloc(1, sizeof(*store->bell));
 	if (store->bell)
 		*store->bell = (struct bell){ .call = { .fn = on_bell }, .store = store };
@@ -287,6 +330,8 @@ static void store_free(struct store *store)
 		store->bell->store = NULL; /* frees itself when it runs */
 	else
 		free(store->bell);
+	if (store->late_event)
+		event_free(store->late_event);
 	pthread_cond_destroy(&store->writer_wake);
 	pthread_cond_destroy(&store->reader_wake);
 	pthread_cond_destroy(&store->finished);
@@ -454,7 +499,7 @@ int store_open(struct loop *loop, const struct store_options *options, struct st
 
 	if (!store)
 		return error_set(err, r, "internal", "the store: out of memory");
-	if (store->path && store->bell)
+	if (store->path && store->bell && store->late_event)
 		r = open_connections(store, err);
 	if (r == 0) {
 		int reserve = reserve_make(store->path);
@@ -485,6 +530,7 @@ void store_close(struct store *store)
 	pthread_mutex_unlock(&store->lock);
 	/* Callbacks may submit more: until nothing is out. */
 	while (store->ops_out > 0 || store->reads_out > 0) {
+		queue_gathered(store);
 		pthread_mutex_lock(&store->lock);
 		while (!store->ops_done.first && !store->reads_done.first)
 			pthread_cond_wait(&store->finished, &store->lock);

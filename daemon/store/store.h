@@ -205,6 +205,9 @@ void store_submit(struct store *store, struct store_op *op);
  * is at fault. Not nested. */
 void store_gather(struct store *store);
 void store_gathered(struct store *store);
+/* Queue an op in front of the next one that is submitted, or after a millisecond: for one whose answer nobody waits for
+ * more than for that of an op that is likely to follow soon. */
+void store_submit_late(struct store *store, struct store_op *op);
 uint64_t store_queued(const struct store *store); /* ops submitted and not reported: for back-pressure */
 
 /* ---- Reading, once at start-up, blocking ---- */

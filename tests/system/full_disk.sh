@@ -36,6 +36,8 @@ check "a job runs" wait_for 20 at_least "$running" 500
 fill
 check "a full disk refuses jobs with 75" wait_for 20 refused
 says "full"
+exits 75 ctl run identity -m pool small # which begins before the disk is asked
+says "nothing was accepted"
 check "status says that the store takes nothing" wait_for 20 stalled
 ctl status >"$dir/out"
 says "the disk of the state directory is full" "$dir/out"
@@ -68,6 +70,7 @@ fi
 check "it goes on by itself" wait_for 60 accepted
 exits 0 ctl wait "$running" --timeout 120s
 equal "every result is there, once" "$(ctl results "$running" | wc -l)" 20000
+equal "what was refused left nothing" "$(in_store "SELECT count(*) FROM input WHERE CAST(packed AS TEXT) LIKE '%small%'")" 0
 
 echo "== the log and the database fill the disk themselves, then there is more of it"
 long=$(head -c 3000 /dev/zero | tr '\0' 'x')

@@ -99,13 +99,24 @@ static void on_read_done(struct store_read *read, int status)
 	one_answered(test_read->f);
 }
 
-void submit(struct fixture *f, struct test_op *op)
+static void prepare(struct fixture *f, struct test_op *op)
 {
 	op->f = f;
 	op->done = false;
 	op->op.on_done = on_op_done;
 	f->n_waiting++;
+}
+
+void submit(struct fixture *f, struct test_op *op)
+{
+	prepare(f, op);
 	store_submit(f->store, &op->op);
+}
+
+void submit_late(struct fixture *f, struct test_op *op)
+{
+	prepare(f, op);
+	store_submit_late(f->store, &op->op);
 }
 
 void settle(struct fixture *f)

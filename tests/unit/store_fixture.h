@@ -49,6 +49,7 @@ void fixture_close(struct fixture *f);
 void fixture_reopen(struct fixture *f);
 
 void submit(struct fixture *f, struct test_op *op); /* only queue */
+void submit_late(struct fixture *f, struct test_op *op);
 void settle(struct fixture *f); /* run the loop until everything is answered */
 int run_op(struct fixture *f, struct test_op *op); /* queue and wait; its status */
 int run_read(struct fixture *f, struct test_read *read);

@@ -117,6 +117,29 @@ static void what_was_gathered_is_one_commit(void **state)
 	store_gathered(f->store);
 }
 
+static void a_late_op_goes_with_the_next_one_or_soon_after_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct test_op late = job_add(1, "a"), next = op_of(STORE_JOB_STATE, 1), alone = job_add(2, "b"), last = job_add(3, "c");
+	struct store_stats before, after;
+
+	next.op.u.state = (struct store_job_state){ .state = 1 };
+	store_stats(f->store, &before);
+	submit_late(f, &late);
+	submit(f, &next);
+	settle(f);
+	store_stats(f->store, &after);
+	assert_true(after.commits == before.commits + 1);
+	assert_true(late.status == 0 && next.status == 0 && late.order < next.order);
+	submit_late(f, &alone);
+	settle(f); /* nothing else comes */
+	assert_int_equal(alone.status, 0);
+	submit_late(f, &last);
+	fixture_close(f);
+	assert_true(last.done && last.status == 0);
+	fixture_open(f);
+}
+
 static void commits_one_by_one_do_not_make_the_log_long(void **state)
 {
 	struct fixture *f = *state;
@@ -548,6 +571,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(ops_are_reported_in_the_order_of_submission),
 		TEST(what_was_gathered_is_one_commit),
+		TEST(a_late_op_goes_with_the_next_one_or_soon_after_alone),
 		TEST(commits_one_by_one_do_not_make_the_log_long),
 		TEST(a_known_submission_names_its_job),
 		TEST(an_op_that_is_at_fault_does_not_spoil_its_neighbours),
