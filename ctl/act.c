@@ -101,22 +101,57 @@ int command_restart(struct ctl *ctl, struct error *err)
 	return act(ctl, "restart", "", ctl->args.n_words, NULL, err);
 }
 
+static const struct setting {
+	const char *name;
+	const char *key; /* of the query */
+	bool duration;
+} settings[] = {
+	{ "workers", "workers", false }, { "priority", "priority", false }, { "timeout", "timeout_s", true },
+	{ "task_timeout", "task_timeout_s", true }, { "task-timeout", "task_timeout_s", true }, { "retries", "retries", false },
+	{ "backoff", "backoff_s", true }, { "label", "set_label", false }, { "model", "model", false },
+	{ "shape", "shape", false }, { "delay", "delay_s", true }, { "expire", "expire_s", true }, { "after", "after", false },
+};
+
+static const char *setting_name(const void *names, size_t i)
+{
+	return ((const struct setting *)names)[i].name;
+}
+
+static int unknown_setting(const char *word, size_t len, struct error *err)
+{
+	char name[32];
+	const char *near;
+
+	(void)snprintf(name, sizeof(name), "%.*s", (int)(len < sizeof(name) ? len : sizeof(name) - 1), word); /* cut is fine */
+	near = text_nearest(name, settings, ARRAY_SIZE(settings), setting_name);
+	if (near)
+		return error_set(err, -EINVAL, "usage", "'%s' cannot be set; did you mean '%s'?", name, near);
+	return error_set(err, -EINVAL, "usage", "'%s' cannot be set: workers, priority, timeout, task_timeout, retries, backoff, label, "
+			 "model, shape, delay, expire and after can", name);
+}
+
 /* KEY=VALUE as a key of the query: durations become seconds. */
 static int add_setting(struct buffer *query, const char *word, struct error *err)
 {
 	const char *equals = strchr(word, '=');
 	size_t len = equals ? (size_t)(equals - word) : 0;
+	const struct setting *setting = NULL;
 	int64_t ns;
 	int r;
 
 	if (len == 0)
 		return error_set(err, -EINVAL, "usage", "'%s' is no KEY=VALUE; for example priority=10", word);
-	if ((len == 7 && memcmp(word, "timeout", len) == 0) || (len == 7 && memcmp(word, "backoff", len) == 0)) {
+	for (size_t i = 0; i < ARRAY_SIZE(settings) && !setting; i++)
+		if (strlen(settings[i].name) == len && memcmp(settings[i].name, word, len) == 0)
+			setting = &settings[i];
+	if (!setting)
+		return unknown_setting(word, len, err);
+	if (setting->duration) {
 		if (text_parse_duration(equals + 1, &ns) < 0)
 			return error_set(err, -EINVAL, "usage", "'%s': durations look like 500ms, 10s, 2m or 1.5h", word);
-		return buffer_printf(query, "&%.*s_s=%.9g", (int)len, word, (double)ns / 1e9);
+		return buffer_printf(query, "&%s=%.9g", setting->key, (double)ns / 1e9);
 	}
-	r = buffer_printf(query, "&%s%.*s=", len == 5 && memcmp(word, "label", len) == 0 ? "set_" : "", (int)len, word);
+	r = buffer_printf(query, "&%s=", setting->key);
 	return r == 0 ? url_add(query, equals + 1) : r;
 }
 

@@ -170,10 +170,14 @@ static const struct command commands[] = {
 	  "process, at once. Exits 1 where one failed again meanwhile, 3 for a job that is no service.\n",
 	  select_options, command_restart },
 	{ "set", "[JOB...] KEY=VALUE...", 1, MANY_WORDS, "change jobs that have not ended",
-	  "  workers=N    how many of its tasks run at once, within the size of its crew\n"
-	  "  priority=N   -100 to 100: its place among the jobs that share its workers\n"
-	  "  timeout=D    the time limit of its running, 0: none\n"
-	  "  retries=N, backoff=D, label=L   as of run\n", select_options, command_set },
+	  "  workers=N        how many of its tasks run at once, within the size of its crew\n"
+	  "  priority=N       -100 to 100: its place among the jobs that share its workers\n"
+	  "  timeout=D        the time limit of its running, 0: none\n"
+	  "  task_timeout=D   of each task that begins from now on, 0: none\n"
+	  "  retries=N, backoff=D, label=L   as of run\n"
+	  "\n"
+	  "Until a job has begun also workers=N beyond its crew, model=M, shape=PxTxC, delay=D and\n"
+	  "expire=D (from now; 0: at once, never), after=none (it follows no job any more).\n", select_options, command_set },
 	{ "retry", "[JOB...]", 0, MANY_WORDS, "run jobs that have ended again, as new jobs",
 	  "Each becomes a new job with the same workload, model, parameters and limits. -q prints only\n"
 	  "the new numbers.\n"

@@ -8,7 +8,7 @@
 #include "control/http_parse.h"
 #include "control/server.h"
 
-#define KEYS_MAX 16
+#define KEYS_MAX QUERY_MAX_PAIRS
 #define KEY_MAX_BYTES 32
 
 struct key_list {

@@ -27,7 +27,7 @@ struct control {
 	bool draining;
 };
 
-#define QUERY_MAX_PAIRS 16
+#define QUERY_MAX_PAIRS 24
 
 /* The keys and values behind '?', decoded in place. */
 struct query {
@@ -48,7 +48,7 @@ int query_get_u64(const struct query *query, const char *key, uint64_t *ret_valu
 struct job_changes;
 /* The keys of `set`; the label stays the query's. 0 or -errno with words. (settings.c) */
 int settings_parse(const struct query *query, struct job_changes *ret_changes, struct error *err);
-#define SETTING_KEYS "workers priority timeout_s retries backoff_s set_label"
+#define SETTING_KEYS "workers priority timeout_s task_timeout_s retries backoff_s set_label model shape delay_s expire_s after"
 
 /* A request as its handler sees it; texts belong to req. May be copied to go on later. */
 struct call {

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "control/server.h"
@@ -19,6 +20,52 @@ static int take_seconds(const struct query *query, const char *key, int64_t *ret
 				 query_get(query, key));
 	*ret_ns = (int64_t)(s * 1e9);
 	return 0;
+}
+
+/* A copy: the request may be gone when it is used. */
+static int take_word(const struct query *query, const char *key, char ret_word[JOB_CHANGE_TEXT_BYTES], struct error *err)
+{
+	const char *word = query_get(query, key);
+	size_t len = word ? strlen(word) : 0;
+
+	if (word && (len == 0 || len >= JOB_CHANGE_TEXT_BYTES))
+		return error_set(err, -EINVAL, "bad-request", "query: %s: '%.40s' is none", key, word);
+	if (word)
+		memcpy(ret_word, word, len + 1);
+	return 0;
+}
+
+/* What is set together with what says that it is. */
+static int take_more(const struct query *query, struct job_changes *changes, struct error *err)
+{
+	const struct {
+		const char *key;
+		unsigned int what;
+		int64_t *ns;
+	} durations[] = {
+		{ "task_timeout_s", JOB_CHANGE_TASK_TIMEOUT, &changes->task_timeout_ns },
+		{ "delay_s", JOB_CHANGE_DELAY, &changes->delay_ns },
+		{ "expire_s", JOB_CHANGE_EXPIRE, &changes->expire_ns },
+	};
+	const char *after = query_get(query, "after");
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(durations) && r == 0; i++) {
+		if (!query_get(query, durations[i].key))
+			continue;
+		changes->what |= durations[i].what;
+		r = take_seconds(query, durations[i].key, durations[i].ns, err);
+	}
+	if (r == 0)
+		r = take_word(query, "model", changes->model, err);
+	if (r == 0)
+		r = take_word(query, "shape", changes->shape, err);
+	changes->what |= (*changes->model ? JOB_CHANGE_MODEL : 0) | (*changes->shape ? JOB_CHANGE_SHAPE : 0) |
+			 (after ? JOB_CHANGE_NO_AFTER : 0);
+	if (r == 0 && after && strcmp(after, "none") != 0)
+		r = error_set(err, -EINVAL, "bad-request", "query: after: '%.40s': a job can be made to follow none any more, 'none'; what "
+			      "it is to follow is said when it is submitted", after);
+	return r;
 }
 
 int settings_parse(const struct query *query, struct job_changes *ret_changes, struct error *err)
@@ -39,15 +86,17 @@ int settings_parse(const struct query *query, struct job_changes *ret_changes, s
 	if (r == 0 && changes.label && strlen(changes.label) > PROTOCOL_MAX_LABEL_BYTES)
 		r = error_set(err, -EINVAL, "bad-request", "query: set_label: a label has at most %d bytes",
 			      PROTOCOL_MAX_LABEL_BYTES);
+	if (r == 0)
+		r = take_more(query, &changes, err);
 	if (r < 0)
 		return r;
-	changes.what = (query_get(query, "workers") ? JOB_CHANGE_WORKERS : 0) | (priority ? JOB_CHANGE_PRIORITY : 0) |
+	changes.what |= (query_get(query, "workers") ? JOB_CHANGE_WORKERS : 0) | (priority ? JOB_CHANGE_PRIORITY : 0) |
 		       (query_get(query, "retries") ? JOB_CHANGE_RETRIES : 0) |
 		       (query_get(query, "timeout_s") ? JOB_CHANGE_TIMEOUT : 0) |
 		       (query_get(query, "backoff_s") ? JOB_CHANGE_BACKOFF : 0) | (changes.label ? JOB_CHANGE_LABEL : 0);
 	if (changes.what == 0)
-		return error_set(err, -EINVAL, "bad-request", "nothing to set: workers, priority, timeout_s, retries, backoff_s and "
-				 "set_label are what can be");
+		return error_set(err, -EINVAL, "bad-request", "nothing to set: workers, priority, timeout_s, task_timeout_s, retries, "
+				 "backoff_s, set_label, model, shape, delay_s, expire_s and after are what can be");
 	*ret_changes = changes;
 	return 0;
 }

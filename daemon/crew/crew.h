@@ -174,6 +174,9 @@ struct crew_job {
 int crew_join(struct crew *crew, const struct crew_job *job, void *user, struct crew_seat **ret_seat);
 /* Give it up. Only while none of its tasks is out. */
 void crew_leave(struct crew_seat *seat);
+/* The job's tasks have another time limit from now on, those that wait in the ring too; what has begun keeps the one it has. `job` as at
+ * crew_join(), of which only the limits and parameters count. 0; -ENOMEM, -EMSGSIZE: nothing is changed. */
+int crew_set_task_timeout(struct crew_seat *seat, const struct crew_job *job);
 void crew_kick(struct crew *crew); /* tasks may be ready: pull (from the loop's next turn) */
 
 struct crew *crew_of(const struct crew_seat *seat);

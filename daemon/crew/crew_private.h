@@ -75,7 +75,8 @@ struct crew_seat {
 	void *user;
 	uint64_t job;
 	uint32_t workers;
-	int64_t task_timeout_ns, grace_ns;
+	int64_t task_timeout_ns; /* the least that it has had, as begun tasks keep theirs; 0: none */
+	int64_t grace_ns;
 	bool idempotent;
 	uint32_t chunk_flags; /* 0, or WIRE_CHUNK_PLAIN and what goes with it: there is no message then */
 	struct buffer job_message; /* WIRE_JOB, for processes that join later */

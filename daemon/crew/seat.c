@@ -175,6 +175,31 @@ void crew_set_workers(struct crew_seat *seat, uint32_t workers)
 	crew_turn_soon(seat->crew);
 }
 
+int crew_set_task_timeout(struct crew_seat *seat, const struct crew_job *job)
+{
+	struct crew_job now = *job;
+	struct buffer message = BUFFER_INIT;
+	int r;
+
+	now.workers = seat->workers > 0 ? seat->workers : 1;
+	now.idempotent = seat->idempotent;
+	r = wire_job(&now, &message);
+	if (r == 0 && message.len > WIRE_MAX_BYTES)
+		r = -EMSGSIZE;
+	if (r < 0) {
+		buffer_fini(&message);
+		return r;
+	}
+	buffer_fini(&seat->job_message);
+	seat->job_message = message; /* the seat's now */
+	seat->chunk_flags = 0; /* its next chunks are of an announced job, and stay so */
+	seat->told = true;
+	if (job->task_timeout_ns > 0 && (seat->task_timeout_ns <= 0 || job->task_timeout_ns < seat->task_timeout_ns))
+		seat->task_timeout_ns = job->task_timeout_ns;
+	crew_send_all(seat->crew, &seat->job_message);
+	return 0;
+}
+
 /* ---- Peak memory ---- */
 
 static uint64_t sum_of_peaks(const struct crew *crew)

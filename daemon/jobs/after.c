@@ -266,6 +266,11 @@ void after_free(struct job *job)
 	job->begin.afters = NULL;
 }
 
+bool after_is_looked_for(const struct job *job)
+{
+	return job->begin.afters && job->begin.afters->n_looking > 0;
+}
+
 /* ---- As asked for, and on disk ---- */
 
 static struct afters *afters_new(struct job *job, size_t n, bool any)

@@ -111,6 +111,19 @@ void begin_on_alarm(void *arg)
 	set_alarm(jobs); /* also where nothing was due: the clock may have been set */
 }
 
+void begin_change(struct job *job, bool new_begins, int64_t begins_unix_us, bool new_expires, int64_t expires_unix_us)
+{
+	dates_remove(&job->jobs->dates, &job->begin.date);
+	if (new_begins) {
+		job->begin.begins_unix_us = begins_unix_us;
+		job->begin.delayed = begins_unix_us > 0;
+	}
+	if (new_expires)
+		job->begin.expires_unix_us = expires_unix_us;
+	wait_for_date(job);
+	set_alarm(job->jobs);
+}
+
 void begin_has(struct job *job)
 {
 	if (job->begin.recorded || (job->begin.expires_unix_us == 0 && !job->begin.afters))
@@ -128,17 +141,18 @@ void begin_forget(struct job *job)
 
 /* ---- As asked for, and on disk ---- */
 
+int64_t begin_date(int64_t in_ns)
+{
+	return in_ns > 0 ? clock_unix_us() + (in_ns + NS_PER_US - 1) / NS_PER_US : 0;
+}
+
 int begin_resolve(struct job *job, const struct job_spec *spec, struct error *err)
 {
-	int64_t now = clock_unix_us();
-
 	if (spec->delay_ns > 0 && spec->expire_ns > 0 && spec->expire_ns <= spec->delay_ns)
 		return error_set(err, -EINVAL, "bad-request",
 				 "it would expire before it may begin: 'expire' is to be longer than 'delay'");
-	if (spec->delay_ns > 0)
-		job->begin.begins_unix_us = now + (spec->delay_ns + NS_PER_US - 1) / NS_PER_US;
-	if (spec->expire_ns > 0)
-		job->begin.expires_unix_us = now + (spec->expire_ns + NS_PER_US - 1) / NS_PER_US;
+	job->begin.begins_unix_us = begin_date(spec->delay_ns);
+	job->begin.expires_unix_us = begin_date(spec->expire_ns);
 	return after_resolve(job, spec, err);
 }
 

@@ -10,8 +10,8 @@
 struct afters;
 
 struct job_begin {
-	int64_t begins_unix_us; /* not before; 0: at once. Fixed at acceptance */
-	int64_t expires_unix_us; /* not after; 0: never. Fixed at acceptance */
+	int64_t begins_unix_us; /* not before; 0: at once. A date since acceptance */
+	int64_t expires_unix_us; /* not after; 0: never. The same */
 	bool delayed; /* its date has not come; once it has, it stays so whatever the clock says */
 	bool recorded; /* of one that expires or follows others: the disk was told that it has begun */
 	struct afters *afters; /* jobs that it follows (after.c); NULL: none */

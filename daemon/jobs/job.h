@@ -307,6 +307,9 @@ void count_ended(struct job *job);
 bool job_may_begin(const struct job *job);
 void begin_wait(struct job *job); /* once accepted: from here on its dates are watched */
 void begin_recovered(struct job *job); /* the same after a restart, once its outcomes are known */
+/* Other dates (0: none) of one that has not begun and has no seat. */
+void begin_change(struct job *job, bool new_begins, int64_t begins_unix_us, bool new_expires, int64_t expires_unix_us);
+int64_t begin_date(int64_t in_ns); /* so long from now; 0 of 0 */
 void begin_forget(struct job *job); /* they are not, any more */
 void begin_has(struct job *job); /* its first task was handed out */
 void begin_on_alarm(void *arg); /* the struct jobs */
@@ -327,6 +330,7 @@ void after_break(struct job *job); /* end it, where one of them was found to hav
 bool after_is_over(const struct job *job); /* all that it follows have ended */
 void after_forget(struct job *job); /* it waits for none any more */
 void after_free(struct job *job);
+bool after_is_looked_for(const struct job *job); /* it is not known yet whether all of them are there */
 int after_resolve(struct job *job, const struct job_spec *spec, struct error *err);
 int after_format(const struct job *job, json_t *spec);
 int after_parse(struct job *job, const json_t *spec);
@@ -378,6 +382,8 @@ void schedule_returned(struct job_seat *seat, uint64_t tasks); /* so many came b
 void schedule_ready(struct job *job); /* its seats may have tasks to hand out */
 void schedule_abandon(struct job *job); /* at the daemon's end: the crews are going, whatever they hold */
 void schedule_leave(struct job *job); /* give up seats that hold nothing and wait for nothing */
+/* Another time limit of its tasks (0: none) from now on. 0; -ENOMEM: perhaps not in every crew that it has. */
+int schedule_task_timeout(struct job *job, int64_t ns);
 void schedule_share(struct job *job); /* what tasks that run apart have of -j the main crew goes without */
 int schedule_take_seat(struct job_seat *seat, const struct crew_request *request, uint32_t workers, bool idempotent,
 		       struct error *err); /* 0 or -errno with words */

@@ -309,18 +309,31 @@ int jobs_walk_holds(const struct jobs *jobs, int (*fn)(void *arg, const char *wo
 #define JOB_CHANGE_RETRIES (1u << 3)
 #define JOB_CHANGE_BACKOFF (1u << 4)
 #define JOB_CHANGE_LABEL (1u << 5)
+#define JOB_CHANGE_TASK_TIMEOUT (1u << 6)
+/* Only before its first task was handed to a worker: */
+#define JOB_CHANGE_MODEL (1u << 7)
+#define JOB_CHANGE_SHAPE (1u << 8)
+#define JOB_CHANGE_DELAY (1u << 9)
+#define JOB_CHANGE_EXPIRE (1u << 10)
+#define JOB_CHANGE_NO_AFTER (1u << 11) /* it follows no job any more */
+#define JOB_CHANGES_BEFORE (JOB_CHANGE_MODEL | JOB_CHANGE_SHAPE | JOB_CHANGE_DELAY | JOB_CHANGE_EXPIRE | JOB_CHANGE_NO_AFTER)
+
+#define JOB_CHANGE_TEXT_BYTES 64
 
 struct job_changes {
 	unsigned int what; /* JOB_CHANGE_...; only these count */
-	uint64_t workers; /* how many of its tasks run at once: 1 to the size of its crew */
+	uint64_t workers; /* how many of its tasks run at once: 1 to the size of its crew; before it has begun: of any crew of its model */
 	int64_t priority; /* PROTOCOL_MIN_PRIORITY to PROTOCOL_MAX_PRIORITY */
 	int64_t timeout_ns; /* of its whole running time; 0: none */
 	uint64_t retries;
 	int64_t backoff_ns;
 	const char *label; /* "": none; copied */
+	int64_t task_timeout_ns; /* 0: none; of tasks that begin from now on */
+	char model[JOB_CHANGE_TEXT_BYTES], shape[JOB_CHANGE_TEXT_BYTES]; /* as of a submission: what is not said is by the stanza */
+	int64_t delay_ns, expire_ns; /* from now; 0: at once, never */
 };
 
-/* All of them, or none where one is wrong (bad-workers, bad-request, wrong-state). 0: on_done follows, perhaps before this returns,
+/* All of them, or none where one is wrong (bad-workers, bad-request, bad-shape, no-such-model, not-thread-safe, wrong-state). 0: on_done follows, perhaps before this returns,
  * with status 0 once it is on disk, or -errno. */
 int job_set(struct job *job, const struct job_changes *changes, void (*on_done)(void *arg, int status), void *arg,
 	    struct error *err);

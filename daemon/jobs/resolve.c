@@ -215,7 +215,7 @@ int job_spec_parse(struct job *job, const char *text, struct error *err)
 {
 	json_t *spec = json_loads(text, 0, NULL), *params = NULL;
 	const char *model, *shape, *reason, *label = NULL;
-	json_int_t workers, timeout_ns, task_timeout_ns, grace_ns, max_crashes, retries = 0, backoff_ns = 0, fail = 0;
+	json_int_t workers, timeout_ns, task_timeout_ns, grace_ns, max_crashes, retries = 0, backoff_ns = -1, fail = 0;
 	int when = JOB_HALT_NEVER, percent = 0;
 	int dedicated, by_auto, service = 0, r = -EBADMSG;
 
@@ -240,7 +240,8 @@ int job_spec_parse(struct job *job, const char *text, struct error *err)
 	job->grace_ns = grace_ns;
 	job->max_crashes = (uint32_t)max_crashes;
 	job->retries = (uint32_t)retries;
-	job->backoff_ns = backoff_ns;
+	/* It is only kept with tries, which it may be given later. */
+	job->backoff_ns = backoff_ns >= 0 ? backoff_ns : job->workload ? job->workload->config->backoff_ns : 0;
 	job->halt.when = when == JOB_HALT_SOON ? JOB_HALT_SOON : when == JOB_HALT_NOW ? JOB_HALT_NOW : JOB_HALT_NEVER;
 	job->halt.fail = (uint64_t)fail;
 	job->halt.percent = (uint32_t)percent;

@@ -19,12 +19,9 @@
 
 /* ---- Taking seats ---- */
 
-int schedule_take_seat(struct job_seat *seat, const struct crew_request *request, uint32_t workers, bool idempotent,
-		       struct error *err)
+static struct crew_job crew_job_of(const struct job *job, uint32_t workers, bool idempotent)
 {
-	struct job *job = seat->job;
-	struct jobs *jobs = job->jobs;
-	struct crew_job crew_job = {
+	return (struct crew_job){
 		.id = job->id,
 		.workers = workers,
 		.task_timeout_ns = job->task_timeout_ns,
@@ -33,6 +30,14 @@ int schedule_take_seat(struct job_seat *seat, const struct crew_request *request
 		.params = job->params,
 		.n_params = job->n_params,
 	};
+}
+
+int schedule_take_seat(struct job_seat *seat, const struct crew_request *request, uint32_t workers, bool idempotent,
+		       struct error *err)
+{
+	struct job *job = seat->job;
+	struct jobs *jobs = job->jobs;
+	const struct crew_job crew_job = crew_job_of(job, workers, idempotent);
 	struct crew *crew;
 	struct lane *lane;
 	int r = crews_get(jobs->crews, request, &crew, err);
@@ -80,6 +85,19 @@ void schedule_start(struct job *job)
 	log_error("jobs: job %llu: %s", (unsigned long long)job->id, err.text);
 	job_fail_self(job, "worker-init", err.text); /* better than to wait for ever */
 	job_end_early(job, JOB_ENDING_FAILED, JOB_ASK);
+}
+
+int schedule_task_timeout(struct job *job, int64_t ns)
+{
+	struct crew_job crew_job = crew_job_of(job, 1, true); /* these two are the seat's */
+	int r = 0;
+
+	crew_job.task_timeout_ns = ns;
+	for (struct job_seat *seat = &job->main; seat && r == 0; seat = job_seat_next(job, seat))
+		r = seat->seat ? crew_set_task_timeout(seat->seat, &crew_job) : 0;
+	if (r == 0)
+		job->task_timeout_ns = ns;
+	return r;
 }
 
 void schedule_share(struct job *job)

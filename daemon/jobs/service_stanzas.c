@@ -94,7 +94,7 @@ static void write_spec(struct job *job, char *spec)
 	}
 	write->job = job_ref(job);
 	write->spec = spec;
-	write->op = (struct store_op){ .type = STORE_JOB_SPEC, .job = job->id, .u.spec = spec, .on_done = on_spec_written };
+	write->op = (struct store_op){ .type = STORE_JOB_SPEC, .job = job->id, .u.respec.spec = spec, .on_done = on_spec_written };
 	jobs_op_submitted(job->jobs);
 	store_submit(job->jobs->store, &write->op);
 }

@@ -6,25 +6,35 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
+#include "config.h"
 #include "ctl/protocol.h"
 #include "jobs/job.h"
 #include "store/store.h"
 
-static int check(const struct job *job, const struct job_changes *changes, struct error *err)
-{
-	uint64_t most = shape_workers(&job->choice.crew_shape);
-	int r = job_may_act(job, err);
+/* All that is to be, before anything of it is. */
+struct plan {
+	char *label, *reason; /* NULL: none */
+	bool has_choice; /* another crew */
+	struct model_choice choice;
+	int64_t begins_unix_us, expires_unix_us; /* as they will be */
+};
 
-	if (r < 0)
-		return r;
-	if (job->service && changes->what & ~JOB_CHANGE_PRIORITY)
-		return error_set(err, -EINVAL, "wrong-state", "job %" PRIu64 " is a service: its stanza says all but its priority",
-				 job->id);
-	if (changes->what & JOB_CHANGE_WORKERS && (changes->workers == 0 || changes->workers > most))
-		return error_set(err, -EINVAL, "bad-workers",
-				 "job %" PRIu64 " runs in a crew with room for %" PRIu64 " tasks at once: workers is to be "
-				 "1 to %" PRIu64 "; `run -j` makes larger crews", job->id, most, most);
+static void plan_fini(struct plan *plan)
+{
+	free(plan->label);
+	free(plan->reason);
+}
+
+static bool has_begun(const struct job *job)
+{
+	return job->started_ns > 0 || job->started_unix_us > 0 || job->marking > 0 ||
+	       job->done + job->failed + job->cancelled > 0;
+}
+
+static int check_numbers(const struct job *job, const struct job_changes *changes, struct error *err)
+{
 	if (changes->what & JOB_CHANGE_PRIORITY &&
 	    (changes->priority < PROTOCOL_MIN_PRIORITY || changes->priority > PROTOCOL_MAX_PRIORITY))
 		return error_set(err, -EINVAL, "bad-request", "query: priority: %" PRId64 " is not from %d to %d",
@@ -32,8 +42,98 @@ static int check(const struct job *job, const struct job_changes *changes, struc
 	if (changes->what & JOB_CHANGE_RETRIES && changes->retries > JOB_MAX_RETRIES)
 		return error_set(err, -EINVAL, "bad-request", "query: retries: %" PRIu64 " is not from 0 to %d",
 				 changes->retries, JOB_MAX_RETRIES);
+	if (job->service && changes->what & ~JOB_CHANGE_PRIORITY)
+		return error_set(err, -EINVAL, "wrong-state", "job %" PRIu64 " is a service: its stanza says all but its priority",
+				 job->id);
 	return 0;
 }
+
+/* The crew that a changed model, shape or number of workers calls for, of a job that has not begun. */
+static int choose(const struct job *job, const struct job_changes *changes, struct plan *plan, struct error *err)
+{
+	const struct model_choice *old = &job->choice;
+	struct shape own = old->model->shape_for((uint32_t)shape_workers(&old->crew_shape));
+	struct model_request request = {
+		.workers = changes->what & JOB_CHANGE_WORKERS ? (uint32_t)changes->workers : 0,
+		.dedicated = old->dedicated && !old->model->dedicated,
+	};
+	char shape[SHAPE_TEXT_BYTES];
+
+	if (!job->workload)
+		return error_set(err, -EPERM, "workload-unusable", "job %" PRIu64 ": %s", job->id,
+				 job->why_no_workload ? job->why_no_workload : "its workload is gone");
+	if (changes->what & (JOB_CHANGE_MODEL | JOB_CHANGE_SHAPE)) {
+		request.model = changes->what & JOB_CHANGE_MODEL ? changes->model : NULL;
+		request.shape = changes->what & JOB_CHANGE_SHAPE ? changes->shape : NULL;
+	} else if (memcmp(&own, &old->crew_shape, sizeof(own)) == 0) {
+		request.model = old->model->name;
+	} else { /* a shape that is none of its model's grows only by asking for another one */
+		shape_format(&old->crew_shape, shape);
+		request.shape = shape;
+	}
+	plan->has_choice = true;
+	return model_choose(job->workload, &request, job->jobs->n_processors, job->jobs->config->max_workers, &plan->choice, err);
+}
+
+static int check_workers(const struct job *job, const struct job_changes *changes, struct plan *plan, struct error *err)
+{
+	uint64_t most = shape_workers(&job->choice.crew_shape);
+	bool other = changes->what & (JOB_CHANGE_MODEL | JOB_CHANGE_SHAPE);
+	int r = 0;
+
+	if (changes->what & JOB_CHANGE_WORKERS && (changes->workers == 0 || changes->workers > UINT32_MAX))
+		return error_set(err, -EINVAL, "bad-workers", "query: workers: %" PRIu64 " is no number of tasks at once",
+				 changes->workers);
+	if (changes->what & JOB_CHANGE_WORKERS && changes->workers > most && has_begun(job))
+		return error_set(err, -EINVAL, "bad-workers",
+				 "job %" PRIu64 " runs in a crew with room for %" PRIu64 " tasks at once: workers is to be "
+				 "1 to %" PRIu64 "; `run -j` makes larger crews", job->id, most, most);
+	if (other || (changes->what & JOB_CHANGE_WORKERS && changes->workers > most))
+		r = choose(job, changes, plan, err);
+	if (r < 0 || !plan->has_choice)
+		return r;
+	plan->reason = strdup(plan->choice.reason);
+	return plan->reason ? 0 : error_set(err, -ENOMEM, "internal", "out of memory");
+}
+
+static int check_begin(const struct job *job, const struct job_changes *changes, struct plan *plan, struct error *err)
+{
+	if (!(changes->what & JOB_CHANGES_BEFORE))
+		return 0;
+	if (job->ending != JOB_ENDING_NO)
+		return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " is being ended", job->id);
+	if (has_begun(job))
+		return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " has begun: its model, shape and conditions (delay, expire, "
+				 "after) can only be set before", job->id);
+	if (changes->what & JOB_CHANGE_NO_AFTER && after_is_looked_for(job))
+		return error_set(err, -EBUSY, "busy", "job %" PRIu64 " is being recovered; try again", job->id);
+	plan->begins_unix_us = changes->what & JOB_CHANGE_DELAY ? begin_date(changes->delay_ns) : job->begin.begins_unix_us;
+	plan->expires_unix_us = changes->what & JOB_CHANGE_EXPIRE ? begin_date(changes->expire_ns) : job->begin.expires_unix_us;
+	if (plan->begins_unix_us > 0 && plan->expires_unix_us > 0 && plan->expires_unix_us <= plan->begins_unix_us)
+		return error_set(err, -EINVAL, "bad-request", "job %" PRIu64 " would expire before it may begin: 'expire' is to be "
+				 "longer than 'delay'", job->id);
+	return 0;
+}
+
+/* What it needs memory for is had here. */
+static int plan_make(const struct job *job, const struct job_changes *changes, struct plan *plan, struct error *err)
+{
+	bool has_label = changes->what & JOB_CHANGE_LABEL && changes->label && *changes->label;
+	int r = job_may_act(job, err);
+
+	if (r == 0)
+		r = check_numbers(job, changes, err);
+	if (r == 0)
+		r = check_begin(job, changes, plan, err);
+	if (r == 0)
+		r = check_workers(job, changes, plan, err);
+	if (r < 0 || !has_label)
+		return r;
+	plan->label = strdup(changes->label);
+	return plan->label ? 0 : error_set(err, -ENOMEM, "internal", "out of memory");
+}
+
+/* ---- Doing it ---- */
 
 static void set_workers(struct job *job, uint32_t workers)
 {
@@ -45,10 +145,40 @@ static void set_workers(struct job *job, uint32_t workers)
 		crew_recall(job->main.seat); /* what waits in the crew beyond that is handed out again as fits */
 }
 
-static void apply(struct job *job, const struct job_changes *changes, char *label)
+static void change_crew(struct job *job, struct plan *plan)
 {
-	if (changes->what & JOB_CHANGE_WORKERS)
+	job->choice = plan->choice;
+	free(job->model_reason);
+	job->model_reason = take_ptr(plan->reason);
+	job->choice.reason = job->model_reason;
+}
+
+static void change_conditions(struct job *job, const struct job_changes *changes, const struct plan *plan)
+{
+	if (changes->what & JOB_CHANGE_NO_AFTER)
+		after_free(job);
+	if (changes->what & (JOB_CHANGE_DELAY | JOB_CHANGE_EXPIRE))
+		begin_change(job, changes->what & JOB_CHANGE_DELAY, plan->begins_unix_us, changes->what & JOB_CHANGE_EXPIRE,
+			     plan->expires_unix_us);
+	job->ready_ns = clock_mono_ns();
+}
+
+static void apply(struct job *job, const struct job_changes *changes, struct plan *plan)
+{
+	bool moves = plan->has_choice || changes->what & JOB_CHANGES_BEFORE;
+
+	if (moves) { /* it takes a place when it is looked at next, perhaps another one, perhaps later */
+		schedule_give_up(job);
+		lot_leave(job);
+	}
+	if (plan->has_choice)
+		change_crew(job, plan);
+	else if (changes->what & JOB_CHANGE_WORKERS)
 		set_workers(job, (uint32_t)changes->workers);
+	if (changes->what & JOB_CHANGES_BEFORE)
+		change_conditions(job, changes, plan);
+	if (moves)
+		lot_enter(job);
 	if (changes->what & JOB_CHANGE_PRIORITY)
 		lane_set_priority(job, (int32_t)changes->priority);
 	if (changes->what & JOB_CHANGE_TIMEOUT)
@@ -59,7 +189,7 @@ static void apply(struct job *job, const struct job_changes *changes, char *labe
 		job->backoff_ns = changes->backoff_ns;
 	if (changes->what & JOB_CHANGE_LABEL) {
 		free(job->label);
-		job->label = label;
+		job->label = take_ptr(plan->label);
 	}
 	job_touch(job);
 }
@@ -70,6 +200,7 @@ struct spec_op {
 	struct store_op op;
 	struct job *job; /* a reference */
 	char *spec;
+	char lane[PARK_LANE_BYTES];
 	void (*on_done)(void *arg, int status);
 	void *arg;
 };
@@ -107,7 +238,8 @@ static int record(struct job *job, void (*on_done)(void *arg, int status), void 
 		spec_op_free(write);
 		return -ENOMEM;
 	}
-	write->op = (struct store_op){ .type = STORE_JOB_SPEC, .job = job->id, .u.spec = write->spec,
+	park_lane_format(job, write->lane);
+	write->op = (struct store_op){ .type = STORE_JOB_SPEC, .job = job->id, .u.respec = { write->spec, write->lane },
 				       .on_done = on_spec_written };
 	jobs_op_submitted(job->jobs);
 	store_submit(job->jobs->store, &write->op);
@@ -117,15 +249,19 @@ static int record(struct job *job, void (*on_done)(void *arg, int status), void 
 int job_set(struct job *job, const struct job_changes *changes, void (*on_done)(void *arg, int status), void *arg,
 	    struct error *err)
 {
-	bool has_label = changes->what & JOB_CHANGE_LABEL && changes->label && *changes->label;
-	char *label = has_label ? strdup(changes->label) : NULL;
-	int r = has_label && !label ? error_set(err, -ENOMEM, "internal", "out of memory") : check(job, changes, err);
+	struct plan plan = { .has_choice = false };
+	int r = plan_make(job, changes, &plan, err);
 
-	if (r < 0) {
-		free(label);
-		return r;
+	if (r == 0 && changes->what & JOB_CHANGE_TASK_TIMEOUT) {
+		r = schedule_task_timeout(job, changes->task_timeout_ns);
+		if (r < 0)
+			(void)error_set(err, r, "internal", "the time limit of tasks: %s", strerror(-r));
 	}
-	apply(job, changes, label);
+	if (r == 0)
+		apply(job, changes, &plan);
+	plan_fini(&plan);
+	if (r < 0)
+		return r;
 	if (!(changes->what & ~JOB_CHANGE_PRIORITY) || !job->durable) { /* the priority is no part of the specification */
 		job_record_course_then(job, on_done, arg);
 		return 0;

@@ -73,7 +73,7 @@ enum store_op_type {
 	 * another number of tasks than `from`. */
 	STORE_INPUT_ADD,
 	STORE_JOB_STATE, /* state, times, error, sums: job row update; not the total; `open` only from true to false */
-	/* Another specification of a job that has not ended (-ENOENT where it has): a service's stanza has changed. */
+	/* Another specification of a job that has not ended (-ENOENT where it has): it was changed, or a service's stanza was. */
 	STORE_JOB_SPEC,
 	STORE_SEGMENT, /* a full segment; deletes the task rows and started marks that it replaces */
 	STORE_TASKS, /* outcomes of single tasks of open segments */
@@ -166,7 +166,9 @@ struct store_op {
 			bool last; /* no more will come */
 		} input;
 		struct store_job_state state; /* STORE_JOB_STATE */
-		const char *spec; /* STORE_JOB_SPEC: as store_job.spec */
+		struct { /* STORE_JOB_SPEC: as in store_job */
+			const char *spec, *lane;
+		} respec;
 		struct segment *segment; /* STORE_SEGMENT: packed by the writer thread */
 		struct { /* STORE_TASKS, STORE_STEPS */
 			const struct store_task *tasks;

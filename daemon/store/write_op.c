@@ -63,7 +63,7 @@ static const char *const sql[N_STATEMENTS] = {
 		       " failed = ?7, cancelled = ?8, cpu_s = ?9, wait_s = ?10, runq_s = ?11, wall_s = ?12,"
 		       " peak_rss = ?13, error_code = ?14, error_text = ?15, priority = ?16,"
 		       " stalls = coalesce(?17, stalls) WHERE id = ?1",
-	[JOB_RESPECIFY] = "UPDATE job SET spec = ?2 WHERE id = ?1 AND ended_us = 0",
+	[JOB_RESPECIFY] = "UPDATE job SET spec = ?2, lane = ?3 WHERE id = ?1 AND ended_us = 0",
 	[JOB_REMOVE] = "DELETE FROM job WHERE id = ?",
 	[INPUT_INSERT] = "INSERT INTO input (job, first, count, sum, packed) VALUES (?, ?, ?, ?, ?)",
 	[SEGMENT_INSERT] = "INSERT INTO segment (job, segment, count, done, failed, cancelled, cpu_s, wait_s, runq_s,"
@@ -294,7 +294,8 @@ static int op_job_spec(struct statements *st, struct store_op *op)
 	struct query *q = &st->queries[JOB_RESPECIFY];
 
 	query_u64(q, op->job);
-	query_text(q, op->u.spec);
+	query_text(q, op->u.respec.spec);
+	query_text(q, op->u.respec.lane ? op->u.respec.lane : "");
 	return run_for_job(q);
 }
 
@@ -552,8 +553,7 @@ static int op_next_id(struct statements *st, struct store_op *op)
 static int (*const op_functions[])(struct statements *st, struct store_op *op) = {
 	[STORE_JOB_ADD] = op_job_add,
 	[STORE_INPUT_ADD] = op_input_add, [STORE_JOB_STATE] = op_job_state,
-	[STORE_JOB_SPEC] = op_job_spec,
-	[STORE_SEGMENT] = op_segment,
+	[STORE_JOB_SPEC] = op_job_spec, [STORE_SEGMENT] = op_segment,
 	[STORE_TASKS] = op_tasks,
 	[STORE_STARTED_SET] = op_started_set, [STORE_STARTED_CLEAR] = op_started_clear,
 	[STORE_STEPS] = op_steps,

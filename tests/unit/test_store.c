@@ -438,11 +438,12 @@ static void a_living_jobs_specification_can_be_replaced_and_an_ended_ones_not(vo
 	struct test_read read = { .read = { .type = STORE_READ_JOB, .job = 1 } };
 
 	assert_int_equal(add_job(f, 1, "a"), 0);
-	op.op.u.spec = "{\"model\":\"thread\"}";
+	op.op.u.respec.spec = "{\"model\":\"thread\"}";
+	op.op.u.respec.lane = "1x2x1d";
 	assert_int_equal(run_op(f, &op), 0);
 	assert_int_equal(end_job(f, 1, 4), 0);
 	op = op_of(STORE_JOB_SPEC, 1);
-	op.op.u.spec = "{}";
+	op.op.u.respec.spec = "{}";
 	assert_int_equal(run_op(f, &op), -ENOENT);
 	fixture_reopen(f);
 	assert_int_equal(run_read(f, &read), 0);

@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# `set` on queued, parked, delayed and running jobs: what can be set when, that it holds and survives, and what is refused how.
+. "$(dirname "$0")/lib.sh"
+
+write_config "limits = { max_workers = 5000; }; workloads = { nap = { plugin = \"sleeper\"; model = \"pool\"; workers = 2; backoff = \"7s\"; };
+	$(stanza hang 'model = "async"; grace = "200ms";') $(stanza listen 'model = "sync";') };"
+daemon_start
+
+shown() {
+	ctl --json show "$2" | grep -o "\"$1\":\(\"[^\"]*\"\|[^,}]*\)" | head -n 1 | cut -d: -f2- | tr -d '"'
+}
+shows() { # KEY VALUE JOB
+	[ "$(shown "$1" "$3")" = "$2" ]
+}
+ends() { # EXIT CODE, of set
+	exits "$1" ctl "${@:2}"
+}
+
+echo "== the model of a job that has not begun"
+ctl pause -w nap >/dev/null
+a=$(ctl run nap -d 10ms 20ms 30ms 2>/dev/null)
+exits 0 ctl set "$a" model=async
+equal "another model" "$(shown model "$a") $(shown shape "$a") $(shown workers "$a")" "async 1x1x1000 1000"
+exits 0 ctl set "$a" model=process workers=3
+equal "with a number of workers" "$(shown model "$a") $(shown shape "$a") $(shown workers "$a")" "process 3x1x1 3"
+exits 0 ctl set "$a" shape=2x1x500
+equal "a shape" "$(shown shape "$a") $(shown workers "$a")" "2x1x500 2"
+exits 0 ctl set "$a" model=pool
+equal "the stanza's crew" "$(shown shape "$a") $(shown workers "$a")" "1x2x1 2"
+exits 0 ctl set "$a" workers=5
+equal "a larger crew" "$(shown shape "$a") $(shown workers "$a")" "1x5x1 5"
+exits 4 ctl set "$a" model=pol
+says "did you mean 'pool'?"
+exits 2 ctl set "$a" model=sync workers=3
+exits 2 ctl set "$a" shape=0x1
+exits 2 ctl set "$a" workers=100000
+says "limits.max_workers"
+exits 2 ctl set "$a" model=async priority=1000
+equal "of several none is set where one is wrong" "$(shown model "$a") $(shown workers "$a")" "pool 5"
+exits 2 ctl set "$a" colour=red
+says "'colour' cannot be set"
+exits 2 ctl set "$a" modle=sync
+says "did you mean 'model'?"
+exits 2 ctl set "$a" after=3
+says "'none'"
+exits 0 ctl set "$a" model=async retries=2
+daemon_kill
+daemon_start
+equal "it survives, and tries have the stanza's backoff" "$(shown model "$a") $(shown retries "$a") $(shown backoff_s "$a")" "async 2 7.0"
+ctl resume -w nap >/dev/null
+exits 0 ctl wait "$a"
+exits 3 ctl set "$a" model=pool
+says "job $a has ended"
+
+echo "== one that has begun"
+b=$(ctl run nap -d -m thread 1h 1h)
+check "it runs" wait_for $((20 * slowness)) shows running 1 "$b"
+for what in model=pool shape=1x1x2 delay=1s expire=1h after=none; do
+	exits 3 ctl set "$b" $what
+	says "job $b has begun"
+done
+exits 0 ctl kill "$b"
+
+echo "== dates"
+c=$(ctl run nap -d --delay 1h 10ms)
+exits 2 ctl set "$c" expire=10m
+says "expire before it may begin"
+exits 0 ctl set "$c" delay=10s expire=1h
+check "it is to begin soon" sh -c "'$concctl' -s '$sock' show $c | grep -q 'it begins at .* in [0-9]* s\|in [0-9.]* s'"
+exits 0 ctl set "$c" delay=0
+exits 0 ctl wait "$c"
+d=$(ctl run nap -d --delay 1h 10ms)
+e=$(ctl run nap -d -m async --after "$d" 10ms)
+exits 0 ctl set "$e" after=none
+exits 0 ctl wait "$e" # whatever job d does
+exits 0 ctl set "$d" delay=0 expire=0
+exits 0 ctl wait "$d"
+ctl pause -w nap >/dev/null
+f=$(ctl run nap -d 10ms 2>/dev/null)
+exits 0 ctl set "$f" expire=50ms
+exits 1 ctl wait "$f"
+equal "it has expired" "$(ctl --json show "$f" | grep -o '"code":"[a-z]*"')" '"code":"expired"'
+ctl resume -w nap >/dev/null
+
+echo "== jobs that are parked"
+first=$(ctl run nap -d --delay 0 -j 1 -m thread 1h)
+ctl pause -w nap >/dev/null
+for i in $(seq 90); do echo 5ms; done >"$dir/one-each"
+while read -r input; do ctl run nap -q -d "$input"; done <"$dir/one-each" >"$dir/ids" 2>/dev/null
+last=$(tail -n 1 "$dir/ids")
+exits 0 ctl set "$last" model=async label=last
+exits 0 ctl set -w nap --state paused -l last delay=1h
+daemon_kill
+daemon_start
+equal "a parked one is another after a restart" "$(shown model "$last") $(shown shape "$last")" "async 1x1x1000"
+check "its date holds" sh -c "'$concctl' -s '$sock' --json show $last | grep -q '\"begins\":\"'"
+ctl resume -w nap >/dev/null
+exits 0 ctl wait $(head -n 89 "$dir/ids")
+equal "it is not one of those that ran" "$(shown state "$last")" queued
+exits 0 ctl set "$last" delay=0
+exits 0 ctl wait "$last"
+exits 0 ctl kill "$first"
+
+echo "== the time limit of tasks"
+for model in async pool process; do
+	g=$(ctl run hang -d -m $model -j 2 ok)
+	exits 0 ctl wait "$g"
+	h=$(ctl run nap -d -m $model -j 1 300ms 1h 1h)
+	exits 0 ctl set "$h" task_timeout=500ms
+	exits 1 ctl wait "$h"
+	equal "$model: those that begin later have it" "$(ctl results --failed "$h" 2>&1 | grep -c 'timeout')" 2
+	equal "$model: shown" "$(shown task_timeout_s "$h")" 0.5
+	i=$(ctl run nap -d -m $model -j 1 --task-timeout 1s 100ms 1500ms)
+	exits 0 ctl set "$i" task-timeout=0
+	ctl wait "$i" >/dev/null # the first may have begun the second already
+done
+i=$(ctl run nap -d -m sync --task-timeout 20s 500ms 1h 1h)
+check "the first runs" wait_for $((20 * slowness)) shows running 1 "$i"
+exits 0 ctl set "$i" task_timeout=100ms
+exits 1 ctl wait "$i"
+equal "a shorter one" "$(ctl results --failed "$i" 2>&1 | grep -c 'timeout')" 2
+j=$(ctl run hang -d -m sync -p mode=block --task-timeout 1s hang)
+check "it runs" wait_for $((20 * slowness)) shows running 1 "$j"
+exits 0 ctl set "$j" task_timeout=1h # what has begun keeps its own, and the kill that follows
+exits 1 ctl wait "$j"
+equal "killed at its own time" "$(ctl results --failed "$j" 2>&1 | grep -c 'timeout')" 1
+finish
