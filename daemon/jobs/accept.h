@@ -1,4 +1,4 @@
-/* Submissions on their way to the disk: private to submit.c and early.c. */
+/* Submissions on their way to the disk: private to submit.c, join.c and early.c. */
 #ifndef CONCD_JOBS_ACCEPT_H
 #define CONCD_JOBS_ACCEPT_H
 
@@ -14,7 +14,7 @@ struct accept {
 	void (*on_turn)(struct accept *accept); /* then */
 	struct accept_list joiners; /* those who wait for this acceptance, having the same unique key */
 	struct job *holder; /* of one of these: whom it joins, a reference; NULL: it is none */
-	bool same; /* it is the holder's submission, sent again */
+	bool refused; /* that one is on its way to its end */
 	struct job *job; /* a reference */
 	struct input_row *rows; /* what was sent; moves to the job when it is on disk */
 	size_t n_rows;
@@ -22,7 +22,7 @@ struct accept {
 	uint8_t *copy; /* of its bytes, where the job has them before the disk (early.c) */
 	bool early; /* it has begun */
 	char *spec;
-	char lane[PARK_LANE_BYTES];
+	char *lane;
 	uint64_t tasks;
 	uint64_t bytes;
 	struct quota_count counted; /* in jobs->quota; moves to the job when it is accepted */
@@ -35,6 +35,15 @@ struct accept {
 
 /* submit.c: the job has these tasks from now on. 0 or -ENOMEM. */
 int accept_take_inputs(struct accept *accept);
+
+void accept_free(struct accept *accept); /* those who join it are answered */
+void accept_turn_soon(struct accept *accept, void (*on_turn)(struct accept *accept)); /* from the loop's next turn */
+void accept_describe_failure(int status, struct error *err);
+
+/* join.c */
+/* It joins the job that has its unique key. 0: its answer follows, once that job is on disk; else -errno with words. */
+int accept_join(struct accept *accept, const char *submission, struct error *err);
+void accept_joined(struct accept *accept); /* the job that it joins was accepted, or was not */
 
 /* early.c */
 /* A durable job whose op is filled in: may it begin before that is on disk? 1: it has, and the op is to be submitted late;

@@ -215,6 +215,7 @@ int job_pause(struct job *job, void (*on_done)(void *arg, int status), void *arg
 	if (job->service)
 		return service_pause(job, on_done, arg, err);
 	job->paused = true;
+	lot_review(job);
 	job_hold_back(job);
 	job_set_state(job, JOB_PAUSED);
 	job_record_course_then(job, on_done, arg);
@@ -230,6 +231,7 @@ int job_resume(struct job *job, void (*on_done)(void *arg, int status), void *ar
 	if (!job->paused || job->ending != JOB_ENDING_NO)
 		return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " is not paused", job->id);
 	job->paused = false;
+	lot_review(job);
 	job_set_state(job, JOB_QUEUED); /* `running` again, where it has begun, when the burst is over */
 	job_let_go_on(job);
 	job_record_course_then(job, on_done, arg);

@@ -7,8 +7,10 @@
  *	looked up ──> awaited ──> ended well, or followed however it ends ──> the last of them: the job may begin
  *	                 └──────> failed, cancelled ──> the job ends as cancelled, with its own error `predecessor`
  *
- * That a predecessor did badly is on disk, as the follower's end, before the predecessor's rows can be removed. So one
- * that is gone after a restart either did well or was not durable; of the latter nobody knows any more how it ended.
+ * That a predecessor did badly is on disk, as the follower's end, before the predecessor can be removed (after_needs()). So
+ * one that is gone after a restart either did well or was not durable; of the latter nobody knows any more how it ended.
+ *
+ * Followers that are parked (parked_wait.h) wait in the same lists.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -18,77 +20,103 @@
 
 #include <jansson.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "jobs/after_private.h"
 #include "jobs/job.h"
 
 #define SHOWN 3 /* predecessors that a job's reason for waiting names */
 
-/* One predecessor of one job. */
-struct after {
-	struct job *job; /* the follower, which has this */
-	uint64_t id;
-	bool forgotten; /* it is not durable: forgotten with its daemon */
-	bool ended;
-	struct followed *followed; /* NULL: it is not waited for */
-	LIST_ENTRY(after) link; /* of its followers */
-};
-
-struct afters {
-	bool any; /* however they end */
-	bool broken; /* one ended badly, and the job ends for it */
-	uint32_t n_awaited; /* not known to have ended */
-	uint32_t n_looking; /* not known yet whether they are there */
-	int status; /* of looking for them: the first that is wrong, and which */
-	uint64_t culprit;
-	void (*on_found)(struct job *job, void *arg); /* once, when n_looking is 0; NULL: nobody waits for that */
-	void *arg;
-	uint32_t n;
-	uint64_t *ids; /* of all of them; behind at[] */
-	struct after at[]; /* n */
-};
-
-/* A job that others wait for. */
-struct followed {
-	uint64_t id;
-	LIST_HEAD(, after) followers;
-	UT_hash_handle hh; /* jobs->followed */
-};
-
-static void unlink_after(struct jobs *jobs, struct after *after)
+void follower_leave(struct jobs *jobs, struct follower *follower)
 {
-	struct followed *followed = after->followed;
+	struct followed *followed = follower->followed;
 
 	if (!followed)
 		return;
-	LIST_REMOVE(after, link);
-	after->followed = NULL;
+	LIST_REMOVE(follower, link);
+	follower->followed = NULL;
 	if (!LIST_EMPTY(&followed->followers))
 		return;
 	HASH_DEL(jobs->followed, followed);
 	free(followed);
 }
 
-static int link_after(struct jobs *jobs, struct after *after)
+int follower_wait(struct jobs *jobs, struct follower *follower, uint64_t id)
 {
 	struct followed *followed;
 
-	HASH_FIND(hh, jobs->followed, &after->id, sizeof(after->id), followed);
+	HASH_FIND(hh, jobs->followed, &id, sizeof(id), followed);
 	if (!followed) {
 		followed = calloc(1, sizeof(*followed));
 		if (!followed)
 			return -ENOMEM;
-		followed->id = after->id;
+		followed->id = id;
 		LIST_INIT(&followed->followers);
 		HASH_ADD(hh, jobs->followed, id, sizeof(followed->id), followed);
 	}
-	LIST_INSERT_HEAD(&followed->followers, after, link);
-	after->followed = followed;
+	LIST_INSERT_HEAD(&followed->followers, follower, link);
+	follower->followed = followed;
 	return 0;
 }
 
+/* ---- Predecessors that cannot be removed yet ---- */
+
+struct breaking {
+	uint64_t id;
+	uint64_t n; /* followers whose end is on its way to the disk */
+	UT_hash_handle hh; /* jobs->breakings */
+};
+
+void breaking_begin(struct jobs *jobs, uint64_t id)
+{
+	struct breaking *breaking;
+
+	HASH_FIND(hh, jobs->breakings, &id, sizeof(id), breaking);
+	if (!breaking) {
+		breaking = calloc(1, sizeof(*breaking));
+		if (!breaking)
+			return; /* only a removal, and then a kill, within moments could tell */
+		breaking->id = id;
+		HASH_ADD(hh, jobs->breakings, id, sizeof(breaking->id), breaking);
+	}
+	breaking->n++;
+}
+
+void breaking_end(struct jobs *jobs, uint64_t id)
+{
+	struct breaking *breaking;
+
+	HASH_FIND(hh, jobs->breakings, &id, sizeof(id), breaking);
+	if (!breaking || --breaking->n > 0)
+		return;
+	HASH_DEL(jobs->breakings, breaking);
+	free(breaking);
+}
+
+bool after_needs(const struct jobs *jobs, uint64_t id)
+{
+	struct breaking *breaking;
+
+	HASH_FIND(hh, jobs->breakings, &id, sizeof(id), breaking);
+	return breaking != NULL;
+}
+
+static void let_breaker_go(struct afters *afters, struct jobs *jobs)
+{
+	if (afters->breaker > 0)
+		breaking_end(jobs, afters->breaker);
+	afters->breaker = 0;
+}
+
 /* ---- How predecessors end ---- */
+
+static const char *how_it_ended(enum job_state state)
+{
+	return state == JOB_DONE ? NULL : state == JOB_CANCELLED ? "was cancelled" : state == JOB_FAILED ? "failed" :
+									  "was not durable and is forgotten";
+}
 
 static void break_off(struct job *job, uint64_t predecessor, const char *how)
 {
@@ -99,14 +127,34 @@ static void break_off(struct job *job, uint64_t predecessor, const char *how)
 		return;
 	(void)snprintf(text, sizeof(text), "job %" PRIu64 ", which it was to follow, %s", predecessor, how);
 	job_fail_self(job, "predecessor", text);
+	job->begin.afters->breaker = predecessor;
+	breaking_begin(job->jobs, predecessor);
 	if (job->published)
 		after_break(job);
 }
 
+static void on_break_written(void *arg, int status)
+{
+	struct job *job = arg; /* the operation has a reference */
+
+	(void)status; /* logged */
+	let_breaker_go(job->begin.afters, job->jobs);
+}
+
 void after_break(struct job *job)
 {
-	if (job->begin.afters && job->begin.afters->broken)
-		job_end_early(job, JOB_ENDING_PREDECESSOR, JOB_ASK);
+	struct afters *afters = job->begin.afters;
+
+	if (!afters || !afters->broken)
+		return;
+	job_end_early(job, JOB_ENDING_PREDECESSOR, JOB_ASK);
+	if (afters->breaker > 0) /* behind what job_end_early() writes: once it is on disk, so is that */
+		job_record_course_then(job, on_break_written, job);
+}
+
+void after_broken_by(struct job *job, uint64_t predecessor, enum job_state state)
+{
+	break_off(job, predecessor, how_it_ended(state));
 }
 
 /* how: what is wrong with its end; NULL: nothing. */
@@ -115,7 +163,7 @@ static void after_ended(struct after *after, const char *how)
 	struct job *job = after->job;
 	struct afters *afters = job->begin.afters;
 
-	unlink_after(job->jobs, after);
+	follower_leave(job->jobs, &after->follower);
 	after->ended = true;
 	afters->n_awaited--;
 	if (afters->broken)
@@ -124,14 +172,10 @@ static void after_ended(struct after *after, const char *how)
 		break_off(job, after->id, how);
 	} else if (afters->n_awaited == 0) {
 		job->ready_ns = clock_mono_ns(); /* it did not wait for a worker until now */
+		lot_review(job);
 		if (job->published)
 			job_touch(job);
 	}
-}
-
-static const char *how_it_ended(enum job_state state)
-{
-	return state == JOB_DONE ? NULL : state == JOB_CANCELLED ? "was cancelled" : "failed";
 }
 
 void after_job_ended(struct jobs *jobs, uint64_t id, enum job_state state)
@@ -140,11 +184,14 @@ void after_job_ended(struct jobs *jobs, uint64_t id, enum job_state state)
 
 	HASH_FIND(hh, jobs->followed, &id, sizeof(id), followed);
 	while (followed) {
-		struct after *after = LIST_FIRST(&followed->followers);
+		struct follower *follower = LIST_FIRST(&followed->followers);
 
-		if (!LIST_NEXT(after, link))
+		if (!LIST_NEXT(follower, link))
 			followed = NULL; /* gone with its last follower */
-		after_ended(after, how_it_ended(state));
+		if (follower->wait)
+			parked_predecessor_ended(jobs, follower, state);
+		else
+			after_ended(container_of(follower, struct after, follower), how_it_ended(state));
 	}
 }
 
@@ -198,7 +245,7 @@ static void look_at(struct after *after, int status, const struct job *predecess
 	else
 		log_warning("jobs: job %" PRIu64 " waits for job %" PRIu64 ", which cannot be read: %s", job->id, after->id,
 			    strerror(-status));
-	r = link_after(job->jobs, after);
+	r = follower_wait(job->jobs, &after->follower, after->id);
 	if (r < 0 && job->published)
 		break_off(job, after->id, "cannot be waited for: the daemon is out of memory");
 	else
@@ -229,6 +276,14 @@ int after_find(struct job *job, void (*on_found)(struct job *job, void *arg), vo
 	afters->n_awaited = afters->n;
 	for (uint32_t i = 0; i < afters->n; i++) {
 		job_ref(job); /* until its answer has come, perhaps at once */
+		if (parked_find(job->jobs, afters->at[i].id)) { /* it is there, and has not ended */
+			int r = follower_wait(job->jobs, &afters->at[i].follower, afters->at[i].id);
+
+			looked(afters, afters->at[i].id, r);
+			afters->n_looking--;
+			job_unref(job);
+			continue;
+		}
 		jobs_get(job->jobs, afters->at[i].id, on_opened, &afters->at[i]);
 	}
 	if (--afters->n_looking == 0)
@@ -251,17 +306,35 @@ int after_status(const struct job *job, struct error *err)
 	return 0;
 }
 
+void after_unparked(struct job *job, const struct parked_wait *wait)
+{
+	struct afters *afters = job->begin.afters;
+
+	for (uint32_t i = 0; afters && i < afters->n; i++) {
+		struct after *after = &afters->at[i];
+
+		after->ended = !parked_wait_awaits(wait, after->id);
+		afters->n_awaited += !after->ended;
+		if (after->ended || !job->published)
+			continue; /* or it is only looked at */
+		if (follower_wait(job->jobs, &after->follower, after->id) < 0)
+			break_off(job, after->id, "cannot be waited for: the daemon is out of memory");
+	}
+}
+
 void after_forget(struct job *job)
 {
 	struct afters *afters = job->begin.afters;
 
 	for (uint32_t i = 0; afters && i < afters->n; i++)
-		unlink_after(job->jobs, &afters->at[i]);
+		follower_leave(job->jobs, &afters->at[i].follower);
 }
 
 void after_free(struct job *job)
 {
 	after_forget(job);
+	if (job->begin.afters)
+		let_breaker_go(job->begin.afters, job->jobs);
 	free(job->begin.afters);
 	job->begin.afters = NULL;
 }

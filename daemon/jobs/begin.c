@@ -1,8 +1,8 @@
 /* When a job may begin: dates, in UTC. Jobs that follow others: after.c.
  *
  * A delay becomes a date at acceptance, and the date is kept with the job: it means the same after a restart, after days
- * switched off, and whatever the clock is set to meanwhile. One alarm serves the first date of all jobs, and rings too
- * when the clock is set.
+ * switched off, and whatever the clock is set to meanwhile. One alarm serves the first date of all jobs, with the parked
+ * ones, and rings too when the clock is set.
  *
  *	accepted ──> delayed ──(its date)──> may begin ──> begun
  *	                 └────────(expires)──────┴──> failed, with the job's own error `expired`
@@ -35,9 +35,10 @@ static bool has_begun(const struct job *job)
 	return job->started_unix_us > 0 || job->done + job->failed + job->cancelled > 0;
 }
 
-static void set_alarm(struct jobs *jobs)
+void begin_set_alarm(struct jobs *jobs)
 {
-	int r = alarm_set(jobs->alarm, dates_first(&jobs->dates));
+	int64_t first = dates_first(&jobs->dates), parked = dates_first(&jobs->parked_dates);
+	int r = alarm_set(jobs->alarm, first == 0 || (parked > 0 && parked < first) ? parked : first);
 
 	if (r < 0)
 		log_error("jobs: no alarm for the next job that begins or expires: %s", strerror(-r));
@@ -65,8 +66,9 @@ void begin_wait(struct job *job)
 		return;
 	job->begin.delayed = job->begin.begins_unix_us > 0;
 	wait_for_date(job);
+	lot_review(job);
 	if (job->begin.date.place > 0)
-		set_alarm(job->jobs);
+		begin_set_alarm(job->jobs);
 }
 
 void begin_recovered(struct job *job)
@@ -97,7 +99,23 @@ static void date_has_come(struct job *job, int64_t now)
 	job->begin.delayed = false;
 	job->ready_ns = clock_mono_ns(); /* it did not wait for a worker until now */
 	wait_for_date(job);
+	lot_review(job);
 	job_touch(job);
+}
+
+void begin_unparked(struct job *job)
+{
+	int64_t expires = job->begin.expires_unix_us;
+
+	if (job->ending != JOB_ENDING_NO)
+		return;
+	if (expires > 0 && expires <= clock_unix_us()) {
+		expire(job);
+		return;
+	}
+	wait_for_date(job);
+	if (job->begin.date.place == 1)
+		begin_set_alarm(job->jobs);
 }
 
 void begin_on_alarm(void *arg)
@@ -108,7 +126,8 @@ void begin_on_alarm(void *arg)
 
 	for (int i = 0; i < DUE_SLICE && (date = dates_take_due(&jobs->dates, now)); i++)
 		date_has_come(container_of(date, struct job, begin.date), now);
-	set_alarm(jobs); /* also where nothing was due: the clock may have been set */
+	parked_on_alarm(jobs);
+	begin_set_alarm(jobs); /* also where nothing was due: the clock may have been set */
 }
 
 void begin_change(struct job *job, bool new_begins, int64_t begins_unix_us, bool new_expires, int64_t expires_unix_us)

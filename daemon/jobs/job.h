@@ -17,6 +17,7 @@
 #include "jobs/jobs.h"
 #include "jobs/parts.h"
 #include "jobs/parked.h"
+#include "jobs/parked_wait.h"
 #include "jobs/quota.h"
 #include "jobs/ranges.h"
 #include "jobs/results.h"
@@ -203,6 +204,10 @@ struct jobs {
 	struct job_list list; /* the published ones by id, ascending */
 	struct parked *parked; /* by id */
 	uint64_t n_parked_paused; /* of these */
+	struct dates parked_dates; /* of these */
+	STAILQ_HEAD(parked_due, parked_wait) parked_due; /* of these: they are to end */
+	bool due_loading; /* some of them are being read */
+	bool due_failed; /* and could not be; lots_event tries again */
 	struct lot *lots;
 	struct event *lots_event; /* looks after lots whose jobs could not be read */
 	struct lane *lanes;
@@ -221,6 +226,7 @@ struct jobs {
 	uint32_t n_hooks; /* that run */
 	struct unique *uniques; /* keys of jobs that have not ended */
 	struct followed *followed; /* jobs that others wait for, by id */
+	struct breaking *breakings; /* those that must not be removed yet (after_private.h) */
 
 	uint64_t last_group; /* number of the last group of tasks that run apart */
 	uint64_t next_id;
@@ -313,6 +319,8 @@ int64_t begin_date(int64_t in_ns); /* so long from now; 0 of 0 */
 void begin_forget(struct job *job); /* they are not, any more */
 void begin_has(struct job *job); /* its first task was handed out */
 void begin_on_alarm(void *arg); /* the struct jobs */
+void begin_set_alarm(struct jobs *jobs); /* for the first date there is */
+void begin_unparked(struct job *job); /* a live job again: as begin_wait(), where what it waits for is set */
 int begin_resolve(struct job *job, const struct job_spec *spec, struct error *err); /* 0, or -EINVAL with words */
 int begin_format(const struct job *job, json_t *spec); /* into the specification; 0 or -ENOMEM */
 int begin_parse(struct job *job, const json_t *spec); /* 0, -ENOMEM, -EBADMSG */
@@ -327,6 +335,10 @@ int after_find(struct job *job, void (*on_found)(struct job *job, void *arg), vo
 int after_status(const struct job *job, struct error *err); /* 0, -ENOENT, -EIO, -ENOMEM with words */
 void after_job_ended(struct jobs *jobs, uint64_t id, enum job_state state); /* to its followers */
 void after_break(struct job *job); /* end it, where one of them was found to have ended badly */
+/* The same, because of this one. */
+void after_broken_by(struct job *job, uint64_t predecessor, enum job_state state);
+void after_unparked(struct job *job, const struct parked_wait *wait); /* those that this awaits have not ended */
+bool after_needs(const struct jobs *jobs, uint64_t id); /* jobs are to end for its sake, and the disk does not know it */
 bool after_is_over(const struct job *job); /* all that it follows have ended */
 void after_forget(struct job *job); /* it waits for none any more */
 void after_free(struct job *job);
@@ -344,10 +356,16 @@ void hooks_forget(struct jobs *jobs);
 int hook_resolve(struct job *job, const struct job_spec *spec, struct error *err); /* 0, or -EINVAL with words */
 
 /* unique.c */
-struct job *unique_holder(const struct job *job); /* the job that has its key now; NULL: none, or it has no key */
+uint64_t unique_holder_id(const struct job *job); /* the job that has its key now; 0: none, or it has no key */
+struct job *unique_holder(const struct job *job); /* the same; NULL where it is parked too */
 void unique_hold(struct job *job); /* its key is taken from here on, where it has one and nobody holds it */
 void unique_release(struct job *job);
 void unique_free(struct job *job);
+/* A parked job holds its key without being one. */
+struct unique *unique_park(struct job *job); /* the key is the caller's; NULL: it has none */
+void unique_unpark(struct job *job, struct unique *unique); /* and back */
+int unique_recover(struct jobs *jobs, const struct store_recovered_job *row, const char *key, struct unique **ret_unique);
+void unique_drop(struct jobs *jobs, struct unique *unique); /* NULL is fine */
 const char *unique_key(const struct job *job); /* NULL: it has none */
 int unique_resolve(struct job *job, const struct job_spec *spec, struct error *err); /* once user and workload are set */
 int unique_format(const struct job *job, json_t *spec);

@@ -209,6 +209,7 @@ void jobs_op_done(struct jobs *jobs)
 		for (struct lane *lane = jobs->lanes; lane; lane = lane->hh.next)
 			crew_kick(lane->crew);
 	}
+	parked_due_go_on(jobs);
 	stop_if_settled(jobs);
 }
 
@@ -240,6 +241,7 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 	LIST_INIT(&jobs->holds);
 	TAILQ_INIT(&jobs->touched);
 	STAILQ_INIT(&jobs->turns);
+	STAILQ_INIT(&jobs->parked_due);
 	jobs->settle_event = event_new(loop_base(loop), -1, 0, on_settle, jobs);
 	jobs->lots_event = event_new(loop_base(loop), -1, 0, on_lots, jobs);
 	jobs->flush_event = event_new(loop_base(loop), -1, 0, on_flush, jobs);
@@ -286,6 +288,7 @@ int jobs_start(struct jobs *jobs, struct crews *crews, struct error *err)
 		schedule_start(job);
 		job_touch(job);
 	}
+	lots_refill(jobs); /* those of which none is in memory */
 	return 0;
 }
 
@@ -359,6 +362,7 @@ void jobs_close(struct jobs *jobs)
 	hooks_forget(jobs);
 	alarm_free(jobs->alarm);
 	dates_fini(&jobs->dates);
+	dates_fini(&jobs->parked_dates);
 	free(jobs);
 }
 

@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "crew/workload.h"
 #include "jobs/job.h"
+#include "jobs/park_lane.h"
+#include "jobs/parked_wait.h"
 #include "store/store.h"
 
 #define RETRY_S 1 /* after a read that failed */
@@ -48,10 +50,15 @@ static void lot_drop(struct jobs *jobs, struct lot *lot)
 /* Not looking at what of it is on its way. */
 static bool may_ever_park(const struct job *job)
 {
-	const struct job_begin *begin = &job->begin;
+	const struct afters *afters = job->begin.afters;
 
-	return job->durable && job->workload && !job->service && begin->begins_unix_us == 0 &&
-	       begin->expires_unix_us == 0 && !begin->afters && !unique_key(job);
+	return job->durable && job->workload && !job->service && (!afters || afters->n <= PARK_AFTER_MAX);
+}
+
+/* Something of its own keeps it from beginning. */
+static bool is_idle(const struct job *job)
+{
+	return job->paused || job->begin.delayed || !after_is_over(job);
 }
 
 static void key_of(const struct job *job, struct lot_key *ret_key)
@@ -74,17 +81,27 @@ void lot_enter(struct job *job)
 	if (!job->lot)
 		return; /* no memory: it is never parked */
 	job->lot->n_live++;
-	job->lot->n_fresh++;
-	job->fresh = true;
+	lot_review(job);
+}
+
+void lot_review(struct job *job)
+{
+	bool fresh = job->lot && job->started_ns == 0 && !is_idle(job);
+
+	if (!job->lot || fresh == job->fresh)
+		return;
+	job->fresh = fresh;
+	if (fresh) {
+		job->lot->n_fresh++;
+		return;
+	}
+	job->lot->n_fresh--;
+	lot_refill(job->jobs, job->lot);
 }
 
 void lot_begun(struct job *job)
 {
-	if (!job->lot || !job->fresh)
-		return;
-	job->fresh = false;
-	job->lot->n_fresh--;
-	lot_refill(job->jobs, job->lot);
+	lot_review(job);
 }
 
 void lot_leave(struct job *job)
@@ -128,30 +145,25 @@ static uint32_t n_before(const struct jobs *jobs, const struct lot *lot, int32_t
 
 /* ---- Parking ---- */
 
-void park_lane_format(const struct job *job, char ret_text[PARK_LANE_BYTES])
+char *park_lane_of(const struct job *job)
 {
-	*ret_text = '\0';
+	const struct afters *afters = job->begin.afters;
+	struct park_lane lane = {
+		.shape = job->choice.crew_shape,
+		.in_order = job->choice.in_order,
+		.dedicated = job->choice.dedicated,
+		.begins_unix_us = job->begin.begins_unix_us,
+		.expires_unix_us = job->begin.expires_unix_us,
+		.after_any = afters && afters->any,
+		.n_after = afters ? afters->n : 0,
+		.unique = unique_key(job),
+	};
+
 	if (!may_ever_park(job))
-		return;
-	shape_format(&job->choice.crew_shape, ret_text);
-	if (job->choice.in_order)
-		(void)strcat(ret_text, "i"); /* fits, as the next one does */
-	if (job->choice.dedicated)
-		(void)strcat(ret_text, "d");
-}
-
-static bool lane_parse(const char *text, struct lot_key *ret_key)
-{
-	char shape[SHAPE_TEXT_BYTES];
-	size_t len = strcspn(text, "id");
-
-	if (len == 0 || len >= sizeof(shape))
-		return false;
-	memcpy(shape, text, len);
-	shape[len] = '\0';
-	ret_key->in_order = strchr(text + len, 'i') != NULL;
-	ret_key->dedicated = strchr(text + len, 'd') != NULL;
-	return shape_parse(shape, &ret_key->shape, NULL) == 0;
+		return strdup("");
+	for (uint32_t i = 0; i < lane.n_after; i++)
+		lane.after[i] = (struct park_after){ .id = afters->at[i].id, .forgotten = afters->at[i].forgotten };
+	return park_lane_format(&lane);
 }
 
 /* Of a new one: all that are there came before it. */
@@ -162,8 +174,9 @@ static bool enough_wait(const struct jobs *jobs, const struct lot *lot, const st
 	return (first && turn_before(first, turn)) || n_before(jobs, lot, turn->priority) >= PARK_WINDOW;
 }
 
-/* NULL: out of memory. */
-static struct parked *record_add(struct jobs *jobs, struct lot *lot, const struct turn *turn, bool paused)
+/* Ownership of wait moves. NULL: out of memory. */
+static struct parked *record_add(struct jobs *jobs, struct lot *lot, const struct turn *turn, bool paused,
+				 struct parked_wait *wait)
 {
 	struct parked *parked = malloc(sizeof(*parked));
 
@@ -171,26 +184,38 @@ static struct parked *record_add(struct jobs *jobs, struct lot *lot, const struc
 		free(parked);
 		return NULL;
 	}
-	*parked = (struct parked){ .turn = *turn, .lot = lot, .paused = paused };
+	*parked = (struct parked){ .turn = *turn, .lot = lot, .paused = paused, .wait = wait };
 	parked->turn.at = 0;
-	if (!paused)
-		turns_add(&lot->waiting, &parked->turn);
+	if (wait)
+		wait->parked = parked;
 	lot->n_parked++;
 	jobs->n_parked_paused += paused;
 	HASH_ADD(hh, jobs->parked, turn.id, sizeof(parked->turn.id), parked);
 	return parked;
 }
 
+/* What it waits for is the caller's now. */
 static void record_remove(struct jobs *jobs, struct parked *parked)
 {
-	struct lot *lot = parked->lot;
-
-	if (parked->turn.at > 0)
-		turns_remove(&lot->waiting, &parked->turn);
-	lot->n_parked--;
+	parked_leaves_line(parked);
+	parked->lot->n_parked--;
 	jobs->n_parked_paused -= parked->paused;
 	HASH_DEL(jobs->parked, parked);
 	free(parked);
+}
+
+void parked_lines_up(struct jobs *jobs, struct parked *parked)
+{
+	if (parked->turn.at > 0 || parked->paused || parked->loading || parked_wait_keeps(parked->wait))
+		return;
+	turns_add(&parked->lot->waiting, &parked->turn);
+	lot_refill(jobs, parked->lot);
+}
+
+void parked_leaves_line(struct parked *parked)
+{
+	if (parked->turn.at > 0)
+		turns_remove(&parked->lot->waiting, &parked->turn);
 }
 
 static bool may_park(const struct job *job, unsigned int n_own)
@@ -208,24 +233,49 @@ static bool enough_before(const struct job *job)
 {
 	const struct turn *first = turns_first(&job->lot->waiting);
 
-	return job->paused ? job->lot->n_live > PARK_WINDOW : first && turn_before(first, &job->turn);
+	return first && turn_before(first, &job->turn);
 }
 
 bool job_park(struct job *job, unsigned int n_own, bool is_new)
 {
 	struct jobs *jobs = job->jobs;
 	struct lot *lot = job->lot;
+	struct parked_wait *wait;
 	struct parked *parked;
 
-	if (!may_park(job, n_own) || !(is_new ? enough_wait(jobs, lot, &job->turn) : enough_before(job)))
+	if (!may_park(job, n_own) || !(is_idle(job) || (is_new ? enough_wait(jobs, lot, &job->turn) : enough_before(job))))
 		return false;
-	parked = record_add(jobs, lot, &job->turn, job->paused);
-	if (!parked)
+	if (parked_wait_new(job, &wait) < 0)
 		return false;
+	parked = record_add(jobs, lot, &job->turn, job->paused, wait);
+	if (!parked) {
+		parked_wait_free(jobs, wait);
+		return false;
+	}
+	if (wait)
+		parked_wait_take_key(wait, job);
 	parked->input_bytes = job->input_bytes;
 	schedule_give_up(job);
 	job_unpublish(job);
+	parked_wait_start(jobs, wait);
+	parked_lines_up(jobs, parked);
 	return true;
+}
+
+/* NULL: it is none that is parked. */
+static struct lot *lot_of_row(struct jobs *jobs, const struct store_recovered_job *row, struct park_lane *ret_lane)
+{
+	struct lot_key key;
+
+	memset(&key, 0, sizeof(key)); /* padding too */
+	if (row->begun || row->state.open || row->state.started_unix_us > 0 || row->state.error_code ||
+	    row->state.total == 0 || park_lane_parse(row->job.lane, ret_lane) < 0 ||
+	    workloads_find(jobs->workloads, row->job.workload, &key.workload, NULL) < 0)
+		return NULL;
+	key.shape = ret_lane->shape;
+	key.in_order = ret_lane->in_order;
+	key.dedicated = ret_lane->dedicated;
+	return lot_get(jobs, &key);
 }
 
 bool park_row(struct jobs *jobs, const struct store_recovered_job *row)
@@ -233,24 +283,27 @@ bool park_row(struct jobs *jobs, const struct store_recovered_job *row)
 	const struct turn turn = { .id = row->job.id, .since_ns = clock_mono_ns(), .priority = row->state.priority };
 	const struct quota_count count = { .jobs = 1, .tasks = row->state.total, .bytes = row->input_bytes };
 	bool paused = row->state.state == JOB_PAUSED;
-	struct lot_key key;
-	struct parked *parked;
-	struct lot *lot;
+	struct parked_wait *wait = NULL;
+	struct parked *parked = NULL;
+	struct park_lane lane;
+	struct lot *lot = lot_of_row(jobs, row, &lane);
 
-	memset(&key, 0, sizeof(key)); /* padding too */
-	if (row->begun || row->state.open || row->state.started_unix_us > 0 || row->state.error_code ||
-	    row->state.total == 0 || !lane_parse(row->job.lane, &key) ||
-	    workloads_find(jobs->workloads, row->job.workload, &key.workload, NULL) < 0)
-		return false;
-	HASH_FIND(hh, jobs->lots, &key, sizeof(key), lot);
-	if (!lot || !enough_wait(jobs, lot, &turn) || quota_add(&jobs->quota, row->job.uid, &count) < 0)
-		return false;
-	parked = record_add(jobs, lot, &turn, paused);
+	if (lot && parked_wait_recover(jobs, row, &lane, &wait) == 0 &&
+	    (paused || parked_wait_keeps(wait) || enough_wait(jobs, lot, &turn)) &&
+	    quota_add(&jobs->quota, row->job.uid, &count) == 0) {
+		parked = record_add(jobs, lot, &turn, paused, wait);
+		if (!parked)
+			quota_sub(&jobs->quota, row->job.uid, &count);
+	}
 	if (!parked) {
-		quota_sub(&jobs->quota, row->job.uid, &count);
+		parked_wait_free(jobs, wait);
+		if (lot)
+			lot_drop(jobs, lot);
 		return false;
 	}
 	parked->input_bytes = row->input_bytes;
+	parked_wait_start(jobs, wait);
+	parked_lines_up(jobs, parked);
 	return true;
 }
 
@@ -270,7 +323,6 @@ struct job *parked_take(struct parked *parked, struct jobs *jobs, const struct s
 	const struct quota_count count = { .jobs = 1, .tasks = row->state.total, .bytes = was.input_bytes };
 	struct error err = ERROR_INIT;
 	struct job *job = job_from_row(jobs, row, &err);
-	struct lot *lot = parked->lot;
 
 	if (job && ranges_add(&job->main.ready, 0, job->total) < 0) {
 		job_unref(job);
@@ -281,7 +333,8 @@ struct job *parked_take(struct parked *parked, struct jobs *jobs, const struct s
 	if (!job) {
 		log_error("jobs: job %" PRIu64 " stays on disk and does not run: %s", row->job.id, err.text);
 		quota_sub(&jobs->quota, row->job.uid, &count);
-		lot_drop(jobs, lot);
+		parked_wait_free(jobs, was.wait);
+		lot_drop(jobs, was.lot);
 		return NULL;
 	}
 	job->turn.priority = was.turn.priority;
@@ -293,10 +346,13 @@ struct job *parked_take(struct parked *parked, struct jobs *jobs, const struct s
 	job->paused = was.paused;
 	if (job->paused)
 		job_set_state(job, JOB_PAUSED);
+	parked_wait_hand_over(was.wait, job);
+	parked_wait_free(jobs, was.wait);
+	lot_review(job);
 	schedule_start(job);
 	schedule_ready(job);
 	job_touch(job);
-	lot_drop(jobs, lot);
+	lot_drop(jobs, was.lot);
 	return job;
 }
 
@@ -315,8 +371,10 @@ static void load_failed(struct lot_load *load, int status)
 	for (uint32_t i = 0; i < load->read.n_ids; i++) {
 		struct parked *parked = parked_find(load->jobs, load->ids[i]);
 
-		if (parked && parked->turn.at == 0 && !parked->paused)
-			turns_add(&load->lot->waiting, &parked->turn);
+		if (!parked || !parked->loading)
+			continue;
+		parked->loading = false;
+		parked_lines_up(load->jobs, parked);
 	}
 	log_warning("jobs: jobs that wait cannot be read back, tried again: %s", strerror(-status));
 	(void)event_add(load->jobs->lots_event, &later); /* without memory the next news of the lot tries again */
@@ -334,8 +392,8 @@ static void on_loaded(struct store_read *read, int status)
 	for (size_t i = 0; status == 0 && i < read->n_jobs; i++) {
 		struct parked *parked = parked_find(jobs, read->jobs[i].job.id);
 
-		/* One in its heap again, or paused, was parked anew meanwhile. */
-		if (parked && parked->turn.at == 0 && !parked->paused && !jobs->stopping)
+		/* One that is not being loaded was parked anew meanwhile. */
+		if (parked && parked->loading && !jobs->stopping)
 			job_unref(parked_take(parked, jobs, &read->jobs[i]));
 	}
 	if (status == 0 && !jobs->stopping)
@@ -356,6 +414,7 @@ static struct lot_load *load_new(struct jobs *jobs, struct lot *lot, uint32_t n)
 	load->lot = lot;
 	while (load->read.n_ids < n && (turn = turns_first(&lot->waiting))) {
 		turns_remove(&lot->waiting, turn);
+		container_of(turn, struct parked, turn)->loading = true;
 		load->ids[load->read.n_ids++] = turn->id;
 	}
 	load->read.type = STORE_READ_LIST;
@@ -387,6 +446,8 @@ void lots_refill(struct jobs *jobs)
 
 	HASH_ITER(hh, jobs->lots, lot, next)
 		lot_refill(jobs, lot);
+	jobs->due_failed = false;
+	parked_due_go_on(jobs);
 }
 
 void lots_close(struct jobs *jobs)
@@ -396,6 +457,7 @@ void lots_close(struct jobs *jobs)
 
 	HASH_ITER(hh, jobs->parked, parked, next_parked) {
 		HASH_DEL(jobs->parked, parked);
+		parked_wait_free(jobs, parked->wait);
 		free(parked);
 	}
 	HASH_ITER(hh, jobs->lots, lot, next_lot) {

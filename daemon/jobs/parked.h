@@ -6,9 +6,12 @@
  * priority and by how long it has waited, as in a lane.
  *
  *	accepted ──> in its lane ──> begun          may park: on disk whole, nothing begun, nobody looks at it,
- *	                │  ^                                  no date, no predecessor, no service
- *	                v  │                                  no unique key
+ *	                │  ^                                  no service, at most PARK_AFTER_MAX predecessors
+ *	                v  │
  *	               parked
+ *
+ * A job that may not begin yet, for its date, for jobs that it follows or because it is paused, is parked whatever waits
+ * before it; what it waits for is known here too (parked_wait.h), and it stands in line when that is over.
  *
  * A parked job is unfinished like any other: it counts in limits, `status` and `list`. It is in jobs->parked and not in
  * jobs->table, so jobs_walk() does not meet it; jobs_list_ended() does.
@@ -26,12 +29,12 @@
 
 #define PARK_WINDOW 64
 #define PARK_REFILL 32
-#define PARK_LANE_BYTES (SHAPE_TEXT_BYTES + 2) /* of a lane's text */
 
 struct job;
 struct jobs;
 struct lane;
 struct lot_load;
+struct parked_wait;
 struct store_recovered_job;
 struct workload;
 
@@ -46,28 +49,31 @@ struct lot {
 	struct lot_key key;
 	struct lane *lane; /* of its jobs that are in memory; NULL: none, or one for each (dedicated) */
 	uint32_t n_live; /* its jobs that are in memory */
-	uint32_t n_fresh; /* of these, with nothing begun */
-	uint32_t n_parked; /* with the paused ones, and those that are being loaded */
+	uint32_t n_fresh; /* of these, with nothing begun, and nothing of their own that keeps them from it */
+	uint32_t n_parked; /* with those that do not stand in line, and those that are being loaded */
 	struct turns waiting; /* the others: in the order in which they are loaded */
 	struct lot_load *loading; /* the next ones, being read; NULL: none */
 	UT_hash_handle hh;
 };
 
 struct parked {
-	struct turn turn; /* in its lot, unless it is paused or being loaded; has its id */
+	struct turn turn; /* in its lot, where it stands in line; has its id */
 	struct lot *lot;
 	uint64_t input_bytes;
+	struct parked_wait *wait; /* dates and the like; owned; NULL: none */
 	bool paused;
+	bool loading; /* it was in line, and its row is being read */
 	UT_hash_handle hh; /* jobs->parked, by turn.id */
 };
 
-/* Of a job that may be parked one day, its lane as text, to be kept in its row: a restart parks it without looking at more.
- * "" else. */
-void park_lane_format(const struct job *job, char ret_text[PARK_LANE_BYTES]);
+/* Of a job that may be parked one day, its lane as text (park_lane.h), to be kept in its row. "" else; malloc'ed; NULL: out of
+ * memory. */
+char *park_lane_of(const struct job *job);
 
 /* A job is published, has begun, is unpublished: fine of any job, as often as it is. */
 void lot_enter(struct job *job);
 void lot_begun(struct job *job);
+void lot_review(struct job *job); /* it waits for something of its own, or does no more */
 void lot_leave(struct job *job);
 void lot_seated(struct job *job, struct lane *lane); /* it has its seat, in this lane */
 
@@ -80,6 +86,9 @@ bool park_row(struct jobs *jobs, const struct store_recovered_job *row);
  * caller has a reference. */
 struct parked *parked_find(const struct jobs *jobs, uint64_t id);
 struct job *parked_take(struct parked *parked, struct jobs *jobs, const struct store_recovered_job *row);
+/* What it waits for is over, perhaps: it stands in line where nothing else keeps it. And back. */
+void parked_lines_up(struct jobs *jobs, struct parked *parked);
+void parked_leaves_line(struct parked *parked);
 /* Fewer may be left before the first of them: load some. Cheap where nothing is to be done. */
 void lot_refill(struct jobs *jobs, struct lot *lot);
 void lots_refill(struct jobs *jobs); /* every one of them */

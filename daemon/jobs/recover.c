@@ -310,8 +310,9 @@ static bool tell_row(const struct list *list, const struct store_recovered_job *
 	bool ended = row->state.ended_unix_us > 0;
 	struct job_view view;
 	struct job *job = NULL;
+	const struct parked *parked = ended ? NULL : parked_find(list->jobs, row->job.id);
 
-	if (!ended && !parked_find(list->jobs, row->job.id)) {
+	if (!ended && !parked) {
 		HASH_FIND(hh, list->jobs->table, &row->job.id, sizeof(row->job.id), job);
 		if (!job)
 			return false; /* it could not be recovered */
@@ -322,10 +323,11 @@ static bool tell_row(const struct list *list, const struct store_recovered_job *
 	job = job_from_row(list->jobs, row, NULL);
 	if (!job)
 		return false;
+	job->on_disk_only = !ended;
 	if (ended)
 		fill_ended(job, &row->state);
 	else
-		job->on_disk_only = true;
+		parked_wait_describe(parked->wait, job);
 	if (row->state.state == JOB_PAUSED && !ended)
 		job->state = JOB_PAUSED;
 	job_view(job, &view);

@@ -140,10 +140,8 @@ int jobs_check(struct jobs *jobs, const struct job_spec *spec, struct model_choi
 	int r = job ? job_resolve(job, spec, err) : error_set(err, -ENOMEM, "internal", "out of memory");
 
 	if (r == 0) {
-		const struct job *holder = unique_holder(job);
-
 		*ret_choice = job->choice;
-		*ret_joins = holder ? holder->id : 0;
+		*ret_joins = unique_holder_id(job);
 	}
 	job_unref(job);
 	return r;

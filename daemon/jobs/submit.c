@@ -20,9 +20,7 @@
 /* Ids of jobs that are not kept are promised to the disk in blocks of this many. */
 #define ID_BLOCK 1024
 
-static void joined(struct accept *accept);
-
-static void accept_free(struct accept *accept)
+void accept_free(struct accept *accept)
 {
 	struct accept *joiner;
 
@@ -35,7 +33,7 @@ static void accept_free(struct accept *accept)
 		struct jobs *jobs = joiner->job->jobs;
 
 		STAILQ_REMOVE_HEAD(&accept->joiners, turn);
-		joined(joiner);
+		accept_joined(joiner);
 		accept_free(joiner);
 		jobs_op_done(jobs);
 	}
@@ -47,6 +45,7 @@ static void accept_free(struct accept *accept)
 	free(accept->inputs);
 	free(accept->copy);
 	free(accept->spec);
+	free(accept->lane);
 	free(accept);
 }
 
@@ -130,7 +129,7 @@ int accept_take_inputs(struct accept *accept)
 	return 0;
 }
 
-static void describe_failure(int status, struct error *err)
+void accept_describe_failure(int status, struct error *err)
 {
 	if (status == -ENOSPC)
 		(void)error_set(err, status, "full",
@@ -159,7 +158,7 @@ static void accepted(struct accept *accept, int status)
 	if (status < 0) {
 		if (accept->early)
 			early_refused(accept);
-		describe_failure(status, &err);
+		accept_describe_failure(status, &err);
 		accept->on_accepted(accept->arg, status, NULL, 0, &err);
 		return;
 	}
@@ -206,7 +205,7 @@ static void accept_on_turn(struct accept *accept)
 	accepted(accept, accept->status);
 }
 
-static void turn_soon(struct accept *accept, void (*on_turn)(struct accept *accept))
+void accept_turn_soon(struct accept *accept, void (*on_turn)(struct accept *accept))
 {
 	struct jobs *jobs = accept->job->jobs;
 
@@ -264,10 +263,10 @@ static int accept_durable(struct accept *accept, const struct job_spec *spec)
 	int r;
 
 	accept->spec = job_spec_format(job);
-	if (!accept->spec)
+	accept->lane = park_lane_of(job);
+	if (!accept->spec || !accept->lane)
 		return -ENOMEM;
 	job->inputs.store = job->jobs->store;
-	park_lane_format(job, accept->lane);
 	accept->op.type = STORE_JOB_ADD;
 	accept->op.u.add.job = (struct store_job){
 		.id = job->id,
@@ -301,7 +300,7 @@ static void accept_ephemeral(struct accept *accept)
 	struct jobs *jobs = accept->job->jobs;
 
 	if (accept->job->id < jobs->ids_on_disk) {
-		turn_soon(accept, accept_on_turn);
+		accept_turn_soon(accept, accept_on_turn);
 		return;
 	}
 	accept->op.type = STORE_NEXT_ID;
@@ -335,39 +334,6 @@ static void on_predecessors_found(struct job *job, void *arg)
 	jobs_op_done(jobs);
 }
 
-/* The job that it joins was accepted, or was not. */
-static void joined(struct accept *accept)
-{
-	struct job *holder = accept->holder;
-	struct error err = ERROR_INIT;
-
-	if (accept->status == 0 && !holder->published && !job_state_ended(holder->state))
-		accept->status = error_set(&err, -EBUSY, "busy", "another submission with the key '%s' came first and was "
-					   "not accepted; try again", unique_key(holder));
-	if (accept->status < 0) {
-		describe_failure(accept->status, &err);
-		accept->on_accepted(accept->arg, accept->status, NULL, 0, &err);
-	} else {
-		accept->on_accepted(accept->arg, accept->same ? -EEXIST : -EALREADY, holder, holder->id, NULL);
-	}
-}
-
-/* 0: its answer follows, once the other job is on disk. */
-static int join(struct accept *accept, struct job *holder, const char *submission, struct error *err)
-{
-	if (holder->ending != JOB_ENDING_NO)
-		return error_set(err, -EBUSY, "busy", "job %llu, which has the key '%s', is being ended; try again when it "
-				 "has", (unsigned long long)holder->id, unique_key(holder));
-	accept->holder = job_ref(holder);
-	accept->same = submission && strcmp(submission, holder->submission) == 0;
-	jobs_op_submitted(holder->jobs);
-	if (holder->accept)
-		STAILQ_INSERT_TAIL(&holder->accept->joiners, accept, turn);
-	else
-		turn_soon(accept, joined);
-	return 0;
-}
-
 /* NULL: out of memory. */
 static struct accept *accept_new(struct jobs *jobs, bool may_fail, jobs_accepted_fn on_accepted, void *arg)
 {
@@ -399,8 +365,8 @@ int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *i
 		return error_set(err, -ENOMEM, "internal", "out of memory");
 	job = accept->job;
 	r = job_resolve(job, spec, err);
-	if (r == 0 && unique_holder(job)) {
-		r = join(accept, unique_holder(job), spec->submission, err);
+	if (r == 0 && unique_holder_id(job) > 0) {
+		r = accept_join(accept, spec->submission, err);
 		if (r < 0)
 			goto fail;
 		buffer_fini(inputs); /* the job that it joins has its own */
@@ -469,7 +435,7 @@ static void piece_done(struct accept *accept)
 		(void)error_set(&err, status, "wrong-state", "job %llu has been cancelled",
 				(unsigned long long)job->id);
 	else if (status < 0)
-		describe_failure(status, &err);
+		accept_describe_failure(status, &err);
 	if (on_disk && accept->last)
 		job_close(job, true);
 	else
@@ -496,7 +462,7 @@ static void submit_piece(struct accept *accept)
 
 	jobs_op_submitted(job->jobs);
 	if (!job->durable) {
-		turn_soon(accept, piece_done);
+		accept_turn_soon(accept, piece_done);
 		return;
 	}
 	accept->op = (struct store_op){

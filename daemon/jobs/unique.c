@@ -14,28 +14,38 @@
 
 #include "base/error.h"
 #include "jobs/job.h"
+#include "store/store.h"
 
 struct unique {
-	struct job *job; /* whose it is */
-	bool held; /* it is in jobs->uniques */
+	uint64_t id; /* whose it is */
+	struct job *job; /* the same; NULL: it is parked */
 	UT_hash_handle hh;
-	size_t key_at; /* in scope */
+	bool held; /* it is in jobs->uniques */
+	uint32_t key_at; /* in scope */
 	char scope[]; /* user, workload and key, in one text; the first two have no '/' in them */
 };
 
-static int set_key(struct job *job, const char *key)
+static struct unique *unique_new(uint64_t id, uint32_t uid, const char *workload, const char *key)
 {
 	char user[16];
-	int user_len = snprintf(user, sizeof(user), "%u/", job->uid);
-	size_t key_at = (size_t)user_len + strlen(job->workload_name) + 1, size = key_at + strlen(key) + 1;
+	int user_len = snprintf(user, sizeof(user), "%u/", uid);
+	size_t key_at = (size_t)user_len + strlen(workload) + 1, size = key_at + strlen(key) + 1;
 	struct unique *unique = calloc(1, sizeof(*unique) + size);
 
 	if (!unique)
+		return NULL;
+	unique->id = id;
+	unique->key_at = (uint32_t)key_at;
+	(void)snprintf(unique->scope, size, "%s%s/%s", user, workload, key); /* fits */
+	return unique;
+}
+
+static int set_key(struct job *job, const char *key)
+{
+	job->unique = unique_new(job->id, job->uid, job->workload_name, key);
+	if (!job->unique)
 		return -ENOMEM;
-	unique->job = job;
-	unique->key_at = key_at;
-	(void)snprintf(unique->scope, size, "%s%s/%s", user, job->workload_name, key); /* fits */
-	job->unique = unique;
+	job->unique->job = job;
 	return 0;
 }
 
@@ -65,29 +75,89 @@ const char *unique_key(const struct job *job)
 	return job->unique ? job->unique->scope + job->unique->key_at : NULL;
 }
 
-struct job *unique_holder(const struct job *job)
+static struct unique *find(const struct jobs *jobs, const struct unique *like)
 {
 	struct unique *unique = NULL;
 
-	if (job->unique)
-		HASH_FIND_STR(job->jobs->uniques, job->unique->scope, unique);
+	if (like)
+		HASH_FIND_STR(jobs->uniques, like->scope, unique);
+	return unique;
+}
+
+static void hold(struct jobs *jobs, struct unique *unique)
+{
+	if (!unique || unique->held || find(jobs, unique))
+		return;
+	HASH_ADD_STR(jobs->uniques, scope, unique);
+	unique->held = true;
+}
+
+static void release(struct jobs *jobs, struct unique *unique)
+{
+	if (!unique || !unique->held)
+		return;
+	HASH_DEL(jobs->uniques, unique);
+	unique->held = false;
+}
+
+uint64_t unique_holder_id(const struct job *job)
+{
+	const struct unique *unique = find(job->jobs, job->unique);
+
+	return unique ? unique->id : 0;
+}
+
+struct job *unique_holder(const struct job *job)
+{
+	const struct unique *unique = find(job->jobs, job->unique);
+
 	return unique ? unique->job : NULL;
 }
 
 void unique_hold(struct job *job)
 {
-	if (!job->unique || job->unique->held || unique_holder(job))
-		return;
-	HASH_ADD_STR(job->jobs->uniques, scope, job->unique);
-	job->unique->held = true;
+	hold(job->jobs, job->unique);
 }
 
 void unique_release(struct job *job)
 {
-	if (!job->unique || !job->unique->held)
-		return;
-	HASH_DEL(job->jobs->uniques, job->unique);
-	job->unique->held = false;
+	release(job->jobs, job->unique);
+}
+
+/* ---- Of parked jobs ---- */
+
+struct unique *unique_park(struct job *job)
+{
+	struct unique *unique = job->unique;
+
+	job->unique = NULL;
+	if (unique)
+		unique->job = NULL;
+	return unique;
+}
+
+void unique_unpark(struct job *job, struct unique *unique)
+{
+	unique_free(job); /* the same, as its specification has it */
+	unique->job = job;
+	job->unique = unique;
+}
+
+int unique_recover(struct jobs *jobs, const struct store_recovered_job *row, const char *key, struct unique **ret_unique)
+{
+	struct unique *unique = unique_new(row->job.id, row->job.uid, row->job.workload, key);
+
+	if (!unique)
+		return -ENOMEM;
+	hold(jobs, unique);
+	*ret_unique = unique;
+	return 0;
+}
+
+void unique_drop(struct jobs *jobs, struct unique *unique)
+{
+	release(jobs, unique);
+	free(unique);
 }
 
 void unique_free(struct job *job)

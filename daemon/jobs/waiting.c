@@ -37,6 +37,21 @@ static bool waits_for_stopped(const struct job *job, char *scratch, size_t scrat
 	return false;
 }
 
+/* One that is parked. */
+static const char *parked_waiting(const struct job *job, char *scratch, size_t scratch_bytes)
+{
+	const char *why;
+
+	if (job->state == JOB_PAUSED)
+		return "it is paused";
+	if (hold_of(job)) {
+		hold_describe(hold_of(job), scratch, scratch_bytes);
+		return scratch;
+	}
+	why = begin_waiting(job, scratch, scratch_bytes);
+	return why ? why : "jobs that came before it are first";
+}
+
 const char *schedule_waiting(const struct job *job, char *scratch, size_t scratch_bytes)
 {
 	const char *why = NULL;
@@ -44,7 +59,7 @@ const char *schedule_waiting(const struct job *job, char *scratch, size_t scratc
 	if (job_state_ended(job->state) || job->from_store)
 		return "";
 	if (job->on_disk_only)
-		return job->state == JOB_PAUSED ? "it is paused" : "jobs that came before it are first";
+		return parked_waiting(job, scratch, scratch_bytes);
 	if (!job->workload)
 		return job->why_no_workload ? job->why_no_workload : "its workload is not loaded";
 	if (job->paused)

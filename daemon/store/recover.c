@@ -219,6 +219,21 @@ int store_recover_hooks(struct store *store, int (*fn)(void *arg, uint64_t job),
 	return r;
 }
 
+int store_job_ended(struct store *store, uint64_t job, uint8_t *ret_state)
+{
+	_cleanup_(query_finish) struct query q = { .stmt = NULL };
+	int r = query_prepare(&q, store->db, "SELECT state, ended_us FROM job WHERE id = ?");
+
+	if (r < 0)
+		return r;
+	query_u64(&q, job);
+	r = query_step(&q);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	*ret_state = (uint8_t)query_column_u64(&q, 0);
+	return query_column_u64(&q, 1) > 0;
+}
+
 int store_next_id(struct store *store, uint64_t *ret_id)
 {
 	int64_t id = 0;

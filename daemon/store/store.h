@@ -240,6 +240,7 @@ int store_recover_workers(struct store *store, int (*fn)(void *arg, int32_t pid,
 int store_recover_holds(struct store *store, int (*fn)(void *arg, const char *workload, int64_t since_unix_us), void *arg);
 /* Ended jobs whose hook was not run to its end, oldest first. */
 int store_recover_hooks(struct store *store, int (*fn)(void *arg, uint64_t job), void *arg);
+int store_job_ended(struct store *store, uint64_t job, uint8_t *ret_state); /* 1: it has, so; 0: it has not; -ENOENT; -errno */
 int store_next_id(struct store *store, uint64_t *ret_id); /* the smallest id never given out */
 /* A cached description, appended to ret_description (NUL-terminated, not counted). 0 or -ENOENT. */
 int store_plugin_find(struct store *store, const char *key, struct buffer *ret_description);

@@ -1,0 +1,60 @@
+/* Who follows whom: what after.c and parked_wait.c share. */
+#ifndef CONCD_JOBS_AFTER_PRIVATE_H
+#define CONCD_JOBS_AFTER_PRIVATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <uthash.h>
+
+#include "jobs/jobs.h"
+
+struct parked_wait;
+
+/* Somebody who waits for the end of a job. */
+struct follower {
+	LIST_ENTRY(follower) link; /* of its followers */
+	struct followed *followed; /* NULL: it does not wait */
+	struct parked_wait *wait; /* of a parked one; NULL: it is a member of a struct after */
+};
+
+/* A job that others wait for. */
+struct followed {
+	uint64_t id;
+	LIST_HEAD(, follower) followers;
+	UT_hash_handle hh; /* jobs->followed */
+};
+
+/* One predecessor of one job in memory. */
+struct after {
+	struct job *job; /* the follower, which has this */
+	uint64_t id;
+	bool forgotten; /* it is not durable: forgotten with its daemon */
+	bool ended;
+	struct follower follower;
+};
+
+struct afters {
+	bool any; /* however they end */
+	bool broken; /* one ended badly, and the job ends for it */
+	uint32_t n_awaited; /* not known to have ended */
+	uint32_t n_looking; /* not known yet whether they are there */
+	int status; /* of looking for them: the first that is wrong, and which */
+	uint64_t culprit;
+	uint64_t breaker; /* the one that broke it, kept from being removed until that is on disk; 0: none */
+	void (*on_found)(struct job *job, void *arg); /* once, when n_looking is 0; NULL: nobody waits for that */
+	void *arg;
+	uint32_t n;
+	uint64_t *ids; /* of all of them; behind at[] */
+	struct after at[]; /* n */
+};
+
+int follower_wait(struct jobs *jobs, struct follower *follower, uint64_t id); /* 0 or -ENOMEM */
+void follower_leave(struct jobs *jobs, struct follower *follower); /* fine on one that does not wait */
+
+/* Somebody is to end because job `id` ended badly, and the disk does not know it yet: the job cannot be removed until then. */
+void breaking_begin(struct jobs *jobs, uint64_t id);
+void breaking_end(struct jobs *jobs, uint64_t id);
+
+#endif
