@@ -140,7 +140,7 @@ void begin_change(struct job *job, bool new_begins, int64_t begins_unix_us, bool
 	if (new_expires)
 		job->begin.expires_unix_us = expires_unix_us;
 	wait_for_date(job);
-	set_alarm(job->jobs);
+	begin_set_alarm(job->jobs);
 }
 
 void begin_has(struct job *job)

@@ -200,7 +200,7 @@ struct spec_op {
 	struct store_op op;
 	struct job *job; /* a reference */
 	char *spec;
-	char lane[PARK_LANE_BYTES];
+	char *lane;
 	void (*on_done)(void *arg, int status);
 	void *arg;
 };
@@ -211,6 +211,7 @@ static void spec_op_free(struct spec_op *write)
 		return;
 	job_unref(write->job);
 	free(write->spec);
+	free(write->lane);
 	free(write);
 }
 
@@ -234,11 +235,11 @@ static int record(struct job *job, void (*on_done)(void *arg, int status), void 
 	write->on_done = on_done;
 	write->arg = arg;
 	write->spec = job_spec_format(job);
-	if (!write->spec) {
+	write->lane = park_lane_of(job);
+	if (!write->spec || !write->lane) {
 		spec_op_free(write);
 		return -ENOMEM;
 	}
-	park_lane_format(job, write->lane);
 	write->op = (struct store_op){ .type = STORE_JOB_SPEC, .job = job->id, .u.respec = { write->spec, write->lane },
 				       .on_done = on_spec_written };
 	jobs_op_submitted(job->jobs);
