@@ -101,35 +101,6 @@ void runner_look_mail(struct runner *runner)
 	ask(runner, LOOK_MAIL);
 }
 
-static void pay_attention(struct runner *runner)
-{
-	uint32_t what, used;
-
-	if (atomic_load_explicit(&runner->attention, memory_order_relaxed) == 0) /* the exchange orders */
-		return;
-	/* acquire: what the host thread stored before it asked */
-	what = atomic_exchange_explicit(&runner->attention, 0, memory_order_acquire);
-	if (what & LOOK_DRAIN)
-		runner->draining = true;
-	if (what & LOOK_RESUME)
-		runner->draining = runner->stopping;
-	if (what & LOOK_STOP)
-		runner->draining = runner->stopping = true;
-	if (!(what & (LOOK_CANCELS | LOOK_MAIL)))
-		return;
-	used = atomic_load_explicit(&runner->n_used_slots, memory_order_relaxed); /* our own */
-	for (uint32_t i = 0; i < used; i++) {
-		struct slot *slot = &runner->slots[i];
-
-		if (slot->state != SLOT_WAITING)
-			continue;
-		if ((what & LOOK_CANCELS) && task_cancelled(slot))
-			slot_wake(slot, -ECANCELED);
-		else if (atomic_load_explicit(&slot->mailed, memory_order_relaxed)) /* ordered by the exchange above */
-			slot_wake(slot, 0);
-	}
-}
-
 /* ---- Slots ---- */
 
 static void slot_main(void *arg)
@@ -192,14 +163,57 @@ static bool timer_is_live(const void *ctx, const struct timer *timer)
 	return slot->state == SLOT_WAITING && slot->wait_number == timer->number;
 }
 
+/* Did its wait end before it was to? Where a task held the loop, both are found at once, and what came first counts: the
+ * others do not pay for that task. */
+static bool ended_in_time(const struct slot *slot, int64_t end_ns)
+{
+	/* relaxed, both: see struct worker_job; and our own */
+	return atomic_load_explicit(&slot->chunk->job->cancel, memory_order_relaxed) == 0 &&
+	       end_ns <= atomic_load_explicit(&slot->limit_ns, memory_order_relaxed);
+}
+
 static void wake_expired(struct runner *runner)
 {
 	struct timer timer;
 
 	if (runner->timers.n == 0)
 		return;
-	while (timers_pop(&runner->timers, runner_now(runner), &timer))
-		slot_wake(&runner->slots[timer.slot], -ETIMEDOUT);
+	while (timers_pop(&runner->timers, runner_now(runner), &timer)) {
+		struct slot *slot = &runner->slots[timer.slot];
+
+		slot_wake(slot, task_cancelled(slot) && !ended_in_time(slot, timer.at_ns) ? -ECANCELED : -ETIMEDOUT);
+	}
+}
+
+static void pay_attention(struct runner *runner)
+{
+	uint32_t what, used;
+
+	if (atomic_load_explicit(&runner->attention, memory_order_relaxed) == 0) /* the exchange orders */
+		return;
+	/* acquire: what the host thread stored before it asked */
+	what = atomic_exchange_explicit(&runner->attention, 0, memory_order_acquire);
+	if (what & LOOK_DRAIN)
+		runner->draining = true;
+	if (what & LOOK_RESUME)
+		runner->draining = runner->stopping;
+	if (what & LOOK_STOP)
+		runner->draining = runner->stopping = true;
+	if (!(what & (LOOK_CANCELS | LOOK_MAIL)))
+		return;
+	if (what & LOOK_CANCELS)
+		wake_expired(runner);
+	used = atomic_load_explicit(&runner->n_used_slots, memory_order_relaxed); /* our own */
+	for (uint32_t i = 0; i < used; i++) {
+		struct slot *slot = &runner->slots[i];
+
+		if (slot->state != SLOT_WAITING)
+			continue;
+		if ((what & LOOK_CANCELS) && task_cancelled(slot))
+			slot_wake(slot, -ECANCELED);
+		else if (atomic_load_explicit(&slot->mailed, memory_order_relaxed)) /* ordered by the exchange above */
+			slot_wake(slot, 0);
+	}
 }
 
 /* ---- A turn of the loop ---- */

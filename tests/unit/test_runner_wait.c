@@ -72,6 +72,49 @@ static void one_coroutine_runs_tasks_strictly_in_order(void **state)
 	close_rig(&rig);
 }
 
+static void ignore_overdue(void *arg, const struct runner_overdue *overdue)
+{
+	(void)arg;
+	(void)overdue;
+}
+
+static _Atomic bool held, let_go;
+
+static int run_held(struct concd_task *task)
+{
+	const char *input = concd_input(task, NULL);
+
+	if (*input != 'h')
+		return concd_sleep(task, *input == 's' ? NS_PER_MS : 3600 * NS_PER_S);
+	held = true;
+	while (!let_go)
+		sched_yield();
+	return 0;
+}
+
+static void who_held_the_loop_costs_no_other_its_time_limit(void **state)
+{
+	static const char *const inputs[] = { "short sleep", "long sleep", "hold" };
+	struct rig rig;
+	int64_t end_ns;
+
+	(void)state;
+	held = let_go = false;
+	open_rig(&rig, run_held, 3);
+	add_job(&rig, 9, 1000 * NS_PER_S, 50 * NS_PER_S);
+	fake_ring_submit(rig.ring, 9, 0, 3, inputs);
+	while (!held)
+		sched_yield();
+	for (end_ns = clock_mono_ns() + 2 * NS_PER_MS; clock_mono_ns() < end_ns;)
+		sched_yield(); /* the short sleep is over, and nobody is there to see it */
+	(void)runner_watch(rig.runner, clock_mono_ns() + 1001 * NS_PER_S, ignore_overdue, NULL);
+	let_go = true;
+	fake_ring_wait(rig.ring, 3);
+	assert_int_equal(fake_ring_count(rig.ring, RING_DONE), 2);
+	assert_int_equal(fake_ring_count(rig.ring, RING_TIMEOUT), 1);
+	close_rig(&rig);
+}
+
 static char turns[64];
 static size_t n_turns, n_present;
 
@@ -346,6 +389,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(many_sleepers_sleep_at_once),
 		cmocka_unit_test(one_coroutine_runs_tasks_strictly_in_order),
+		cmocka_unit_test(who_held_the_loop_costs_no_other_its_time_limit),
 		cmocka_unit_test(yield_gives_the_others_a_turn),
 		cmocka_unit_test(wait_fd_returns_what_is_ready),
 		cmocka_unit_test(a_regular_file_cannot_be_waited_for),
