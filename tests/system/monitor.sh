@@ -70,20 +70,21 @@ kill $followers
 
 echo "== as an ordinary task"
 url=http://127.0.0.1:$port
-for model in $all_models 2x1x8 1x2x3; do
-	how="-m $model"
-	[ "${model%%x*}" = "$model" ] || how="--shape $model"
-	exits 0 ctl run monitor -q $how -p checks=3 -p interval=1ms "$url/bytes/2" "127.0.0.1:$port" "$url/redirect/1" "$url/bytes/1000000"
-	check "$model: each is up" cmp -s "$dir/out" <(printf 'up 3/3 %s\n' "$url/bytes/2" "127.0.0.1:$port" "$url/redirect/1" "$url/bytes/1000000")
-	exits 1 ctl run monitor -q $how -p checks=2 -p interval=1ms -p timeout=300ms "$url/status/404" "$url/stall" 127.0.0.1:1 "$url/drop"
+ordinary() {
+	local name=$1 id
+	shift
+	exits 0 ctl run monitor -q "$@" -p checks=3 -p interval=1ms "$url/bytes/2" "127.0.0.1:$port" "$url/redirect/1" "$url/bytes/1000000"
+	check "$name: each is up" cmp -s "$dir/out" <(printf 'up 3/3 %s\n' "$url/bytes/2" "127.0.0.1:$port" "$url/redirect/1" "$url/bytes/1000000")
+	exits 1 ctl run monitor -q "$@" -p checks=2 -p interval=1ms -p timeout=300ms "$url/status/404" "$url/stall" 127.0.0.1:1 "$url/drop"
 	says "404 (0 of 2 checks passed)"
 	says "127.0.0.1:1: Connection refused (0 of 2 checks passed)"
 	says "$url/stall"
 	says "$url/drop"
-	id=$(ctl run monitor -d $how -p interval=1h "$url/bytes/2")
-	check "$model: it goes on" wait_for 20 at_least "$id" 1
+	id=$(ctl run monitor -d "$@" -p interval=1h "$url/bytes/2")
+	check "$name: it goes on" wait_for 20 at_least "$id" 1
 	exits 0 ctl cancel "$id"
-done
+}
+every_shape_beside 3 ordinary
 exits 0 ctl run monitor -q -p checks=1 -p status=404 "$url/status/404"
 exits 1 ctl run monitor -q -p checks=1 -p status=200 "$url/status/404"
 says "404, not 200"

@@ -14,43 +14,77 @@ daemon_start
 stalls() {
 	ctl show "$1" --json | tr -d ' \n' | grep -oE '"stalls":\{.*\]\}' | sed 's/,"failed_tasks.*//'
 }
-last_job() {
-	ctl list --json | tr -d ' \n' | grep -oE '"job":"[0-9]+"' | head -n 1 | grep -oE '[0-9]+'
-}
 has() { # WHAT TEXT PATTERN
 	checks=$((checks + 1))
 	if grep -qE -- "$3" <<<"$2"; then echo "ok: $1"; else fail "$1: not in: $2"; fi
 }
-none() { # WHAT: of the last job
-	has "$1" "$(stalls "$(last_job)")" '"count":0,'
+# none WHAT WORKLOAD RUN-OPTIONS AND INPUTS...: nothing of them is named
+none() {
+	local what=$1 id
+	shift
+	id=$(ctl run -d "$@")
+	ctl wait -q "$id" --timeout 60s
+	has "$what" "$(stalls "$id")" '"count":0,'
 }
 
-for shape in "-m async" "--shape 2x1x10"; do
-	id=$(ctl run blocker -d $shape 1 400 2)
+# Several tasks on a thread: it is on by itself.
+is_loop() {
+	case $1 in
+	async | 2x1x8 | 1x2x3 | 2x2x2) ;;
+	*) return 1 ;;
+	esac
+}
+loop() {
+	local name=$1 id got
+	is_loop "$name" || return 0
+	shift
+	id=$(ctl run blocker -d "$@" 1 400 2)
 	ctl wait "$id" >/dev/null
 	got=$(stalls "$id")
-	has "$shape: show counts one" "$got" '"count":1,"untold":0,'
-	has "$shape: show names task, input and how long" "$got" \
-		'"index":1,"input":"400","input_bytes":3,"worker":"[0-9]+\.0",.*"held_s":0\.[4-9][0-9]*,"ended":true'
-	has "$shape: and where" "$got" '"stack":\["[^"]*nanosleep[^"]*",.*"block\+0x[0-9a-f]+\(blocker.so\)"'
+	has "$name: show counts one" "$got" '"count":1,"untold":0,'
+	has "$name: show names task, input and how long" "$got" \
+		'"index":1,"input":"400","input_bytes":3,"worker":"[0-9]+\.[0-9]+",.*"held_s":0\.[4-9][0-9]*,"ended":true'
+	has "$name: and where" "$got" '"stack":\["[^"]*nanosleep[^"]*",.*"block\+0x[0-9a-f]+\(blocker.so\)"'
 	ctl show "$id" >"$dir/out"
 	says "task 1 (input '400'): " "$dir/out"
-	says "task 1 of 'blocker' (input '400') holds its thread for" "$dir/log"
-	check "$shape: the log has the stack" grep -qE "job $id: task 1 .*nanosleep\+.* < .*block\+0x.* \(blocker.so\)" "$dir/log"
+	says "job $id: task 1 of 'blocker' (input '400') holds its thread for" "$dir/log"
+	check "$name: the log has the stack" grep -qE "job $id: task 1 .*nanosleep\+.* < .*block\+0x.* \(blocker.so\)" "$dir/log"
 	says "job $id: task 1 of 'blocker' held its thread for" "$dir/log"
+}
+every_shape_beside 4 loop
 
+# From here on the log may say less: its lines about this are bounded.
+more() {
+	local name=$1 id
+	is_loop "$name" || return 0
+	shift
 	# Of one that computes (a sanitizer may hold the signal back until it calls the system).
-	id=$(ctl run spin -d $shape 400000)
+	id=$(ctl run spin -d "$@" 400000)
 	ctl wait "$id" >/dev/null
-	has "$shape: one that computes is named" "$(stalls "$id")" '"index":0,"input":"400000",'
-	[ "${SANITIZER:-}" = thread ] || has "$shape: with its stack" "$(stalls "$id")" '"(run|cpu_ns)\+0x[0-9a-f]+\(spin.so\)"'
-done
+	has "$name: one that computes is named" "$(stalls "$id")" '"index":0,"input":"400000",'
+	[ "${SANITIZER:-}" = thread ] || has "$name: with its stack" "$(stalls "$id")" '"(run|cpu_ns)\+0x[0-9a-f]+\(spin.so\)"'
 
-# Events: at its begin and at its end. A task that waits holds the job open until the follower is there.
-id=$(ctl run blocker -d -m async -j 1 100 100 100 100 100 100 100 100)
-ctl follow "$id" --json >"$dir/events"
-check "an event at the begin" grep -q '"type":"stall".*"ended":false' "$dir/events"
-check "an event at the end" grep -q '"type":"stall".*"ended":true' "$dir/events"
+	# Events: at its begin and at its end. A task that waits holds the job open until the follower is there.
+	id=$(ctl run blocker -d "$@" -j 1 100 100 100 100 100 100 100 100)
+	ctl follow "$id" --json >"$dir/events"
+	check "$name: an event at the begin" grep -q '"type":"stall".*"ended":false' "$dir/events"
+	check "$name: an event at the end" grep -q '"type":"stall".*"ended":true' "$dir/events"
+	none "$name: a longer limit" slow "$@" 200
+	none "$name: stall = \"0\"" off "$@" 200000
+}
+every_shape_beside 4 more
+
+# One task a thread: off, unless the stanza asks for it.
+alone() {
+	local name=$1 id
+	shift
+	is_loop "$name" || none "$name: holding one's own thread is nothing" blocker "$@" 200 200
+	id=$(ctl run alone -d "$@" 200 200)
+	ctl wait "$id" >/dev/null
+	has "$name: but where the stanza asks for it" "$(stalls "$id")" '"count":2,'
+}
+every_shape_beside 3 alone
+
 id=$(ctl run blocker -d -m async -j 1 100 100 100 100 100 100 100 100)
 ctl follow "$id" >"$dir/out"
 check "people read it as well" grep -qE "task [0-9]+ \(input '100'\) holds its thread, worker [0-9.]+, for .* now: .*nanosleep" "$dir/out"
@@ -61,29 +95,22 @@ daemon_kill
 daemon_start
 equal "they outlive the daemon" "$(stalls "$id")" "$before"
 
-# One task a thread: off, unless the stanza asks for it.
-ctl run blocker -q -m pool 200 200 >/dev/null
-none "pool: holding one's own thread is nothing"
-ctl run alone -q -m pool -j 2 200 200 >/dev/null
-has "pool: but where the stanza asks for it" "$(stalls "$(last_job)")" '"count":2,'
-ctl run slow -q -m async 200 >/dev/null
-none "a longer limit"
-ctl run off -q -m async 200000 >/dev/null
-none "stall = \"0\""
-
 # A busy machine: who waits for a processor has not held its thread. The tasks of spin take 2 ms of processor time each.
 hogs=
 for _ in 1 2 3 4 5 6; do
 	(exec bash -c 'while :; do :; done') &
 	hogs="$hogs $!"
 done
-ctl run sleeper -q -m async -j 100 $(yes 20ms | head -n 2000) >/dev/null
-none "sleepers beside hogs"
-ctl run spin -q -m async -j 10 $(yes 2000 | head -n 400) >/dev/null
-none "short tasks beside hogs"
-ctl run spin -q --shape 2x2x10 $(yes 2000 | head -n 400) >/dev/null
-[ "${SANITIZER:-}" = thread ] || # whose own locks make threads wait for each other
-	none "short tasks on four threads beside hogs"
+none "sleepers beside hogs" sleeper -m async -j 100 $(yes 20ms | head -n 2000)
+# A sanitizer's own locks make threads wait for each other.
+busy="async 2x1x8 1x2x3 2x2x2"
+[ "${SANITIZER:-}" != thread ] || busy="async 2x1x8"
+for name in $busy; do
+	how="-m async -j 10"
+	[ "$name" = async ] || how="--shape $name"
+	beside 4 none "$name: short tasks beside hogs" spin $how $(yes 2000 | head -n 300)
+done
+gather
 kill $hogs
 wait $hogs 2>/dev/null
 
