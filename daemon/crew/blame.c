@@ -1,7 +1,8 @@
 /* After a death: what the process had finished is collected, what it had not begun is returned, and of what it had
  * begun each task gets a verdict.
  *
- *	ended by us (time limit, cancel) ── the tasks that were the reason: OVERDUE, their neighbours: INNOCENT
+ *	ended by us (time limit, cancel) ── the tasks that were the reason: OVERDUE, their neighbours: INNOCENT, also one that
+ *					    is as late because such a task held its loop
  *	ended by us (stop, garbage) ─────── INNOCENT
  *	a fault handler named tasks ─────── these GUILTY, the others INNOCENT
  *	one task begun ──────────────────── GUILTY
@@ -116,6 +117,22 @@ static void look_at_evidence(const struct lefts *l, struct death *d)
 	}
 }
 
+/* Was it late because another task, itself overdue, held their runner? */
+static bool was_held_up(const struct lefts *l, const struct death *d, const struct left *left, uint32_t index)
+{
+	const struct ring_running *at = running_of(l, d, left);
+
+	if (!at->running || at->index >= RING_CHUNK_TASKS || is_at(at, left, index))
+		return false;
+	for (size_t i = 0; i < l->n; i++) {
+		const struct left *other = &l->list[i];
+
+		if (other->runner == left->runner && other->chunk == at->chunk)
+			return other->lost & other->overdue & UINT64_C(1) << at->index;
+	}
+	return false;
+}
+
 static enum crew_verdict judge(const struct lefts *l, const struct death *d, const struct left *left, uint32_t index)
 {
 	const struct ring_running *at;
@@ -126,7 +143,7 @@ static enum crew_verdict judge(const struct lefts *l, const struct death *d, con
 	case ORDER_NONE:
 		break;
 	case ORDER_OVERDUE:
-		return left->overdue >> index & 1 ? CREW_OVERDUE : CREW_INNOCENT;
+		return left->overdue >> index & 1 && !was_held_up(l, d, left, index) ? CREW_OVERDUE : CREW_INNOCENT;
 	case ORDER_CANCEL:
 		return left->seat->cancel == CANCEL_TOLD ? CREW_OVERDUE : CREW_INNOCENT;
 	default:

@@ -132,6 +132,44 @@ static void a_task_over_its_time_limit_is_ended_and_its_neighbours_run_again(voi
 	assert_int_equal(b->n_guilty + b->n_suspect, 0);
 }
 
+/* Busy elsewhere, the daemon finds all three reports at once. */
+static suseconds_t be_busy(struct world *w)
+{
+	(void)w;
+	(void)usleep(400000);
+	return 0;
+}
+
+/* The first is told before the others, and lets nobody onto the loop from then on: in the end all three are late. */
+static void who_is_late_because_another_held_the_loop_is_not_the_reason(void **state)
+{
+	struct world *w = *state;
+	struct config_pair params[] = { { (char *)"dir", w->dir },
+					{ (char *)"us", (char *)"60000000" },
+					{ (char *)"sleep", (char *)"true" } };
+	const struct workload *workload = world_plugin(w, "exec_log");
+	struct book *holder, *others;
+	char other_dir[80];
+
+	(void)snprintf(other_dir, sizeof(other_dir), "%s/other", w->dir); /* each job locks its tasks by their numbers */
+	assert_int_equal(mkdir(other_dir, 0700), 0);
+	w->stanza.params = params;
+	w->stanza.n_params = ARRAY_SIZE(params);
+	holder = world_submit(w, 0, workload, "1x1x3", 1,
+			      (struct crew_job){ .idempotent = true, .task_timeout_ns = 100 * NS_PER_MS, .grace_ns = 400 * NS_PER_MS });
+	holder->input = "hang";
+	params[0].value = other_dir;
+	others = world_submit(w, 1, workload, "1x1x3", 2,
+			      (struct crew_job){ .idempotent = true, .task_timeout_ns = 300 * NS_PER_MS, .grace_ns = 200 * NS_PER_MS });
+	world_later(w, 400000, be_busy);
+	world_run(w);
+	w->stanza.n_params = 0;
+	assert_int_equal(holder->n_overdue, 1);
+	assert_int_equal(others->n_overdue, 0);
+	assert_int_equal(others->n_failed, 2); /* in the second process, by their own limits */
+	assert_int_equal(others->n_guilty + others->n_suspect, 0);
+}
+
 static void three_failed_starts_in_a_row_fail_the_jobs_and_the_next_submission_tries_once(void **state)
 {
 	struct world *w = *state;
@@ -235,6 +273,7 @@ int main(void)
 		WORLD_TEST(a_death_by_exit_is_blamed_on_the_only_task),
 		WORLD_TEST(what_ignores_its_cancel_is_killed_after_grace),
 		WORLD_TEST(a_task_over_its_time_limit_is_ended_and_its_neighbours_run_again),
+		WORLD_TEST(who_is_late_because_another_held_the_loop_is_not_the_reason),
 		WORLD_TEST(three_failed_starts_in_a_row_fail_the_jobs_and_the_next_submission_tries_once),
 		WORLD_TEST(a_worker_program_that_is_missing_fails_the_jobs),
 		WORLD_TEST(a_stop_brings_every_task_back),
