@@ -25,6 +25,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/file_error.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -68,7 +69,7 @@ static int lock_state(struct concd *concd, struct error *err)
 		return error_set(err, -ENOMEM, "internal", "out of memory");
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return error_set(err, -errno, "internal", "%s: %s", path, strerror(errno));
+		return file_error(err, errno, NULL, "the lock", path);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		ssize_t len = pread(fd, pid, sizeof(pid) - 1, 0);
 

@@ -3,6 +3,7 @@
 #include "config_private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/file_error.h"
 
 #define PRIVATE_DIR "/tmp/concd-%u" /* of a user without XDG_RUNTIME_DIR */
 
@@ -181,6 +183,8 @@ static int make_state_dir(const char *path, struct error *err)
 			"state_dir: '%s' belongs to user %u and concd runs as user %u: run it as its owner, or "
 			"set state_dir to another place",
 			path, (unsigned int)st.st_uid, (unsigned int)geteuid());
+	if (faccessat(AT_FDCWD, path, R_OK | W_OK | X_OK, AT_EACCESS) < 0)
+		return file_error(err, errno, "bad-config", "state_dir:", path);
 	if (st.st_mode & S_IWOTH)
 		return error_set(err, -EPERM, "bad-config", "state_dir: everybody may write to '%s': chmod o-w it",
 				 path);

@@ -38,7 +38,9 @@ static const struct option long_options[] = {
 static int complain(const struct error *err)
 {
 	(void)fprintf(stderr, "concd: %s\n", err->text);
-	return err->code && strcmp(err->code, "bad-config") == 0 ? EXIT_BAD_CONFIG : EXIT_TASKS_FAILED;
+	if (err->code && strcmp(err->code, "bad-config") == 0)
+		return EXIT_BAD_CONFIG;
+	return err->code && strcmp(err->code, "denied") == 0 ? EXIT_DENIED : EXIT_TASKS_FAILED;
 }
 
 /* The exit status of --check-store, as concd(8) has it. */

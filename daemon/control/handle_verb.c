@@ -224,7 +224,8 @@ static void on_removed(void *arg, int status)
 	if (status == -ENOENT)
 		(void)error_set(&err, status, "no-such-job", "somebody else has removed the job");
 	else if (status == -ENOSPC)
-		(void)error_set(&err, status, "full", "the disk is full, and the job is still there; try again");
+		(void)error_set(&err, status, "full", "the store takes nothing now (`concctl status` says why), and the job is still there; "
+				"try again");
 	else if (status < 0)
 		(void)error_set(&err, status, "internal", "the store failed: %s; the daemon's log says more", strerror(-status));
 	slot_done(arg, status, &err);

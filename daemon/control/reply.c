@@ -63,7 +63,7 @@ void reply_error(struct http_request *req, int r, const struct error *err)
 	if (err && err->code)
 		reply_code(req, err->code, "%s", err->text);
 	else if (r == -ENOSPC)
-		reply_code(req, "full", "the disk is full");
+		reply_code(req, "full", "the store takes nothing now: `concctl status` says why");
 	else if (r == -ENOENT)
 		reply_code(req, "no-such-job", "there is no such job");
 	else

@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/file_error.h"
 
 #define LISTEN_BACKLOG 1024
 #define GROUP_BYTES (64u << 10)
@@ -46,8 +47,7 @@ static int check_path(const char *path, const struct sockaddr_un *addr, struct e
 	struct stat st;
 
 	if (lstat(path, &st) < 0)
-		return errno == ENOENT ? 0 : error_set(err, -errno, "internal", "control socket '%s': %s", path,
-						       strerror(errno));
+		return errno == ENOENT ? 0 : file_error(err, errno, NULL, "control socket", path);
 	if (!S_ISSOCK(st.st_mode))
 		return error_set(err, -EEXIST, "internal", "control socket '%s': something that is not a socket is there; "
 				 "remove it or choose another path", path);
@@ -100,7 +100,7 @@ static int bind_aside(int fd, const char *path, struct sockaddr_un *addr, struct
 	}
 	(void)unlink(addr->sun_path); /* bind() tells if it is there still */
 	if (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0)
-		return error_set(err, -errno, "internal", "control socket '%s': %s", addr->sun_path, strerror(errno));
+		return file_error(err, errno, NULL, "control socket", addr->sun_path);
 	return 0;
 }
 

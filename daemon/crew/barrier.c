@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/file_error.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/spawn.h"
@@ -177,7 +178,7 @@ int barrier_open(struct crews *crews, struct error *err)
 	r = try_lock(crews->lock_path);
 	if (r < 0 && r != -EWOULDBLOCK) {
 		barrier_close(b);
-		return error_set(err, r, "internal", "%s: %s", crews->lock_path, strerror(-r));
+		return file_error(err, -r, NULL, "the lock", crews->lock_path);
 	}
 	b->timer = evtimer_new(crews->base, on_timer, b);
 	if (!b->timer || event_add(b->timer, &at_once) < 0) {

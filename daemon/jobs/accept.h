@@ -38,7 +38,7 @@ int accept_take_inputs(struct accept *accept);
 
 void accept_free(struct accept *accept); /* those who join it are answered */
 void accept_turn_soon(struct accept *accept, void (*on_turn)(struct accept *accept)); /* from the loop's next turn */
-void accept_describe_failure(int status, struct error *err);
+void accept_describe_failure(const struct jobs *jobs, int status, struct error *err);
 
 /* join.c */
 /* It joins the job that has its unique key. 0: its answer follows, once that job is on disk; else -errno with words. */

@@ -36,7 +36,7 @@ void accept_joined(struct accept *accept)
 	if (accept->status == 0)
 		accept->status = may_join(accept, &err);
 	if (accept->status < 0) {
-		accept_describe_failure(accept->status, &err);
+		accept_describe_failure(accept->job->jobs, accept->status, &err);
 		accept->on_accepted(accept->arg, accept->status, NULL, 0, &err);
 	} else {
 		bool same = accept->job->submission && strcmp(accept->job->submission, holder->submission) == 0;

@@ -129,9 +129,13 @@ int accept_take_inputs(struct accept *accept)
 	return 0;
 }
 
-void accept_describe_failure(int status, struct error *err)
+void accept_describe_failure(const struct jobs *jobs, int status, struct error *err)
 {
-	if (status == -ENOSPC)
+	const char *why = NULL;
+
+	if (status == -ENOSPC && store_stalled(jobs->store, &why))
+		(void)error_set(err, status, "full", "nothing was accepted: %s; when that is mended it goes on by itself", why);
+	else if (status == -ENOSPC)
 		(void)error_set(err, status, "full",
 				"the disk is full: nothing was accepted; make room in the state directory and try again");
 	else if (status == -ESHUTDOWN)
@@ -158,7 +162,7 @@ static void accepted(struct accept *accept, int status)
 	if (status < 0) {
 		if (accept->early)
 			early_refused(accept);
-		accept_describe_failure(status, &err);
+		accept_describe_failure(job->jobs, status, &err);
 		accept->on_accepted(accept->arg, status, NULL, 0, &err);
 		return;
 	}
@@ -435,7 +439,7 @@ static void piece_done(struct accept *accept)
 		(void)error_set(&err, status, "wrong-state", "job %llu has been cancelled",
 				(unsigned long long)job->id);
 	else if (status < 0)
-		accept_describe_failure(status, &err);
+		accept_describe_failure(job->jobs, status, &err);
 	if (on_disk && accept->last)
 		job_close(job, true);
 	else

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/file_error.h"
 #include "base/io.h"
 
 #define BUSY_TIMEOUT_MS 5000 /* nobody else writes, but somebody may look with the sqlite3 tool */
@@ -121,6 +122,22 @@ static bool is_foreign(int fd, const char *path)
 	return asprintf(&journal, "%s-journal", path) < 0 || access(journal, F_OK) < 0;
 }
 
+/* What SQLite keeps beside the database must be ours as well, or it takes the whole for read-only. */
+static int check_beside(const char *path, struct error *err)
+{
+	static const char *const suffixes[] = { "-wal", "-shm", "-journal" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+		_cleanup_free_ char *name = NULL;
+
+		if (asprintf(&name, "%s%s", path, suffixes[i]) < 0)
+			return -ENOMEM;
+		if (faccessat(AT_FDCWD, name, R_OK | W_OK, AT_EACCESS) < 0 && errno != ENOENT && chmod(name, DB_MODE) < 0)
+			return file_error(err, EACCES, NULL, "a file of the store,", name);
+	}
+	return 0;
+}
+
 /* Make the file ourselves, so that it never exists with another mode; sqlite gives -wal and -shm the same. Closed again
  * before sqlite opens it: closing any descriptor of a file drops the process's locks on it. */
 static int make_file(const char *path, struct error *err)
@@ -129,22 +146,22 @@ static int make_file(const char *path, struct error *err)
 	_cleanup_close_ int fd = -1;
 	_cleanup_close_ int dir_fd = -1;
 	const char *dir;
+	int r;
 
 	if (!copy)
 		return -ENOMEM;
 	dir = dirname(copy);
 	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir_fd < 0)
-		return error_set(err, -errno, "internal", "the state directory '%s': %s", dir, strerror(errno));
+		return file_error(err, errno, NULL, "the state directory", dir);
 	if (access(dir, W_OK | X_OK) < 0) /* the log and its index are made beside the database */
-		return error_set(err, -errno, "internal",
-				 "the state directory '%s' cannot be written to: %s; it must belong to the user that "
-				 "concd runs as",
-				 dir, strerror(errno));
+		return file_error(err, errno, NULL, "the state directory", dir);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, DB_MODE);
 	if (fd < 0)
-		return error_set(err, -errno, "internal", "the store '%s' cannot be opened for writing: %s", path,
-				 strerror(errno));
+		return file_error(err, errno, NULL, "the store", path);
+	r = check_beside(path, err);
+	if (r < 0)
+		return r;
 	if (is_foreign(fd, path))
 		return error_set(err, -EBADMSG, "internal",
 				 "the store '%s' is not a database", path);

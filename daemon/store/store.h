@@ -5,8 +5,9 @@
  * runs it in one transaction, commits, and posts the ops back to the loop in the order of submission, each with its
  * status. It begins as soon as it is idle, so a burst makes few large commits. An op and everything it points to
  * belongs to the store until its on_done; the control thread must not change it meanwhile. Where the disk is full or
- * failing the transaction is rolled back as a whole: ops that can be refused (may_fail) come back with -ENOSPC or -EIO,
- * the others wait and are tried again each second, in order; store_stalled() says so. Deletions then go first, at the
+ * failing the transaction is rolled back as a whole: ops that can be refused (may_fail) come back with -ENOSPC (also
+ * for other reasons that somebody may mend meanwhile: the disk is read-only, the file was moved away) or -EIO, the others wait
+ * and are tried again each second, in order; store_stalled() says so, and why. Deletions then go first, at the
  * expense of a reserve file beside the database. An op that is itself at fault (a key that is there, a job that is not)
  * comes back with its own status and does not touch its neighbours.
  *

@@ -198,10 +198,18 @@ static int try_batch(struct writer *w, const struct op_list *batch, bool savepoi
 	return r;
 }
 
+/* What is committed into a file that is not at its place any more is lost with the process. */
+static bool is_gone(struct writer *w)
+{
+	int moved = 0;
+
+	return sqlite3_file_control(w->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved;
+}
+
 /* Run and commit; every op then has its status. Or nothing of it happened. */
 static int run_batch(struct writer *w, const struct op_list *batch)
 {
-	int r = try_batch(w, batch, false);
+	int r = is_gone(w) ? -ESTALE : try_batch(w, batch, false);
 
 	if (r == -ENOSPC) { /* the log may begin anew in the room that it has */
 		checkpoint(w);
@@ -241,9 +249,17 @@ static const char *stall_text(int r)
 		return "the store is damaged";
 	case -EROFS:
 		return "the disk of the state directory is read-only";
+	case -ESTALE:
+		return "its file was moved, removed or replaced: put it back, or end concd";
 	default:
 		return "the disk of the state directory fails";
 	}
+}
+
+/* Somebody can mend it while the daemon runs: to those above it is as a disk that is full. */
+static bool stall_passes(int r)
+{
+	return r == -ENOSPC || r == -EROFS || r == -ESTALE || r == -EBUSY;
 }
 
 static bool is_closing(struct writer *w)
@@ -268,7 +284,7 @@ static void refuse(struct writer *w, int r, bool all)
 		bool now = all || op->may_fail;
 
 		if (now)
-			op->status = r == -ENOSPC ? -ENOSPC : -EIO;
+			op->status = stall_passes(r) ? -ENOSPC : -EIO;
 		op_list_add(now ? &refused : &keep, op);
 	}
 	op_list_join(&w->waiting, &keep);
