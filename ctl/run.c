@@ -426,10 +426,10 @@ int command_run(struct ctl *ctl, struct error *err)
 	run.stream = stream_new(ctl, STDOUT_FILENO);
 	if (!run.stream)
 		return -ENOMEM;
-	(void)snprintf(run.query, sizeof(run.query), "%s%s%s%s", args_flag(args, "unordered") ? ctl->json ? "&order=done" : "&order=done&tasks=1" : "",
+	(void)snprintf(run.query, sizeof(run.query), "%s%s%s%s%s", args_flag(args, "unordered") ? ctl->json ? "&order=done" : "&order=done&tasks=1" : "",
 		       !ctl->json && args_flag(args, "tag") ? "&tag=1" : "",
 		       !ctl->json && args_flag(args, "null") ? "&nul=1" : "",
-		       run.stream->progress.shown ? "&progress=1" : "");
+		       run.stream->progress.shown ? "&progress=1" : "", !ctl->json && !ctl->quiet ? "&stalls=1" : "");
 	r = open_joblog(&run, err);
 	if (r < 0)
 		return r;

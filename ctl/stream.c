@@ -7,13 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buffer.h"
+#include "base/cleanup.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "ctl.h"
 #include "protocol.h"
 #include "table.h"
 #include "talk.h"
 
 #define INDEX_WITHIN_BYTES 96 /* of a line of JSON */
+#define MAX_STALLS 5 /* said of one job */
 #define SHOWN_INPUT_BYTES 120 /* of a failed task's input in a message */
 
 static int on_results(void *ctx, uint64_t count, uint64_t bytes)
@@ -180,6 +184,29 @@ static void on_job(struct stream *s, const json_t *job)
 	say_conditions(s, job);
 }
 
+/* "task 3 (input '200') holds its thread, worker 4711.0, for 51.2 ms now: nanosleep+0x13 (libc.so.6) < ..." */
+static void say_stall(struct stream *s, const json_t *stall)
+{
+	_cleanup_buffer_ struct buffer stack = BUFFER_INIT;
+	_cleanup_free_ char *input = shown_input(stall);
+	char held[TEXT_DURATION_BYTES];
+	const json_t *frame;
+	size_t i;
+
+	if (s->ctl->quiet || s->n_stalls > MAX_STALLS)
+		return;
+	progress_erase(&s->progress);
+	if (s->n_stalls++ == MAX_STALLS) {
+		say("more tasks hold their thread; 'concctl show %s' has the longest", s->job);
+		return;
+	}
+	json_array_foreach(json_object_get(stall, "stack"), i, frame)
+		(void)buffer_printf(&stack, "%s%s", i == 0 ? ": " : " < ", json_string_value(frame)); /* cut: out of memory */
+	text_format_duration((int64_t)(member_number(stall, "held_s", 0) * 1e9), held);
+	say("task %" PRIu64 " (input '%s') holds its thread, worker %s, for %s now%.*s",
+	    member_count(stall, "index"), input ? input : "", member_text(stall, "worker", "?"), held, (int)stack.len, stack.len > 0 ? (const char *)stack.data : "");
+}
+
 static int on_frame(void *ctx, const char *type, const json_t *json)
 {
 	struct stream *s = ctx;
@@ -192,6 +219,8 @@ static int on_frame(void *ctx, const char *type, const json_t *json)
 		on_job(s, json);
 	else if (strcmp(type, "progress") == 0)
 		progress_draw(&s->progress, json);
+	else if (strcmp(type, "stall") == 0)
+		say_stall(s, json);
 	else if (strcmp(type, "end") == 0 && !s->end)
 		s->end = json_incref((json_t *)json);
 	return 0; /* frames of later versions mean nothing to us */

@@ -39,6 +39,7 @@ struct stream {
 	struct frames frames;
 	uint64_t frame_count, frame_bytes, frame_pos; /* of the results frame that is coming */
 	struct buffer held; /* unordered: the frame, until the one that names its tasks has come */
+	uint32_t n_stalls; /* that were said */
 	bool told; /* what is said once of the job was said */
 	uint64_t ahead; /* bytes of task `next` and after it that were passed on already */
 	struct buffer carry; /* JSON: a line whose end has not come */

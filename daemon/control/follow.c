@@ -226,7 +226,7 @@ static void on_progress(struct job_watch *watch)
 	event_active(&follower->kick, EV_TIMEOUT, 0);
 }
 
-static void add_state(struct follower *follower, enum job_state state)
+static void add_state(struct follower *follower, enum job_state state, int64_t unix_us)
 {
 	/* of more changes than fit while nobody reads, the oldest are left out */
 	if (follower->n_states == MAX_STATES) {
@@ -236,7 +236,7 @@ static void add_state(struct follower *follower, enum job_state state)
 			sizeof(follower->states_unix_us[0]) * (MAX_STATES - 1));
 	}
 	follower->states[follower->n_states] = state;
-	follower->states_unix_us[follower->n_states++] = clock_unix_us();
+	follower->states_unix_us[follower->n_states++] = unix_us;
 	follower->ended = job_state_ended(state);
 }
 
@@ -256,7 +256,7 @@ static void on_state(struct job_watch *watch, enum job_state state)
 {
 	struct follower *follower = container_of(watch, struct follower, watch);
 
-	add_state(follower, state);
+	add_state(follower, state, clock_unix_us());
 	event_active(&follower->kick, EV_TIMEOUT, 0);
 }
 
@@ -277,6 +277,14 @@ static void on_log(struct job_watch *watch, const struct job_log *log)
 	STAILQ_INSERT_TAIL(&follower->lines, line, link);
 	follower->n_lines++;
 	event_active(&follower->kick, EV_TIMEOUT, 0);
+}
+
+/* When it came into the state that it has, as far as anybody knows; else now. */
+static int64_t since(const struct job_view *view)
+{
+	int64_t unix_us = job_state_ended(view->state) ? view->ended_unix_us : view->state == JOB_RUNNING ? view->started_unix_us : 0;
+
+	return unix_us > 0 ? unix_us : clock_unix_us();
 }
 
 static void follow_job(const struct call *call, struct job *job)
@@ -304,7 +312,7 @@ static void follow_job(const struct call *call, struct job *job)
 	http_stream_begin(req, NULL, "application/x-ndjson");
 	job_watch(job, &follower->watch);
 	job_view(job, &view);
-	add_state(follower, view.state);
+	add_state(follower, view.state, since(&view));
 	if (view.service.line)
 		on_log(&follower->watch, view.service.line); /* how it stands; else nothing might come for hours */
 	follower->progressed = true;

@@ -26,9 +26,11 @@
 #include "control/pass.h"
 #include "ctl/protocol.h"
 #include "jobs/jobs.h"
+#include "jobs/stalls.h"
 
 #define READER_PATIENCE_S 1 /* without a byte taken: then its stream holds nothing but the position */
 #define PROGRESS_NS (100 * NS_PER_MS)
+#define MAX_STALLS 16 /* that wait for a reader */
 #define GATHER_NS NS_PER_MS /* between two sends, unless the job has ended or the chunk is full */
 
 struct stream {
@@ -41,6 +43,10 @@ struct stream {
 	int64_t sent_ns; /* when something was last sent */
 	struct cursor cursor;
 
+	json_t *stalls[MAX_STALLS]; /* not sent yet; owned */
+	size_t n_stalls;
+	uint64_t stalls_left_out;
+
 	int64_t progress_ns; /* when the last progress was sent */
 	uint64_t progress_sum; /* what it said, to tell a change */
 };
@@ -49,6 +55,8 @@ static void stream_free(struct stream *stream)
 {
 	(void)event_del(&stream->kick); /* fails for an event without a base only */
 	cursor_fini(&stream->cursor);
+	for (size_t i = 0; i < stream->n_stalls; i++)
+		json_decref(stream->stalls[i]);
 	job_unwatch(&stream->watch);
 	job_unref(stream->job);
 	free(stream);
@@ -96,6 +104,31 @@ static int add_last_line(struct pass *pass)
 		return 0;
 	return add_document(pass, format == STREAM_JSON ? document_job_line(pass->view, "job", true) :
 							   document_job_line(pass->view, "end", false));
+}
+
+/* Tasks that were found to hold their thread since the last pass. */
+static int add_stalls(struct stream *stream, struct pass *pass)
+{
+	bool with_schema = stream->cursor.options.format == STREAM_JSON;
+	size_t n = stream->n_stalls;
+	int r = 0;
+
+	stream->n_stalls = 0;
+	for (size_t i = 0; i < n; i++) {
+		json_t *line = stream->stalls[i];
+
+		if (r < 0 || json_object_set_new(line, "type", json_string("stall")) < 0 ||
+		    json_object_set_new(line, "job", json_string(stream->cursor.job_text)) < 0 ||
+		    json_object_set_new(line, "left_out", json_integer((json_int_t)stream->stalls_left_out)) < 0 ||
+		    (with_schema && json_object_set_new(line, "schema", json_integer(PROTOCOL_SCHEMA)) < 0)) {
+			json_decref(line);
+			r = -ENOMEM;
+			continue;
+		}
+		stream->stalls_left_out = 0;
+		r = add_document(pass, line);
+	}
+	return r;
 }
 
 /* Say how far the job is, where that was asked for, has changed and is due. */
@@ -170,9 +203,11 @@ static void stream_go_on(struct stream *stream, bool first)
 	end = r < 0 ? PASS_FAILED : pass_run(&pass);
 	if (end == PASS_WAIT && !stream->cursor.options.follow)
 		end = PASS_DONE;
-	if (end == PASS_DONE)
+	if (end != PASS_FAILED)
+		r = add_stalls(stream, &pass);
+	if (r == 0 && end == PASS_DONE)
 		r = add_last_line(&pass);
-	else if (end != PASS_FAILED)
+	else if (r == 0 && end != PASS_FAILED)
 		r = add_progress(stream, &pass);
 	if (r < 0 || end == PASS_FAILED) {
 		stream_fail(stream, &pass);
@@ -223,6 +258,21 @@ static void on_progress(struct job_watch *watch)
 		event_active(&stream->kick, EV_TIMEOUT, 0);
 }
 
+static void on_stall(struct job_watch *watch, const struct stall *stall)
+{
+	struct stream *stream = container_of(watch, struct stream, watch);
+	json_t *line;
+
+	if (stall->ended)
+		return; /* its beginning was told */
+	line = stream->n_stalls < MAX_STALLS ? document_stall(stall) : NULL;
+	if (line)
+		stream->stalls[stream->n_stalls++] = line;
+	else
+		stream->stalls_left_out++;
+	event_active(&stream->kick, EV_TIMEOUT, 0);
+}
+
 static void on_state(struct job_watch *watch, enum job_state state)
 {
 	struct stream *stream = container_of(watch, struct stream, watch);
@@ -256,7 +306,7 @@ int stream_options_parse(const struct query *query, const char *format_key, stru
 		const char *key;
 		bool *value;
 	} flags[] = { { "follow", &options.follow }, { "failed", &options.failed_only }, { "tag", &options.tag },
-		      { "nul", &options.nul }, { "progress", &options.progress }, { "began", &options.began },
+		      { "nul", &options.nul }, { "progress", &options.progress }, { "stalls", &options.stalls }, { "began", &options.began },
 		      { "cancel_on_close", &options.cancel_on_close }, { "tasks", &options.tasks } };
 	int r = format ? parse_format(format, &options.format, err) : 0;
 
@@ -270,8 +320,9 @@ int stream_options_parse(const struct query *query, const char *format_key, stru
 		options.in_done_order = true;
 	else if (order && strcmp(order, "input") != 0)
 		return error_set(err, -EINVAL, "bad-request", "query: order: '%.40s' is neither input nor done", order);
-	if (options.progress && options.format == STREAM_PLAIN)
-		return error_set(err, -EINVAL, "bad-request", "query: progress=1 needs format json or frames");
+	if ((options.progress || options.stalls) && options.format == STREAM_PLAIN)
+		return error_set(err, -EINVAL, "bad-request", "query: %s=1 needs format json or frames",
+				 options.progress ? "progress" : "stalls");
 	if (options.began && options.format != STREAM_JSON)
 		return error_set(err, -EINVAL, "bad-request", "query: began=1 needs format json");
 	if ((options.tag || options.nul) && options.format == STREAM_JSON)
@@ -321,6 +372,7 @@ void stream_start(const struct call *call, struct job *job, const struct stream_
 	stream->job = job; /* ownership moves here */
 	stream->watch.on_progress = on_progress;
 	stream->watch.on_state = on_state;
+	stream->watch.on_stall = options->stalls ? on_stall : NULL;
 	stream->cursor = (struct cursor){ .options = *options, .req = req, .job = job, .next = options->from };
 	(void)snprintf(stream->cursor.job_text, sizeof(stream->cursor.job_text), "%llu",
 		       (unsigned long long)view.id); /* fits 64 bits */

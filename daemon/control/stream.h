@@ -14,6 +14,7 @@ struct stream_options {
 	bool tag;
 	bool nul;
 	bool progress;
+	bool stalls; /* tell of tasks that hold their thread */
 	bool began; /* tell when each task began */
 	bool cancel_on_close;
 	bool joined; /* the job was there before, with the same unique key */

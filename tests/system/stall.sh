@@ -89,6 +89,19 @@ id=$(ctl run blocker -d -m async -j 1 100 100 100 100 100 100 100 100)
 ctl follow "$id" >"$dir/out"
 check "people read it as well" grep -qE "task [0-9]+ \(input '100'\) holds its thread, worker [0-9.]+, for .* now: .*nanosleep" "$dir/out"
 
+# `run` says it on standard error as well, of the first few.
+ctl run blocker -m async -j 1 100 100 100 >"$dir/out" 2>"$dir/err"
+check "run says where it is stuck" grep -qE "concctl: task [0-9] \(input '100'\) holds its thread, worker [0-9.]+, for .* now: .*nanosleep" "$dir/err"
+equal "its results are not mixed with it" "$(tr '\n' ' ' <"$dir/out")" "100 100 100 "
+ctl run blocker -m async -j 1 $(yes 100 | head -n 9) >/dev/null 2>"$dir/err"
+equal "no more than five, and that there are more" "$(grep -c 'holds its thread,' "$dir/err") $(grep -c 'more tasks hold their thread' "$dir/err")" "5 1"
+ctl run blocker -q -m async 100 >/dev/null 2>"$dir/err"
+check "nothing with -q" test ! -s "$dir/err"
+ctl run blocker --json -m async 100 2>/dev/null >"$dir/out"
+check "nor among the lines of JSON, unless asked for" test -z "$(grep stall "$dir/out")"
+curl -s --unix-socket "$sock" "http://concd/v1/jobs?stream=json&stalls=1" -H 'Expect:' -d '{"workload":"blocker","model":"async","inputs":["300"]}' >"$dir/out"
+check "as here" grep -q '^{.*"type":"stall".*"schema":1' "$dir/out"
+
 # The longest are kept when the job has ended, and outlive the daemon.
 before=$(stalls "$id")
 daemon_kill

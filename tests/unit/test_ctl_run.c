@@ -7,7 +7,7 @@ static int serve_submission(struct server *s, struct request *r)
 {
 	int fd = server_accept(s);
 
-	server_expect(fd, "POST /v1/jobs?stream=frames ", r);
+	server_expect(fd, "POST /v1/jobs?stream=frames&stalls=1 ", r);
 	return fd;
 }
 
@@ -149,12 +149,12 @@ static void test_a_broken_stream_is_taken_up_without_a_byte_lost_or_doubled(void
 	server_chunk(fd, "{\"type\":\"results\",\"count\":3,\"bytes\":9}\n30\n4"); /* ends in the middle of a task */
 	(void)close(fd);
 	fd = server_accept(s);
-	server_expect_only(fd, "GET /v1/jobs/7/results?format=frames&from=2 ");
+	server_expect_only(fd, "GET /v1/jobs/7/results?format=frames&stalls=1&from=2 ");
 	server_stream(fd, "7");
 	server_chunk(fd, "{\"type\":\"results\",\"count\":1,\"bytes\":3}\n30\n"); /* cut into other frames this time */
 	(void)close(fd);
 	fd = server_accept(s);
-	server_expect_only(fd, "GET /v1/jobs/7/results?format=frames&from=3 ");
+	server_expect_only(fd, "GET /v1/jobs/7/results?format=frames&stalls=1&from=3 ");
 	server_stream(fd, "7");
 	server_chunk(fd, "{\"type\":\"results\",\"count\":2,\"bytes\":6}\n40\n50\n" END_FRAME("done", 3, 0));
 	server_stream_end(fd);
@@ -336,7 +336,7 @@ static void test_many_inputs_travel_in_pieces_while_results_stream(void **state)
 	for (bool last = false; !last || results < 0;) {
 		fd = server_accept(s);
 		while (server_read(fd, &r)) {
-			if (strncmp(r.line, "GET /v1/jobs/7/results?format=frames&from=0 ", 44) == 0) {
+			if (strncmp(r.line, "GET /v1/jobs/7/results?format=frames&stalls=1&from=0 ", 53) == 0) {
 				buffer_fini(&r.body);
 				results = fd;
 				fd = -1;
