@@ -1,0 +1,19 @@
+/* What the files of a job's results share: results.c (into segments, to the disk, and back), results_keep.c (how long they
+ * stay in memory). */
+#ifndef CONCD_JOBS_RESULTS_PRIVATE_H
+#define CONCD_JOBS_RESULTS_PRIVATE_H
+
+#include "jobs/results.h"
+
+/* results.c */
+struct result_slot *slot_find(struct results *results, uint64_t number); /* NULL: there is none */
+void slot_free(struct results *results, struct result_slot *slot);
+
+/* results_keep.c */
+uint64_t segment_bytes(const struct segment *segment); /* of memory */
+void slot_count_in(struct job *job, struct result_slot *slot); /* its segment is in memory and recorded: it may be put out */
+int slot_unspill(struct job *job, struct result_slot *slot); /* read it back. 0 or -errno */
+/* Put segments out while there are more than may stay, but not the one of `keep` (NULL: any may go). */
+void results_trim(struct job *job, const struct result_slot *keep);
+
+#endif
