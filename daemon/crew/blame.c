@@ -204,7 +204,7 @@ static void gather(struct proc *proc, struct death *d)
 	for (uint32_t i = 0; i < crew->shape.threads; i++) {
 		uint32_t runner = crew_first_runner(proc) + i;
 
-		if (!d->garbage && ring_collect_dead(crew->ring, runner, crew_record, crew) == -EBADMSG) {
+		if (!d->garbage && ring_collect_dead(crew->ring, runner, crew_records, crew) == -EBADMSG) {
 			log_error("crew: worker process %d of '%s' left garbage in its ring: no task is blamed",
 				  (int)proc->pid, crew->workload->name);
 			d->garbage = true;

@@ -28,40 +28,47 @@ static void take_log(struct crew *crew, const struct runner_of *who, const struc
 		ops->on_log(crew->crews->ctx, crew->seats->user, &log);
 }
 
-void crew_record(void *arg, const struct ring_record *record)
+/* What these tasks say of those to come. */
+static void add_times(struct crew_seat *seat, const struct ring_run *run, uint64_t first)
+{
+	double wall_s = 0, cpu_s = 0; /* no sum of floats is too large for them */
+
+	for (uint32_t i = 0; i < run->n; i++) {
+		wall_s += (double)run->records[i].wall_s;
+		cpu_s += (double)run->records[i].cpu_s;
+	}
+	estimate_add(seat_estimate(seat, first), run->n, (float)(wall_s / run->n), (float)(cpu_s / run->n));
+}
+
+void crew_records(void *arg, const struct ring_run *records)
 {
 	struct crew *crew = arg;
-	const struct runner_of *who = &crew->runners[record->runner];
-	struct flight *f = record->user;
+	const struct runner_of *who = &crew->runners[records->runner];
+	struct flight *f = records->user;
 	struct crew_seat *seat;
-	struct crew_ended ended;
+	struct crew_run run;
 
-	if (record->kind == RING_RECORD_LOG) {
-		take_log(crew, who, record);
+	if (records->kind == RING_RECORD_LOG) {
+		take_log(crew, who, records->records);
 		return;
 	}
 	seat = f->seat;
-	ended = (struct crew_ended){
+	run = (struct crew_run){
 		.user = seat->user,
-		.task = f->first + record->index,
-		.status = (enum ring_status)record->status,
-		.begin_ns = record->begin_ns,
-		.wall_s = record->wall_s,
-		.cpu_s = record->cpu_s,
-		.runq_s = record->runq_s,
-		.retry_after_ns = record->retry_after_ns,
+		.first = f->first + records->records[0].index,
+		.n = records->n,
+		.all_done = records->all_done,
 		.worker_pid = who->pid,
 		.worker_thread = who->thread,
-		.data = record->data,
-		.len = record->len,
+		.records = records->records,
 	};
-	estimate_add(seat_estimate(seat, f->first), record->wall_s, record->cpu_s);
-	seat->out--;
-	crew->out--;
-	crew->ended++;
-	if (record->chunk_done)
+	add_times(seat, records, run.first);
+	seat->out -= run.n;
+	crew->out -= run.n;
+	crew->ended += run.n;
+	if (records->chunk_done)
 		flight_free(f);
-	crew->crews->ops->on_ended(crew->crews->ctx, &ended);
+	crew->crews->ops->on_ended(crew->crews->ctx, &run);
 }
 
 void crew_bad_runner(struct crew *crew, uint32_t runner)
@@ -86,7 +93,7 @@ void crew_collect(struct crew *crew)
 	ring_awake(crew->ring);
 	crew->asleep = false;
 	for (int pass = 0; pass < PASSES && !crew->asleep; pass++) {
-		n = ring_collect_all(crew->ring, RECORDS_PER_PASS, crew_record, crew, &runner);
+		n = ring_collect_all(crew->ring, RECORDS_PER_PASS, crew_records, crew, &runner);
 		if (n == -EBADMSG) {
 			crew_bad_runner(crew, runner);
 			continue;

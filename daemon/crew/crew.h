@@ -44,6 +44,18 @@ struct crew_batch {
 	size_t packed_bytes; /* at most RING_CHUNK_INPUT_BYTES unless count is 1 */
 };
 
+/* Tasks of one seat that ended one after the other on the same runner. */
+struct crew_run {
+	void *user; /* of the seat */
+	uint64_t first; /* they are first..first + n - 1 */
+	uint32_t n;
+	bool all_done; /* every one is RING_DONE */
+	uint32_t worker_pid;
+	uint16_t worker_thread;
+	const struct ring_record *records; /* how each of them ended; valid during the callback */
+};
+
+/* One of them by itself. */
 struct crew_ended {
 	void *user; /* of the seat */
 	uint64_t task;
@@ -56,6 +68,26 @@ struct crew_ended {
 	const uint8_t *data; /* valid during the callback */
 	size_t len;
 };
+
+static inline struct crew_ended crew_run_at(const struct crew_run *run, uint32_t i)
+{
+	const struct ring_record *record = &run->records[i];
+
+	return (struct crew_ended){
+		.user = run->user,
+		.task = run->first + i,
+		.status = (enum ring_status)record->status,
+		.begin_ns = record->begin_ns,
+		.wall_s = record->wall_s,
+		.cpu_s = record->cpu_s,
+		.runq_s = record->runq_s,
+		.retry_after_ns = record->retry_after_ns,
+		.worker_pid = run->worker_pid,
+		.worker_thread = run->worker_thread,
+		.data = record->data,
+		.len = record->len,
+	};
+}
 
 /* What became of a task that was begun in a process that died. */
 enum crew_verdict {
@@ -109,7 +141,7 @@ struct crew_ops {
 	 * inputs are being read (crew_kick() when they are there). The seats' limits (crew_seat_room()) are to be
 	 * kept. */
 	int (*next)(void *ctx, struct crew *crew, uint32_t max_tasks, struct crew_batch *ret_batch);
-	void (*on_ended)(void *ctx, const struct crew_ended *ended);
+	void (*on_ended)(void *ctx, const struct crew_run *run);
 	/* Tasks first..first+count-1 come back unbegun, to be handed out before what follows them. */
 	void (*on_returned)(void *ctx, void *user, uint64_t first, uint64_t count);
 	void (*on_lost)(void *ctx, const struct crew_loss *loss);

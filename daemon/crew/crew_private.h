@@ -61,7 +61,7 @@ struct flight {
 	bool multi; /* may hold tasks to take back: counted in crew->n_multi */
 };
 
-/* Times of a job's tasks, as moving averages. */
+/* Times of a job's tasks, as moving averages: of one task after the other, or of runs of them. */
 struct estimate {
 	float wall_s, cpu_s;
 	uint32_t samples; /* 0: nothing is known */
@@ -231,7 +231,8 @@ static inline struct estimate *seat_estimate(struct crew_seat *seat, uint64_t nu
 {
 	return &seat->estimates[step_is(number)];
 }
-void estimate_add(struct estimate *estimate, float wall_s, float cpu_s);
+/* So many tasks more, with these times on average. */
+void estimate_add(struct estimate *estimate, uint32_t n, float wall_s, float cpu_s);
 void crew_tick_arm(struct crew *crew);
 void on_crew_tick(int fd, short what, void *arg);
 void on_crew_check(int fd, short what, void *arg);
@@ -240,7 +241,7 @@ void on_crew_check(int fd, short what, void *arg);
 void crew_collect(struct crew *crew);
 void crew_bad_runner(struct crew *crew, uint32_t runner); /* it wrote garbage into its own ring */
 void on_crew_ring(int fd, short what, void *arg);
-void crew_record(void *arg, const struct ring_record *record);
+void crew_records(void *arg, const struct ring_run *run);
 
 /* blame.c */
 int lefts_new(uint32_t n_chunks, uint32_t n_threads, struct lefts **ret_lefts);

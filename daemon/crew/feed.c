@@ -28,12 +28,13 @@
 
 /* ---- What is known of a job's tasks ---- */
 
-void estimate_add(struct estimate *e, float wall_s, float cpu_s)
+void estimate_add(struct estimate *e, uint32_t n, float wall_s, float cpu_s)
 {
-	float weight = 1.0f / (float)ESTIMATE_WEIGHT;
+	float weight;
 
-	if (e->samples < ESTIMATE_WEIGHT) /* the mean of the first, then a moving average without a division */
-		weight = 1.0f / (float)++e->samples;
+	/* The mean of the first, then a moving average in which one task weighs a sixteenth, and many nearly all. */
+	weight = (float)n / (float)(n + (e->samples < ESTIMATE_WEIGHT ? e->samples : ESTIMATE_WEIGHT - 1));
+	e->samples = e->samples + n < ESTIMATE_WEIGHT ? e->samples + n : ESTIMATE_WEIGHT;
 	e->wall_s += (wall_s - e->wall_s) * weight;
 	e->cpu_s += (cpu_s - e->cpu_s) * weight;
 }
@@ -246,18 +247,17 @@ static void end_too_large(const struct crew_batch *batch)
 {
 	static const char words[] = "the input is too large";
 	struct crews *crews = batch->seat->crew->crews;
-	const struct crew_ended ended = {
-		.user = batch->seat->user,
-		.task = batch->first,
+	const struct ring_record record = {
 		.status = RING_FAILED_INPUT,
 		.retry_after_ns = -1,
 		.data = (const uint8_t *)words,
 		.len = sizeof(words) - 1,
 	};
+	const struct crew_run run = { .user = batch->seat->user, .first = batch->first, .n = 1, .records = &record };
 
 	batch->seat->out--;
 	batch->seat->crew->out--;
-	crews->ops->on_ended(crews->ctx, &ended);
+	crews->ops->on_ended(crews->ctx, &run);
 }
 
 /* Put a batch into the ring. 0; else its tasks were given back, or ended, and -errno says why. */

@@ -425,7 +425,7 @@ bool apart_may_begin(const struct job *job); /* one more of them, within -j: the
 ends, settling kicks their crews. */
 
 /* outcome.c: the callbacks of crew_ops, and what they share */
-void outcome_ended(void *ctx, const struct crew_ended *ended);
+void outcome_ended(void *ctx, const struct crew_run *run);
 void outcome_returned(void *ctx, void *user, uint64_t first, uint64_t count);
 void outcome_lost(void *ctx, const struct crew_loss *loss);
 void outcome_init_failed(void *ctx, struct crew *crew, void *user, const char *message);

@@ -143,9 +143,8 @@ static void ending_of_job(const struct job *job, struct task_record *record, con
 
 static void clear_marks(struct job *job, uint64_t first, uint64_t count);
 
-void outcome_ended(void *ctx, const struct crew_ended *ended)
+static void one_ended(struct jobs *jobs, const struct crew_ended *ended)
 {
-	struct jobs *jobs = ctx;
 	struct job *job = ((struct job_seat *)ended->user)->job;
 	struct task_history *history = NULL;
 	int64_t ready_ns = job->ready_ns;
@@ -194,6 +193,68 @@ void outcome_ended(void *ctx, const struct crew_ended *ended)
 	}
 	jobs->tasks_done += !step_is(ended->task);
 	outcome_put(job, ended->task, &record, data, len);
+}
+
+/* Is there nothing to be known of these tasks but their results? */
+static bool is_plain(const struct job *job, const struct crew_run *run)
+{
+	return run->all_done && !job->stalls && !job->service && !job->history && job->halt.when == JOB_HALT_NEVER &&
+	       !step_is(run->first);
+}
+
+/* A run of plain results, in one go. How many were put: the rest is to be looked at one by one. */
+static uint32_t plain_ended(struct jobs *jobs, const struct crew_run *run)
+{
+	struct job *job = ((struct job_seat *)run->user)->job;
+	struct task_record records[RING_CHUNK_TASKS];
+	const void *data[RING_CHUNK_TASKS];
+	double cpu_s = 0, runq_s = 0, wait_s = 0;
+	uint32_t n;
+
+	for (uint32_t i = 0; i < run->n; i++) {
+		const struct ring_record *ended = &run->records[i];
+		int64_t queue_ns = ended->begin_ns - job->ready_ns;
+
+		records[i] = (struct task_record){
+			.length = (uint32_t)ended->len,
+			.begin_unix_us = ended->begin_ns / NS_PER_US + jobs->unix_offset_us,
+			.wall_s = ended->wall_s,
+			.cpu_s = ended->cpu_s,
+			.runq_s = ended->runq_s,
+			.queue_s = queue_ns > 0 ? (float)queue_ns / 1e9f : 0,
+			.worker_pid = run->worker_pid,
+			.worker_thread = run->worker_thread,
+			.attempts = 1,
+			.state = TASK_DONE,
+		};
+		data[i] = ended->data;
+	}
+	n = results_put_run(job, run->first, records, data, run->n);
+	for (uint32_t i = 0; i < n; i++) {
+		cpu_s += (double)records[i].cpu_s;
+		runq_s += (double)records[i].runq_s;
+		wait_s += (double)(records[i].wall_s - records[i].cpu_s - records[i].runq_s);
+	}
+	jobs->tasks_done += n;
+	job->done += n;
+	job->cpu_s += cpu_s;
+	job->runq_s += runq_s;
+	job->wait_s += wait_s;
+	if (n > 0 && !job->touched)
+		job_touch(job);
+	return n;
+}
+
+void outcome_ended(void *ctx, const struct crew_run *run)
+{
+	struct jobs *jobs = ctx;
+	uint32_t i = is_plain(((struct job_seat *)run->user)->job, run) ? plain_ended(jobs, run) : 0;
+
+	for (; i < run->n; i++) {
+		const struct crew_ended ended = crew_run_at(run, i);
+
+		one_ended(jobs, &ended);
+	}
 }
 
 /* ---- Tasks that come back ---- */

@@ -110,29 +110,39 @@ enum ring_status {
 	RING_STATUS_COUNT,
 };
 
+/* One record. */
 struct ring_record {
-	enum ring_record_kind kind;
 	uint8_t status; /* enum ring_status, checked; or a log level */
-	bool chunk_done; /* with this record the chunk is complete and free again; `user` is given a last time */
-	uint32_t runner;
-	uint32_t chunk;
 	uint32_t index; /* of the task in its chunk, for RESULT */
-	void *user; /* of the chunk, for RESULT; else NULL */
-	int64_t begin_ns; /* CLOCK_MONOTONIC; checked to be no later than the record's collection */
 	float wall_s, cpu_s, runq_s; /* checked: finite, >= 0, cpu + runq <= wall after clamping */
+	int64_t begin_ns; /* CLOCK_MONOTONIC; checked to be no later than the record's collection */
 	int64_t retry_after_ns;
 	const uint8_t *data; /* payload, valid during the callback; in shared memory: copy it, then interpret it */
 	size_t len;
 };
 
-typedef void (*ring_record_fn)(void *arg, const struct ring_record *record);
+/* Records of one runner that followed each other: results of consecutive tasks of one chunk, in their order; or one log
+ * line. */
+struct ring_run {
+	enum ring_record_kind kind;
+	uint32_t n; /* 1..RING_CHUNK_TASKS */
+	const struct ring_record *records; /* n of them, valid during the callback */
+	bool all_done; /* RESULT: every status is RING_DONE */
+	bool chunk_done; /* with this run the chunk is complete and free again; `user` is given a last time */
+	uint32_t runner;
+	uint32_t chunk;
+	void *user; /* of the chunk, for RESULT; else NULL */
+};
 
-/* Hand every advertised record of the runner to fn, at most max_records. The number handed on; -EBADMSG: the runner
- * wrote garbage (unknown chunk, stale generation, a task already done, a length beyond the ring): its process must be
- * killed, its remaining records are void. fn must not call into the ring except ring_fill/ring_submit. */
-int ring_collect(struct ring *ring, uint32_t runner, uint32_t max_records, ring_record_fn fn, void *arg);
+typedef void (*ring_run_fn)(void *arg, const struct ring_run *run);
+
+/* Hand every advertised record of the runner to fn, in runs as long as they come, at most max_records. The number of
+ * records handed on; -EBADMSG: the runner wrote garbage (unknown chunk, stale generation, a task already done, a length
+ * beyond the ring): its process must be killed, its remaining records are void. fn must not call into the ring except
+ * ring_fill/ring_submit. */
+int ring_collect(struct ring *ring, uint32_t runner, uint32_t max_records, ring_run_fn fn, void *arg);
 /* The same over all runners, in turn. -EBADMSG leaves the guilty runner in *ret_runner. */
-int ring_collect_all(struct ring *ring, uint32_t max_records, ring_record_fn fn, void *arg, uint32_t *ret_runner);
+int ring_collect_all(struct ring *ring, uint32_t max_records, ring_run_fn fn, void *arg, uint32_t *ret_runner);
 
 /* Before the daemon's thread sleeps: announce it, and look once more (at the precise tails as well). true: go to sleep,
  * a worker that completes a chunk will write to ring_event_fd(). false: records are there, collect first. */
@@ -159,7 +169,7 @@ int ring_take_back(struct ring *ring, uint32_t chunk, uint32_t *ret_begun, uint3
 
 /* After the death of a process is certain (its pidfd is readable), for each of its runners: first
  * ring_collect_dead(), which reads up to the precise tail; then ring_reap() for the chunks. */
-int ring_collect_dead(struct ring *ring, uint32_t runner, ring_record_fn fn, void *arg);
+int ring_collect_dead(struct ring *ring, uint32_t runner, ring_run_fn fn, void *arg);
 
 /* What a dead runner left of one chunk. The bits of `begun_lost` were begun and have no record; tasks
  * unbegun_first..unbegun_end-1 were never begun. */

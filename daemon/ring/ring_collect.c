@@ -10,6 +10,11 @@
 
 #define AHEAD_BYTES 512
 
+/* A run ends when it holds so much of the ring: what it holds is the runner's again only behind it. */
+#define RUN_SHARE 8
+
+_Static_assert(RING_DONE == 0, "take_run() joins statuses");
+
 #define RING_LOG_LEVELS 4 /* CONCD_LOG_ERROR .. CONCD_LOG_DEBUG */
 
 /* Clocks of two processors, or one read with another method, may differ by a little. */
@@ -22,8 +27,9 @@ struct collecting {
 	const uint8_t *bytes; /* the runner's ring */
 	uint32_t runner;
 	int64_t now_ns; /* 0: not read yet */
-	ring_record_fn fn;
+	ring_run_fn fn;
 	void *arg;
+	struct ring_record *records; /* room for a run's */
 };
 
 /* Tell the runner how far we have read, and wake it if it waits for room. */
@@ -83,34 +89,57 @@ static inline bool names_open_task(const struct collecting *c, const struct shar
 	       !(chunk->done >> h->index & 1) && (chunk->recorder == 0 || chunk->recorder == c->runner + 1);
 }
 
-static inline int take_result(struct collecting *c, const struct shared_record *h, const struct shared_extra *extra,
-			      const uint8_t *data, size_t len)
+/* What a header says of a task that its runner may complete, checked. The payload is the caller's to fill in. */
+static inline int take_end(struct collecting *c, const struct shared_record *h, const struct shared_extra *extra,
+			   struct ring_record *record)
 {
-	struct ring_record record = { .kind = RING_RECORD_RESULT, .retry_after_ns = -1 };
-	struct chunk_meta *chunk;
-
-	if (!names_open_task(c, h) || h->status >= RING_STATUS_COUNT || take_times(c, h, extra, &record) < 0)
+	if (h->status >= RING_STATUS_COUNT || take_times(c, h, extra, record) < 0)
 		return -EBADMSG;
+	record->retry_after_ns = -1;
 	if (h->status == RING_FAILED_RETRY && extra) {
 		if (extra->retry_after_ns < -1)
 			return -EBADMSG;
-		record.retry_after_ns = extra->retry_after_ns;
+		record->retry_after_ns = extra->retry_after_ns;
 	}
-	chunk = &c->ring->chunks[h->chunk];
-	record.status = h->status;
-	record.runner = c->runner;
-	record.chunk = h->chunk;
-	record.index = h->index;
-	record.user = chunk->user;
+	record->status = h->status;
+	record->index = h->index;
+	return 0;
+}
+
+/* Results of tasks first..first + n - 1 of the chunk have come. */
+static void hand_on(struct collecting *c, uint32_t chunk, const struct ring_record *records, uint32_t n, bool all_done)
+{
+	struct chunk_meta *meta = &c->ring->chunks[chunk];
+	struct ring_run run = {
+		.kind = RING_RECORD_RESULT,
+		.n = n,
+		.records = records,
+		.all_done = all_done,
+		.runner = c->runner,
+		.chunk = chunk,
+		.user = meta->user,
+	};
+
+	meta->done |= task_bits(n) << records[0].index;
+	meta->recorder = (uint16_t)(c->runner + 1);
+	if (meta->done == task_bits(meta->end)) {
+		run.chunk_done = true;
+		chunk_free(c->ring, chunk);
+	}
+	c->fn(c->arg, &run);
+}
+
+/* A result put together from its parts. */
+static int take_result(struct collecting *c, const struct shared_record *h, const struct shared_extra *extra,
+		       const uint8_t *data, size_t len)
+{
+	struct ring_record record;
+
+	if (!names_open_task(c, h) || take_end(c, h, extra, &record) < 0)
+		return -EBADMSG;
 	record.data = data;
 	record.len = len;
-	chunk->done |= UINT64_C(1) << h->index;
-	chunk->recorder = (uint16_t)(c->runner + 1);
-	if (chunk->done == task_bits(chunk->end)) {
-		record.chunk_done = true;
-		chunk_free(c->ring, h->chunk);
-	}
-	c->fn(c->arg, &record);
+	hand_on(c, h->chunk, &record, 1, h->status == RING_DONE);
 	return 1;
 }
 
@@ -154,50 +183,98 @@ static int take_part(struct collecting *c, const struct shared_record *h, const 
 
 static int take_log(struct collecting *c, const struct shared_record *h, const uint8_t *data)
 {
-	struct ring_record record = {
-		.kind = RING_RECORD_LOG,
-		.status = h->status,
-		.runner = c->runner,
-		.retry_after_ns = -1,
-		.data = data,
-		.len = h->len,
-	};
+	const struct ring_record record = { .status = h->status, .retry_after_ns = -1, .data = data, .len = h->len };
+	const struct ring_run run = { .kind = RING_RECORD_LOG, .n = 1, .records = &record, .runner = c->runner };
 
 	if (h->flags != 0 || h->status >= RING_LOG_LEVELS || c->meta->in_parts)
 		return -EBADMSG;
-	c->fn(c->arg, &record);
+	c->fn(c->arg, &run);
 	return 1;
 }
 
-/* The record at `offset`, of which `left` bytes lie before the end of what may be read in one piece. Returns how many
- * records were handed on, or -EBADMSG. */
-static inline int take_record(struct collecting *c, uint64_t offset, uint64_t left, uint32_t *ret_bytes)
+/* A header, copied, and how far its record goes; false: more than the `left` bytes that may be read in one piece. */
+static inline bool read_header(const struct collecting *c, uint64_t offset, uint64_t left, struct shared_record *ret_h,
+			       uint32_t *ret_bytes)
+{
+	if (left < sizeof(*ret_h))
+		return false;
+	memcpy(ret_h, c->bytes + offset, sizeof(*ret_h));
+	/* It lies in the runner's cache: ask for what comes soon. Beyond the ring's end it is a hint that says nothing. */
+	__builtin_prefetch(c->bytes + offset + AHEAD_BYTES);
+	if (ret_h->len > c->ring->geometry.ring_bytes || (ret_h->flags & ~(SHARED_MORE | SHARED_EXTRA)) != 0)
+		return false;
+	*ret_bytes = record_bytes(ret_h->len, ret_h->flags);
+	return *ret_bytes <= left;
+}
+
+/* Results of consecutive tasks of a chunk, each of one record. It ends before the first record that does not continue it,
+ * whatever that is: it is looked at by itself. Returns how many, and is -EBADMSG where that is the first. */
+static int take_run(struct collecting *c, uint64_t offset, uint64_t left, uint32_t most, uint32_t *ret_bytes)
+{
+	const uint64_t first_offset = offset, most_bytes = c->ring->geometry.ring_bytes / RUN_SHARE;
+	const struct chunk_meta *meta = NULL;
+	struct shared_record h;
+	struct shared_extra extra;
+	unsigned int statuses = RING_DONE;
+	uint32_t n = 0, chunk = 0, next = 0, bytes;
+
+	while (n < most && read_header(c, offset, left, &h, &bytes) && h.kind == SHARED_RESULT && !(h.flags & SHARED_MORE)) {
+		struct ring_record *record = &c->records[n];
+		const uint8_t *data = c->bytes + offset + sizeof(h);
+
+		if (n == 0) {
+			if (!names_open_task(c, &h))
+				break;
+			chunk = h.chunk;
+			meta = &c->ring->chunks[chunk];
+		} else if (h.chunk != chunk || h.generation != meta->generation || h.index != next || next >= meta->end ||
+			   (meta->done >> next & 1)) {
+			break;
+		}
+		if (h.flags & SHARED_EXTRA) {
+			memcpy(&extra, data, sizeof(extra));
+			data += sizeof(extra);
+		}
+		if (take_end(c, &h, h.flags & SHARED_EXTRA ? &extra : NULL, record) < 0)
+			break;
+		record->data = data;
+		record->len = h.len;
+		statuses |= h.status;
+		next = h.index + 1u;
+		n++;
+		offset += bytes;
+		left -= bytes;
+		if (offset - first_offset >= most_bytes)
+			break;
+	}
+	if (n == 0)
+		return -EBADMSG;
+	*ret_bytes = (uint32_t)(offset - first_offset);
+	hand_on(c, chunk, c->records, n, statuses == RING_DONE);
+	return (int)n;
+}
+
+/* What begins at `offset`, of which `left` bytes lie before the end of what may be read in one piece. Returns how many
+ * records were handed on, at most `most`, or -EBADMSG. */
+static inline int take_records(struct collecting *c, uint64_t offset, uint64_t left, uint32_t most, uint32_t *ret_bytes)
 {
 	const uint8_t *payload = c->bytes + offset + sizeof(struct shared_record);
 	struct shared_extra extra;
 	const struct shared_extra *with_extra = NULL;
 	struct shared_record h;
 
-	if (left < sizeof(h))
-		return -EBADMSG;
-	memcpy(&h, c->bytes + offset, sizeof(h));
-	/* It lies in the runner's cache: ask for what comes soon. Beyond the ring's end it is a hint that says nothing. */
-	__builtin_prefetch(c->bytes + offset + AHEAD_BYTES);
-	if (h.len > c->ring->geometry.ring_bytes || (h.flags & ~(SHARED_MORE | SHARED_EXTRA)) != 0)
-		return -EBADMSG;
-	*ret_bytes = record_bytes(h.len, h.flags);
-	if (*ret_bytes > left)
+	if (!read_header(c, offset, left, &h, ret_bytes))
 		return -EBADMSG;
 	switch (h.kind) {
 	case SHARED_RESULT:
+		if (!(h.flags & SHARED_MORE) && !c->meta->in_parts)
+			return take_run(c, offset, left, most, ret_bytes);
 		if (h.flags & SHARED_EXTRA) {
 			memcpy(&extra, payload, sizeof(extra));
 			payload += sizeof(extra);
 			with_extra = &extra;
 		}
-		if ((h.flags & SHARED_MORE) || c->meta->in_parts)
-			return take_part(c, &h, with_extra, payload, h.len);
-		return take_result(c, &h, with_extra, payload, h.len);
+		return take_part(c, &h, with_extra, payload, h.len);
 	case SHARED_LOG:
 		return take_log(c, &h, payload);
 	case SHARED_PAD:
@@ -208,11 +285,12 @@ static inline int take_record(struct collecting *c, uint64_t offset, uint64_t le
 }
 
 /* Read on to `limit`. The number handed on, or -EBADMSG, after which the runner is broken. */
-static int collect_to(struct ring *ring, uint32_t runner, uint64_t limit, uint32_t max_records, ring_record_fn fn,
+static int collect_to(struct ring *ring, uint32_t runner, uint64_t limit, uint32_t max_records, ring_run_fn fn,
 		      void *arg)
 {
 	struct runner_meta *meta = &ring->runners[runner];
 	uint32_t ring_bytes = ring->geometry.ring_bytes, bytes, n = 0;
+	struct ring_record records[RING_CHUNK_TASKS];
 	struct collecting c = {
 		.ring = ring,
 		.meta = meta,
@@ -220,6 +298,7 @@ static int collect_to(struct ring *ring, uint32_t runner, uint64_t limit, uint32
 		.runner = runner,
 		.fn = fn,
 		.arg = arg,
+		.records = records,
 	};
 
 	while (meta->head < limit && n < max_records) {
@@ -233,7 +312,7 @@ static int collect_to(struct ring *ring, uint32_t runner, uint64_t limit, uint32
 			meta->head += to_end;
 			continue;
 		}
-		r = take_record(&c, offset, left < to_end ? left : to_end, &bytes);
+		r = take_records(&c, offset, left < to_end ? left : to_end, max_records - n, &bytes);
 		if (r < 0)
 			goto broken;
 		n += (uint32_t)r;
@@ -257,7 +336,7 @@ static inline bool tail_is_sane(const struct ring *ring, const struct runner_met
 	return tail % 8 == 0 && (tail <= meta->head || tail - meta->head <= ring->geometry.ring_bytes);
 }
 
-int ring_collect(struct ring *ring, uint32_t runner, uint32_t max_records, ring_record_fn fn, void *arg)
+int ring_collect(struct ring *ring, uint32_t runner, uint32_t max_records, ring_run_fn fn, void *arg)
 {
 	struct runner_meta *meta = &ring->runners[runner];
 	struct shared_runner *shared = &ring->shared_runners[runner];
@@ -288,7 +367,7 @@ int ring_collect(struct ring *ring, uint32_t runner, uint32_t max_records, ring_
 	return collect_to(ring, runner, limit, max_records, fn, arg);
 }
 
-int ring_collect_all(struct ring *ring, uint32_t max_records, ring_record_fn fn, void *arg, uint32_t *ret_runner)
+int ring_collect_all(struct ring *ring, uint32_t max_records, ring_run_fn fn, void *arg, uint32_t *ret_runner)
 {
 	uint32_t n_runners = ring->geometry.n_runners, n = 0;
 
@@ -309,7 +388,7 @@ int ring_collect_all(struct ring *ring, uint32_t max_records, ring_record_fn fn,
 	return (int)n;
 }
 
-int ring_collect_dead(struct ring *ring, uint32_t runner, ring_record_fn fn, void *arg)
+int ring_collect_dead(struct ring *ring, uint32_t runner, ring_run_fn fn, void *arg)
 {
 	struct runner_meta *meta = &ring->runners[runner];
 	uint64_t precise;

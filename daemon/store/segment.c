@@ -145,6 +145,39 @@ int segment_put(struct segment *segment, uint32_t index, const struct task_recor
 	return 0;
 }
 
+int segment_put_run(struct segment *segment, uint32_t index, uint32_t n, const struct task_record *outcomes,
+		    const void *const *data)
+{
+	struct task_record *records = &segment->records[index];
+	const size_t offset = segment->bytes.len;
+	size_t at = offset;
+
+	assert(index <= segment->count && n <= segment->count - index);
+	for (uint32_t i = 0; i < n; i++) {
+		if (records[i].state != TASK_QUEUED)
+			return -EALREADY;
+		at += outcomes[i].length;
+	}
+	if (at > UINT32_MAX)
+		return -EMSGSIZE;
+	if (buffer_reserve(&segment->bytes, at - offset) < 0)
+		return -ENOMEM;
+	at = offset;
+	for (uint32_t i = 0; i < n; i++) {
+		assert(outcomes[i].state == TASK_DONE);
+		copy_bytes(segment->bytes.data + at, data[i], outcomes[i].length);
+		records[i] = outcomes[i];
+		records[i].offset = (uint32_t)at;
+		at += outcomes[i].length;
+		segment->n_recorded += outcomes[i].recorded;
+	}
+	segment->bytes.len = at;
+	segment->ended += n;
+	if (!segment->special && has_special(segment->bytes.data + offset, at - offset)) /* of all in one go */
+		segment->special = true;
+	return 0;
+}
+
 void segment_sum(const struct segment *segment, struct segment_sums *ret_sums)
 {
 	struct segment_sums sums = { .done = 0 };

@@ -70,6 +70,10 @@ void segment_unref(struct segment *segment); /* NULL is fine */
  * an outcome; -ENOMEM; -EMSGSIZE: more than 4 GiB of results in one segment. */
 int segment_put(struct segment *segment, uint32_t index, const struct task_record *outcome, const void *data,
 		size_t len);
+/* The same for results (TASK_DONE) of consecutive tasks, all or none of them; each outcome's length says how many bytes
+ * its data has. */
+int segment_put_run(struct segment *segment, uint32_t index, uint32_t n, const struct task_record *outcomes,
+		    const void *const *data);
 static inline bool segment_full(const struct segment *segment)
 {
 	return segment->ended == segment->count;

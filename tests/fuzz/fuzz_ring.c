@@ -81,26 +81,38 @@ static void give_back(struct book *book, uint64_t tasks)
 	book->out &= ~tasks;
 }
 
-static void on_record(void *arg, const struct ring_record *r)
+static void check_record(struct world *w, const struct ring_run *run, const struct ring_record *r)
 {
-	struct world *w = arg;
 	volatile uint8_t sum = 0; /* so that the payload is read */
 
-	FUZZ_CHECK(r->runner < N_RUNNERS && r->len <= MAX_RESULT);
+	FUZZ_CHECK(r->len <= MAX_RESULT);
 	for (size_t i = 0; i < r->len; i++)
 		sum = (uint8_t)(sum + r->data[i]);
-	if (r->kind == RING_RECORD_LOG) {
+	if (run->kind == RING_RECORD_LOG) {
 		FUZZ_CHECK(r->status < 4);
 		return;
 	}
-	FUZZ_CHECK(r->kind == RING_RECORD_RESULT && r->status < RING_STATUS_COUNT && r->chunk < N_CHUNKS);
-	FUZZ_CHECK(r->user == w && r->index < RING_CHUNK_TASKS);
+	FUZZ_CHECK(r->status < RING_STATUS_COUNT && r->index < RING_CHUNK_TASKS);
+	FUZZ_CHECK(!run->all_done || r->status == RING_DONE);
 	FUZZ_CHECK(isfinite(r->wall_s) && r->cpu_s >= 0 && r->runq_s >= 0 && r->cpu_s <= r->wall_s);
 	FUZZ_CHECK(r->begin_ns >= 0 && r->begin_ns <= clock_mono_ns() && r->retry_after_ns >= -1);
-	give_back(&w->books[r->chunk], UINT64_C(1) << r->index);
-	if (r->chunk_done) {
-		FUZZ_CHECK(w->books[r->chunk].out == 0);
-		w->books[r->chunk].live = false;
+	give_back(&w->books[run->chunk], UINT64_C(1) << r->index);
+}
+
+static void on_run(void *arg, const struct ring_run *run)
+{
+	struct world *w = arg;
+
+	FUZZ_CHECK(run->runner < N_RUNNERS && run->n >= 1 && run->n <= RING_CHUNK_TASKS);
+	FUZZ_CHECK(run->kind == RING_RECORD_LOG ? run->n == 1 : run->kind == RING_RECORD_RESULT && run->user == w);
+	FUZZ_CHECK(run->kind == RING_RECORD_LOG || run->chunk < N_CHUNKS);
+	for (uint32_t i = 0; i < run->n; i++) {
+		FUZZ_CHECK(run->records[i].index == run->records[0].index + i);
+		check_record(w, run, &run->records[i]);
+	}
+	if (run->chunk_done) {
+		FUZZ_CHECK(w->books[run->chunk].out == 0);
+		w->books[run->chunk].live = false;
 	}
 }
 
@@ -165,7 +177,7 @@ static void take_back(struct world *w, uint32_t chunk)
 /* The runner's process is killed. */
 static void bury(struct world *w, uint32_t runner)
 {
-	int r = ring_collect_dead(w->ring, runner, on_record, w);
+	int r = ring_collect_dead(w->ring, runner, on_run, w);
 
 	FUZZ_CHECK(r >= 0 || r == -EBADMSG);
 	r = ring_reap(w->ring, runner, on_left, w);
@@ -198,7 +210,7 @@ static void collect(struct world *w, uint32_t max_records)
 	uint32_t bad;
 	int r;
 
-	while ((r = ring_collect_all(w->ring, max_records, on_record, w, &bad)) < 0) {
+	while ((r = ring_collect_all(w->ring, max_records, on_run, w, &bad)) < 0) {
 		FUZZ_CHECK(r == -EBADMSG && bad < N_RUNNERS);
 		bury(w, bad);
 		if (w->garbage)

@@ -71,12 +71,10 @@ static void finish(struct book *b, uint64_t task, enum task_state state)
 	b->n_finished++;
 }
 
-static void on_ended(void *ctx, const struct crew_ended *ended)
+static void one_ended(struct book *b, const struct crew_ended *ended)
 {
-	struct book *b = ended->user;
 	char text[24];
 
-	(void)ctx;
 	finish(b, ended->task, ENDED);
 	b->n_done += ended->status == RING_DONE;
 	b->n_failed += ended->status != RING_DONE && ended->status != RING_CANCELLED;
@@ -85,6 +83,17 @@ static void on_ended(void *ctx, const struct crew_ended *ended)
 		(void)input_of(b, ended->task, text);
 		assert_int_equal(ended->len, strlen(text));
 		assert_memory_equal(ended->data, text, ended->len);
+	}
+}
+
+static void on_ended(void *ctx, const struct crew_run *run)
+{
+	(void)ctx;
+	for (uint32_t i = 0; i < run->n; i++) {
+		const struct crew_ended ended = crew_run_at(run, i);
+
+		assert_true(ended.status == RING_DONE || !run->all_done);
+		one_ended(run->user, &ended);
 	}
 }
 

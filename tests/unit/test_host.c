@@ -197,20 +197,24 @@ static uint32_t submit(struct rig *rig, uint32_t count, const char *const *input
 	return chunk;
 }
 
-static void on_record(void *arg, const struct ring_record *record)
+static void on_run(void *arg, const struct ring_run *run)
 {
 	struct rig *rig = arg;
-	struct record *kept = &rig->records[rig->n_records];
 
-	if (record->kind != RING_RECORD_RESULT)
+	if (run->kind != RING_RECORD_RESULT)
 		return;
-	assert_true(rig->n_records < MAX_RECORDS);
-	rig->n_records++;
-	kept->chunk = record->chunk;
-	kept->index = record->index;
-	kept->status = record->status;
-	kept->wall_s = record->wall_s;
-	snprintf(kept->data, sizeof(kept->data), "%.*s", (int)record->len, (const char *)record->data);
+	for (uint32_t i = 0; i < run->n; i++) {
+		const struct ring_record *record = &run->records[i];
+		struct record *kept = &rig->records[rig->n_records];
+
+		assert_true(rig->n_records < MAX_RECORDS);
+		rig->n_records++;
+		kept->chunk = run->chunk;
+		kept->index = record->index;
+		kept->status = record->status;
+		kept->wall_s = record->wall_s;
+		snprintf(kept->data, sizeof(kept->data), "%.*s", (int)record->len, (const char *)record->data);
+	}
 }
 
 static void wait_records(struct rig *rig, uint32_t n)
@@ -220,7 +224,7 @@ static void wait_records(struct rig *rig, uint32_t n)
 	while (rig->n_records < n) {
 		struct pollfd fd = { .fd = ring_event_fd(rig->ring), .events = POLLIN };
 
-		assert_true(ring_collect_all(rig->ring, 64, on_record, rig, &guilty) >= 0);
+		assert_true(ring_collect_all(rig->ring, 64, on_run, rig, &guilty) >= 0);
 		if (rig->n_records >= n || !ring_prepare_sleep(rig->ring))
 			continue;
 		assert_true(poll(&fd, 1, 20000) == 1);
@@ -362,7 +366,7 @@ static void a_fault_names_its_task(void **state)
 		assert_int_equal(on.signal, cases[i].signal);
 		assert_true(on.running);
 		assert_int_equal(on.index, 1);
-		assert_int_equal(ring_collect_dead(rig.ring, 0, on_record, &rig) >= 0, 1);
+		assert_int_equal(ring_collect_dead(rig.ring, 0, on_run, &rig) >= 0, 1);
 		assert_int_equal(rig.n_records, 1);
 		close_rig(&rig);
 	}
@@ -388,7 +392,7 @@ static void a_fault_on_a_helper_names_its_task(void **state)
 		assert_true(on.faulted && on.running);
 		assert_int_equal(on.signal, SIGSEGV);
 		assert_int_equal(on.index, 1);
-		assert_true(ring_collect_dead(rig.ring, 0, on_record, &rig) >= 0);
+		assert_true(ring_collect_dead(rig.ring, 0, on_run, &rig) >= 0);
 		assert_int_equal(rig.n_records, 1);
 		close_rig(&rig);
 	}

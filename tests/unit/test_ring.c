@@ -42,16 +42,16 @@ static void a_task_goes_round_with_all_that_is_said_of_it(void **state)
 	assert_ptr_equal(at, claim.inputs + claim.inputs_bytes);
 	ring_publish(f.worker, 2);
 	assert_int_equal(collect(&f, 2), 3);
-	assert_int_equal(f.got[1].record.kind, RING_RECORD_RESULT);
+	assert_int_equal(f.got[1].run.kind, RING_RECORD_RESULT);
 	assert_int_equal(f.got[1].record.status, RING_DONE);
-	assert_int_equal(f.got[1].record.runner, 2);
-	assert_int_equal(f.got[1].record.chunk, chunk);
+	assert_int_equal(f.got[1].run.runner, 2);
+	assert_int_equal(f.got[1].run.chunk, chunk);
 	assert_int_equal(f.got[1].record.index, 1);
-	assert_ptr_equal(f.got[1].record.user, &user_a);
+	assert_ptr_equal(f.got[1].run.user, &user_a);
 	assert_string_equal(f.got[1].text, "done 42");
-	assert_false(f.got[1].record.chunk_done);
-	assert_true(f.got[2].record.chunk_done);
-	assert_ptr_equal(f.got[2].record.user, &user_a);
+	assert_false(f.got[1].run.chunk_done);
+	assert_true(f.got[2].run.chunk_done);
+	assert_ptr_equal(f.got[2].run.user, &user_a);
 	assert_int_equal(ring_free_chunks(f.ring), 8);
 	assert_int_equal(ring_check(f.ring), 0);
 	fixture_close(&f);
@@ -149,8 +149,8 @@ static void the_last_runner_of_the_largest_crew_works(void **state)
 	assert_int_equal(s.runner, last);
 	do_next(f, last, &claim);
 	assert_true(ring_prepare_sleep(f->ring) == false);
-	assert_int_equal(ring_collect_all(f->ring, 10, on_record, f, &bad), 1);
-	assert_int_equal(f->got[0].record.runner, last);
+	assert_int_equal(ring_collect_all(f->ring, 10, on_run, f, &bad), 1);
+	assert_int_equal(f->got[0].run.runner, last);
 	fixture_close(f);
 }
 
@@ -320,10 +320,10 @@ static void log_lines_come_in_order_are_cut_and_leave_room_for_results(void **st
 	assert_true(ring_log(f.worker, 0, 0, line, sizeof(line)));
 	ring_publish(f.worker, 0);
 	assert_int_equal(collect(&f, 0), 2);
-	assert_int_equal(f.got[0].record.kind, RING_RECORD_LOG);
+	assert_int_equal(f.got[0].run.kind, RING_RECORD_LOG);
 	assert_int_equal(f.got[0].record.status, 2);
 	assert_string_equal(f.got[0].text, "hello");
-	assert_null(f.got[0].record.user);
+	assert_null(f.got[0].run.user);
 	assert_int_equal(f.got[1].record.len, RING_LOG_BYTES);
 	while (ring_log(f.worker, 0, 1, line, 100))
 		kept++;
@@ -452,14 +452,14 @@ static void collecting_goes_in_turn_and_stops_at_the_limit(void **state)
 			do_next(&f, runner, &claim);
 		ring_publish(f.worker, runner);
 	}
-	assert_int_equal(ring_collect_all(f.ring, 3, on_record, &f, &bad), 3);
+	assert_int_equal(ring_collect_all(f.ring, 3, on_run, &f, &bad), 3);
 	assert_false(ring_prepare_sleep(f.ring));
-	assert_int_equal(ring_collect_all(f.ring, 4, on_record, &f, &bad), 4);
-	assert_int_equal(f.got[2].record.runner, 0);
-	assert_int_equal(f.got[3].record.runner, 1);
-	assert_int_equal(ring_collect_all(f.ring, 100, on_record, &f, &bad), 5);
+	assert_int_equal(ring_collect_all(f.ring, 4, on_run, &f, &bad), 4);
+	assert_int_equal(f.got[2].run.runner, 0);
+	assert_int_equal(f.got[3].run.runner, 1);
+	assert_int_equal(ring_collect_all(f.ring, 100, on_run, &f, &bad), 5);
 	assert_int_equal(f.n_got, 12);
-	assert_int_equal(ring_collect_all(f.ring, 100, on_record, &f, &bad), 0);
+	assert_int_equal(ring_collect_all(f.ring, 100, on_run, &f, &bad), 0);
 	assert_true(ring_prepare_sleep(f.ring));
 	fixture_close(&f);
 }

@@ -25,6 +25,7 @@
 #define GOT_BYTES 32
 
 struct got {
+	struct ring_run run; /* that it came in; its records are void, and chunk_done is the last one's */
 	struct ring_record record; /* its data is void; the first bytes are kept here */
 	char text[GOT_BYTES];
 };
@@ -41,24 +42,34 @@ struct fixture {
 	_Atomic uint64_t *entries;
 	/* What came. */
 	struct got got[MAX_GOT];
-	uint32_t n_got;
+	uint32_t n_got, n_runs;
 	struct buffer last; /* the last payload whole */
 	struct ring_left left[MAX_LEFT];
 	uint32_t n_left;
 };
 
-static inline void on_record(void *arg, const struct ring_record *record)
+static inline void on_run(void *arg, const struct ring_run *run)
 {
 	struct fixture *f = arg;
-	struct got *got = &f->got[f->n_got++ % MAX_GOT];
-	size_t len = record->len < GOT_BYTES - 1 ? record->len : GOT_BYTES - 1;
 
-	got->record = *record;
-	if (len > 0)
-		memcpy(got->text, record->data, len);
-	got->text[len] = '\0';
-	f->last.len = 0;
-	assert_int_equal(buffer_add(&f->last, record->data, record->len), 0);
+	assert_in_range(run->n, 1, RING_CHUNK_TASKS);
+	f->n_runs++;
+	for (uint32_t i = 0; i < run->n; i++) {
+		struct got *got = &f->got[f->n_got++ % MAX_GOT];
+		const struct ring_record *record = &run->records[i];
+		size_t len = record->len < GOT_BYTES - 1 ? record->len : GOT_BYTES - 1;
+
+		assert_int_equal(record->index, run->records[0].index + i);
+		assert_true(record->status == RING_DONE || !run->all_done);
+		got->run = *run;
+		got->run.chunk_done = run->chunk_done && i + 1 == run->n;
+		got->record = *record;
+		if (len > 0)
+			memcpy(got->text, record->data, len);
+		got->text[len] = '\0';
+		f->last.len = 0;
+		assert_int_equal(buffer_add(&f->last, record->data, record->len), 0);
+	}
 }
 
 static inline void on_left(void *arg, const struct ring_left *left)
@@ -157,7 +168,7 @@ static inline void do_next(struct fixture *f, uint32_t runner, const struct ring
 
 static inline int collect(struct fixture *f, uint32_t runner)
 {
-	return ring_collect(f->ring, runner, UINT32_MAX, on_record, f);
+	return ring_collect(f->ring, runner, UINT32_MAX, on_run, f);
 }
 
 /* Claim the next chunk, do all of it and collect. */

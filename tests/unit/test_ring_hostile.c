@@ -65,15 +65,15 @@ static void check_put(struct spoilt *s, uint32_t runner, uint32_t written, int e
 	uint32_t bad = 99;
 
 	put_raw(s, runner, &tail, written);
-	assert_int_equal(ring_collect_all(s->f.ring, UINT32_MAX, on_record, &s->f, &bad), expected);
+	assert_int_equal(ring_collect_all(s->f.ring, UINT32_MAX, on_run, &s->f, &bad), expected);
 	if (expected != -EBADMSG)
 		return;
 	assert_int_equal(bad, runner);
 	/* It stays broken, holds nobody up, and its place can be used again. */
 	assert_int_equal(collect(&s->f, runner), -EBADMSG);
-	assert_int_equal(ring_collect_all(s->f.ring, UINT32_MAX, on_record, &s->f, &bad), 0);
+	assert_int_equal(ring_collect_all(s->f.ring, UINT32_MAX, on_run, &s->f, &bad), 0);
 	assert_true(ring_prepare_sleep(s->f.ring));
-	assert_int_equal(ring_collect_dead(s->f.ring, runner, on_record, &s->f), 0);
+	assert_int_equal(ring_collect_dead(s->f.ring, runner, on_run, &s->f), 0);
 	assert_int_equal(s->f.n_got, 1);
 	assert_int_equal(ring_reap(s->f.ring, runner, on_left, &s->f), 0);
 	if (runner == 0) {
@@ -134,6 +134,41 @@ static void a_record_with_garbage_in_any_field_breaks_its_runner(void **state)
 }
 
 /* A good record before the bad one counts. */
+/* What comes behind a good record and does not continue its run is looked at by itself. */
+static void garbage_behind_a_good_record_does_not_cost_it(void **state)
+{
+	static const struct shared_record bad[] = {
+		{ .index = 2, .status = RING_STATUS_COUNT }, { .index = 2, .begin_ns = -1 }, { .index = 2, .generation = 1 },
+		{ .index = 1 }, { .index = 0 }, { .index = 4 }, { .index = 255 }, { .index = 2, .chunk = 1 },
+		{ .index = 2, .flags = 0x80 }, { .index = 2, .len = 1u << 20 }, { .index = 2, .kind = SHARED_KIND_COUNT },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct spoilt s;
+		uint64_t tail;
+
+		spoilt_open(&s);
+		s.good.flags = 0;
+		s.good.status = RING_DONE;
+		tail = s.f.runners[0].precise_tail;
+		put_raw(&s, 0, &tail, sizeof(s.good) + 8);
+		s.good.index = bad[i].index;
+		s.good.status = bad[i].status;
+		s.good.generation += bad[i].generation;
+		s.good.chunk += bad[i].chunk;
+		s.good.flags = bad[i].flags;
+		s.good.kind = bad[i].kind;
+		s.good.len = bad[i].len;
+		s.good.begin_ns = bad[i].begin_ns;
+		put_raw(&s, 0, &tail, sizeof(s.good));
+		assert_int_equal(collect(&s.f, 0), -EBADMSG);
+		assert_int_equal(s.f.n_got, 2); /* one before, and the good one */
+		assert_int_equal(s.f.got[1].record.index, 1);
+		fixture_close(&s.f);
+	}
+}
+
 static void a_second_result_of_a_task_is_refused(void **state)
 {
 	struct spoilt s;
@@ -169,7 +204,7 @@ static void a_record_for_another_runners_chunk_is_refused(void **state)
 		s.f.runners[0].precise_tail = precise; \
 		s.f.runners[0].advertised_tail = advertised; \
 		assert_int_equal(collect(&s.f, 0), -EBADMSG); \
-		assert_int_equal(ring_collect_dead(s.f.ring, 0, on_record, &s.f), 0); \
+		assert_int_equal(ring_collect_dead(s.f.ring, 0, on_run, &s.f), 0); \
 		assert_int_equal(s.f.n_got, 1); \
 		fixture_close(&s.f); \
 	} while (0)
@@ -195,13 +230,13 @@ static void a_precise_tail_out_of_place_is_found_before_the_sleep_and_after_a_de
 		s.f.runners[0].precise_tail = tails[i];
 		assert_int_equal(collect(&s.f, 0), 0);
 		assert_false(ring_prepare_sleep(s.f.ring));
-		assert_int_equal(ring_collect_all(s.f.ring, 9, on_record, &s.f, &bad), -EBADMSG);
+		assert_int_equal(ring_collect_all(s.f.ring, 9, on_run, &s.f, &bad), -EBADMSG);
 		assert_true(ring_prepare_sleep(s.f.ring));
 		fixture_close(&s.f);
 		spoilt_open(&s);
 		s.f.runners[0].precise_tail = tails[i];
-		assert_int_equal(ring_collect_dead(s.f.ring, 0, on_record, &s.f), -EBADMSG);
-		assert_int_equal(ring_collect_dead(s.f.ring, 0, on_record, &s.f), 0);
+		assert_int_equal(ring_collect_dead(s.f.ring, 0, on_run, &s.f), -EBADMSG);
+		assert_int_equal(ring_collect_dead(s.f.ring, 0, on_run, &s.f), 0);
 		fixture_close(&s.f);
 	}
 }
@@ -478,7 +513,7 @@ static void no_noise_in_the_segment_harms_the_daemon(void **state)
 				f.runners[runner].precise_tail = tail + next_random() % 128 / 8 * 8;
 				f.runners[runner].advertised_tail = f.runners[runner].precise_tail;
 			}
-			(void)ring_collect_all(f.ring, 100, on_record, &f, &bad);
+			(void)ring_collect_all(f.ring, 100, on_run, &f, &bad);
 			(void)ring_prepare_sleep(f.ring);
 			ring_awake(f.ring);
 			(void)ring_chunk_state(f.ring, (uint32_t)(next_random() % 9), &s);
@@ -488,7 +523,7 @@ static void no_noise_in_the_segment_harms_the_daemon(void **state)
 			if (next_random() % 8 == 0)
 				(void)ring_take_back(f.ring, (uint32_t)(next_random() % 8), &begun, &end, &freed);
 			if (next_random() % 8 == 0) {
-				(void)ring_collect_dead(f.ring, runner, on_record, &f);
+				(void)ring_collect_dead(f.ring, runner, on_run, &f);
 				(void)ring_reap(f.ring, runner, on_left, &f);
 			}
 		}
@@ -508,7 +543,7 @@ static void garbage_where_no_process_is_does_not_wait_for_the_next(void **state)
 	spoilt_open(&s);
 	assert_int_equal(ring_reap(s.f.ring, 1, on_left, &s.f), 0);
 	s.f.runners[1].precise_tail = s.f.runners[1].advertised_tail = UINT64_C(1) << 40;
-	assert_int_equal(ring_collect_all(s.f.ring, UINT32_MAX, on_record, &s.f, &bad), -EBADMSG);
+	assert_int_equal(ring_collect_all(s.f.ring, UINT32_MAX, on_run, &s.f, &bad), -EBADMSG);
 	assert_int_equal(bad, 1);
 	ring_renew(s.f.ring, 1);
 	fixture_new_worker(&s.f);
@@ -521,6 +556,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_record_with_garbage_in_any_field_breaks_its_runner),
+		cmocka_unit_test(garbage_behind_a_good_record_does_not_cost_it),
 		cmocka_unit_test(a_second_result_of_a_task_is_refused),
 		cmocka_unit_test(a_record_for_another_runners_chunk_is_refused),
 		cmocka_unit_test(a_tail_out_of_place_breaks_its_runner),

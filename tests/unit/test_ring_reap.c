@@ -44,7 +44,7 @@ static void what_is_not_begun_can_be_taken_back(void **state)
 	ring_publish(f.worker, 0);
 	f.n_got = 0;
 	assert_int_equal(collect(&f, 0), 1);
-	assert_true(f.got[0].record.chunk_done);
+	assert_true(f.got[0].run.chunk_done);
 	assert_int_equal(ring_chunk_state(f.ring, chunk, &s), -ENOENT);
 	/* Claimed, nothing begun, filled anew: the old claim is worth nothing, whoever has the chunk now. */
 	chunk = submit_numbers(&f, 0, 5, NULL);
@@ -80,7 +80,7 @@ static void a_chunk_whose_begun_tasks_are_done_is_free_when_the_rest_is_taken_ba
 	do_next(&f, 0, &claim);
 	ring_publish(f.worker, 0);
 	assert_int_equal(collect(&f, 0), 1);
-	assert_false(f.got[0].record.chunk_done);
+	assert_false(f.got[0].run.chunk_done);
 	assert_int_equal(ring_take_back(f.ring, chunk, &begun, &end, &freed), 0);
 	assert_true(begun == 1 && end == 64 && freed);
 	assert_int_equal(ring_free_chunks(f.ring), 8);
@@ -139,7 +139,7 @@ static void a_dead_runner_leaves_every_task_accounted_for(void **state)
 	r = result_of(&mine, 1, "one", 3);
 	ring_record(f.worker, 0, &r); /* not published */
 	assert_true(ring_sleep_begin(f.worker, 0, false)); /* and dies asleep */
-	assert_int_equal(ring_collect_dead(f.ring, 0, on_record, &f), 1);
+	assert_int_equal(ring_collect_dead(f.ring, 0, on_run, &f), 1);
 	assert_string_equal(f.got[1].text, "one");
 	assert_int_equal(ring_reap(f.ring, 0, on_left, &f), 0);
 	assert_int_equal(f.n_left, 1);
@@ -178,7 +178,7 @@ static void a_death_inside_a_fragmented_result_leaves_the_task_lost(void **state
 	part.generation = claim.generation;
 	memcpy(f.map + f.layout.rings, &part, sizeof(part));
 	f.runners[0].precise_tail = record_bytes(part.len, part.flags);
-	assert_int_equal(ring_collect_dead(f.ring, 0, on_record, &f), 0);
+	assert_int_equal(ring_collect_dead(f.ring, 0, on_run, &f), 0);
 	assert_int_equal(ring_reap(f.ring, 0, on_left, &f), 0);
 	assert_int_equal(f.left[0].begun_lost, 1);
 	fixture_new_worker(&f);

@@ -41,20 +41,25 @@ static void give_back(struct stress *st, uint32_t first, uint32_t count)
 		st->ranges[st->n_ranges++] = (struct range){ first, count };
 }
 
-static void on_record(void *arg, const struct ring_record *r)
+static void on_run(void *arg, const struct ring_run *run)
 {
 	struct stress *st = arg;
-	const struct range *chunk = r->user;
-	uint32_t task = chunk->first + r->index, said;
+	const struct range *chunk = run->user;
 
-	CHECK(r->kind == RING_RECORD_RESULT && r->status == RING_DONE && r->len == result_len(task));
-	memcpy(&said, r->data, sizeof(said));
-	CHECK(said == task);
-	for (size_t i = sizeof(said); i < r->len; i++)
-		CHECK(r->data[i] == (uint8_t)(task * 31 + i));
-	CHECK(st->out[task] == 1 && st->done[task] == 0);
-	st->done[task] = 1;
-	st->n_done++;
+	CHECK(run->kind == RING_RECORD_RESULT && run->n >= 1 && run->n <= RING_CHUNK_TASKS && run->all_done);
+	for (uint32_t i = 0; i < run->n; i++) {
+		const struct ring_record *r = &run->records[i];
+		uint32_t task = chunk->first + r->index, said;
+
+		CHECK(r->status == RING_DONE && r->len == result_len(task));
+		memcpy(&said, r->data, sizeof(said));
+		CHECK(said == task);
+		for (size_t k = sizeof(said); k < r->len; k++)
+			CHECK(r->data[k] == (uint8_t)(task * 31 + k));
+		CHECK(st->out[task] == 1 && st->done[task] == 0);
+		st->done[task] = 1;
+		st->n_done++;
+	}
 }
 
 static void on_left(void *arg, const struct ring_left *left)
@@ -78,7 +83,7 @@ static void bury(struct stress *st, uint32_t runner, uint32_t max_held)
 	struct slot *s = &st->slots[runner];
 
 	CHECK(pthread_join(s->thread, NULL) == 0);
-	CHECK(ring_collect_dead(st->ring, runner, on_record, st) >= 0);
+	CHECK(ring_collect_dead(st->ring, runner, on_run, st) >= 0);
 	CHECK(ring_reap(st->ring, runner, on_left, st) == 0);
 	worker_ring_close(s->worker);
 	st->n_deaths++;
@@ -192,7 +197,7 @@ static void run_daemon(struct stress *st, uint32_t max_held)
 			fed++;
 		if (fed > 0)
 			ring_wake(st->ring, fed);
-		r = ring_collect_all(st->ring, 1 + below(&st->seed, 500), on_record, st, &bad);
+		r = ring_collect_all(st->ring, 1 + below(&st->seed, 500), on_run, st, &bad);
 		CHECK(r >= 0);
 		if (below(&st->seed, 8) == 0)
 			take_something_back(st);

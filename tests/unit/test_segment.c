@@ -218,6 +218,40 @@ static void a_second_outcome_is_refused(void **state)
 	segment_unref(segment);
 }
 
+static void a_run_is_put_whole_or_not_at_all(void **state)
+{
+	static const char *const texts[] = { "one", "", "a result of more than sixteen bytes", "tab\there" };
+	struct segment *segment = segment_new(0, 6);
+	struct task_record records[4], record = done_record();
+
+	(void)state;
+	for (uint32_t i = 0; i < 4; i++) {
+		records[i] = done_record();
+		records[i].length = (uint32_t)strlen(texts[i]);
+		records[i].recorded = i == 1;
+	}
+	put(segment, 5, &record, "last");
+	assert_int_equal(segment_put_run(segment, 2, 4, records, (const void *const *)texts), -EALREADY);
+	assert_int_equal(segment->ended, 1);
+	assert_int_equal(segment->bytes.len, 4);
+	assert_int_equal(segment->records[2].state, TASK_QUEUED);
+	assert_int_equal(segment_put_run(segment, 0, 3, records, (const void *const *)texts), 0);
+	assert_false(segment->special);
+	assert_int_equal(segment_put_run(segment, 3, 1, records + 3, (const void *const *)texts + 3), 0);
+	assert_true(segment->special);
+	assert_int_equal(segment->ended, 5);
+	assert_int_equal(segment->n_recorded, 1);
+	for (uint32_t i = 0; i < 4; i++) {
+		const struct task_record *r = &segment->records[i];
+
+		assert_int_equal(r->length, strlen(texts[i]));
+		assert_memory_equal(segment->bytes.data + r->offset, texts[i], r->length);
+	}
+	put(segment, 4, &record, "");
+	assert_true(segment_full(segment));
+	segment_unref(segment);
+}
+
 static void recorded_outcomes_are_counted(void **state)
 {
 	struct segment *segment = segment_new(0, 2);
@@ -395,6 +429,7 @@ int main(void)
 		cmocka_unit_test(noop_tasks_take_few_bytes),
 		cmocka_unit_test(times_that_are_no_times_pack_as_limits),
 		cmocka_unit_test(a_second_outcome_is_refused),
+		cmocka_unit_test(a_run_is_put_whole_or_not_at_all),
 		cmocka_unit_test(recorded_outcomes_are_counted),
 		cmocka_unit_test(special_bytes_are_seen_wherever_they_stand),
 		cmocka_unit_test(one_outcome_survives_packing),
