@@ -33,8 +33,8 @@ static enum job_state final_state(const struct job *job)
 	return JOB_DONE;
 }
 
-/* When no job has ended for a second, memory is given back: results of ended jobs that are not on disk go to their spill
- * files, a few segments at a time, until all together have no more than this; then the allocator's goes to the kernel
+/* When no job has ended for a second, memory is given back: results and inputs of ended jobs that are not on disk go to their
+ * spill files, a few segments at a time, until all together have no more than this; then the allocator's goes to the kernel
  * (daemon/main.c lets it keep what is freed while jobs come one after another). */
 #define KEPT_BYTES (32u << 20)
 #define REST_S 1
@@ -74,8 +74,11 @@ void finish_make_room(struct jobs *jobs, uint64_t bytes, uint32_t *most)
 	TAILQ_FOREACH(at, &jobs->kept, kept_link) { /* oldest first */
 		if (jobs->resident_bytes <= goal || *most == 0)
 			return;
-		if (!at->watches)
-			results_put_out(at, jobs->resident_bytes - goal, most);
+		if (at->watches)
+			continue;
+		results_put_out(at, jobs->resident_bytes - goal, most);
+		if (jobs->resident_bytes > goal) /* what cannot be written stays: results_put_out() said so */
+			(void)inputs_spill(&at->inputs, jobs->resident_bytes - goal, most);
 	}
 }
 
@@ -89,10 +92,12 @@ void finish_rest(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (jobs->resident_bytes > KEPT_BYTES)
 		finish_make_room(jobs, jobs->resident_bytes - KEPT_BYTES, &left);
-	if (left == 0)
+	if (left == 0) {
 		(void)event_add(jobs->rest_event, &at_once); /* out of memory: the next end tries again */
-	else
-		(void)malloc_trim(0); /* says whether there was anything */
+		return;
+	}
+	buffer_fini(&jobs->packing);
+	(void)malloc_trim(0); /* says whether there was anything */
 }
 
 void finish_rest_later(struct jobs *jobs)

@@ -29,6 +29,20 @@ void inputs_init(struct inputs *inputs, struct store *store, uint64_t job, const
 	};
 }
 
+static void add_resident(struct inputs *inputs, uint64_t bytes)
+{
+	inputs->resident_bytes += bytes;
+	if (!inputs->store && inputs->shared_bytes)
+		*inputs->shared_bytes += bytes;
+}
+
+static void sub_resident(struct inputs *inputs, uint64_t bytes)
+{
+	inputs->resident_bytes -= bytes;
+	if (!inputs->store && inputs->shared_bytes)
+		*inputs->shared_bytes -= bytes;
+}
+
 static void input_row_fini(struct input_row *row)
 {
 	free(row->packed);
@@ -48,6 +62,7 @@ void inputs_fini(struct inputs *inputs)
 		if (inputs->loading[i])
 			inputs->loading[i]->inputs = NULL;
 	input_rows_free(inputs->rows, inputs->n);
+	sub_resident(inputs, inputs->resident_bytes);
 	spill_fini(&inputs->spill);
 }
 
@@ -184,7 +199,7 @@ static int inputs_insert(struct inputs *inputs, const struct input_row *row)
 	inputs->rows[i].used = ++inputs->clock;
 	inputs->n++;
 	if (row->packed)
-		inputs->resident_bytes += row->bytes;
+		add_resident(inputs, row->bytes);
 	return 0;
 }
 
@@ -209,22 +224,29 @@ static void evict(struct inputs *inputs, uint64_t keep)
 	}
 }
 
+/* Is there memory for so many bytes more of a job that is not durable? */
+static bool has_room(const struct inputs *inputs, uint64_t more)
+{
+	return inputs->resident_bytes + more <= INPUTS_RESIDENT_BYTES ||
+	       (inputs->shared_bytes && *inputs->shared_bytes + more <= INPUTS_SHARED_BYTES);
+}
+
 /* Rows of a job that is not durable: what goes over the window is written out first, so that a failure loses nothing. */
 static int spill_rows(struct inputs *inputs, struct input_row *rows, size_t n)
 {
-	uint64_t resident = inputs->resident_bytes;
+	uint64_t more = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		int r;
 
-		resident += rows[i].bytes;
 		rows[i].spilled_at = UINT64_MAX;
-		if (resident <= INPUTS_RESIDENT_BYTES && inputs->spill.fd < 0)
+		if (has_room(inputs, more + rows[i].bytes)) {
+			more += rows[i].bytes;
 			continue;
+		}
 		r = spill_write(&inputs->spill, inputs->spill_dir, rows[i].packed, rows[i].bytes, &rows[i].spilled_at);
 		if (r < 0)
 			return r;
-		resident -= rows[i].bytes;
 	}
 	return 0;
 }
@@ -326,8 +348,16 @@ static int unspill(struct inputs *inputs, struct input_row *row)
 		free(take_ptr(row->packed));
 		return r == -EBADMSG ? -EIO : r;
 	}
-	inputs->resident_bytes += row->bytes;
+	add_resident(inputs, row->bytes);
 	return 0;
+}
+
+/* Out of memory with what the spill file has. */
+static void row_drop(struct inputs *inputs, struct input_row *row)
+{
+	sub_resident(inputs, row->bytes);
+	free(take_ptr(row->packed));
+	free(take_ptr(row->offsets));
 }
 
 /* Rows that were never written out stay resident, so only written ones may be evicted. */
@@ -338,10 +368,29 @@ static void evict_spilled(struct inputs *inputs, uint64_t keep)
 
 		if (!row->packed || row->first == keep || row->spilled_at == UINT64_MAX)
 			continue;
-		inputs->resident_bytes -= row->bytes;
-		free(take_ptr(row->packed));
-		free(take_ptr(row->offsets));
+		row_drop(inputs, row);
 	}
+}
+
+int inputs_spill(struct inputs *inputs, uint64_t bytes, uint32_t *most)
+{
+	uint64_t gone = 0;
+
+	for (size_t i = 0; !inputs->store && i < inputs->n && gone < bytes && *most > 0; i++) {
+		struct input_row *row = &inputs->rows[i];
+		int r = 0;
+
+		if (!row->packed)
+			continue;
+		if (row->spilled_at == UINT64_MAX)
+			r = spill_write(&inputs->spill, inputs->spill_dir, row->packed, row->bytes, &row->spilled_at);
+		if (r < 0)
+			return r;
+		gone += row->bytes;
+		--*most;
+		row_drop(inputs, row);
+	}
+	return 0;
 }
 
 /* The row with `task` in memory, or why not. Reads the next one ahead. */

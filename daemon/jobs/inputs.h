@@ -1,8 +1,8 @@
 /* The inputs of one job: packed rows, a window of which is in memory.
  *
  * A durable job's rows are in the store and this is a cache of at most INPUTS_RESIDENT_BYTES of them, read ahead in
- * the order of tasks. A job that is not kept has its rows here, in memory up to the same size and beyond that in its
- * spill file. The control thread's.
+ * the order of tasks. A job that is not kept has its rows here, in memory up to the same size, beyond that while all such
+ * jobs have little enough there, and else in its spill file. The control thread's.
  */
 #ifndef CONCD_JOBS_INPUTS_H
 #define CONCD_JOBS_INPUTS_H
@@ -18,6 +18,7 @@ struct store;
 
 #define INPUTS_ROW_BYTES (128u << 10) /* of one row, unless a single input is larger */
 #define INPUTS_RESIDENT_BYTES (512u << 10)
+#define INPUTS_SHARED_BYTES (32u << 20) /* while memory that jobs share is below, a job not on disk keeps more */
 
 struct input_row {
 	uint64_t first;
@@ -43,6 +44,8 @@ struct inputs {
 
 	struct spill spill;
 	const char *spill_dir;
+	/* Of a job that is not on disk: its resident_bytes are counted here too; not owned; NULL: nowhere. */
+	uint64_t *shared_bytes;
 
 	void (*on_loaded)(struct inputs *inputs); /* after a read, also a failed one */
 	int load_error; /* of the last failed read; peeks return it */
@@ -56,6 +59,9 @@ void inputs_fini(struct inputs *inputs);
 
 /* Give back what is in memory of a durable job's; it is read again when it is wanted. */
 void inputs_put_out(struct inputs *inputs);
+/* The same of a job that is not on disk, into its spill file: rows of `bytes` at most, or a little more, and at most *most
+ * (counted down). 0 or -errno. */
+int inputs_spill(struct inputs *inputs, uint64_t bytes, uint32_t *most);
 
 /* Cut packed inputs into rows, checking them. Appends to *ret_rows (malloc'ed, the caller's, freed with
  * input_rows_free) rows numbered from `first`. The number of tasks; -EBADMSG: malformed; -EMSGSIZE: an input over

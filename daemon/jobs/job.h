@@ -245,7 +245,8 @@ struct jobs {
 	struct opened_list opened; /* ended jobs that are on disk and that somebody looks at */
 	struct kept_list kept; /* ended jobs that are not on disk, oldest first */
 	uint32_t n_kept;
-	uint64_t resident_bytes; /* recorded segments in memory, of all jobs */
+	uint64_t resident_bytes; /* recorded segments in memory, of all jobs, and inputs of those that are not on disk */
+	struct buffer packing; /* for one segment */
 	struct event *rest_event; /* no job has ended or become whole for a while: memory is given back */
 	uint32_t stall_tokens; /* lines that may be logged of tasks that hold their thread */
 	int64_t stall_refilled_ns;

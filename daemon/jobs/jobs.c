@@ -359,6 +359,7 @@ void jobs_close(struct jobs *jobs)
 		event_free(jobs->stop_event);
 	if (jobs->rest_event)
 		event_free(jobs->rest_event);
+	buffer_fini(&jobs->packing);
 	hooks_forget(jobs);
 	alarm_free(jobs->alarm);
 	dates_fini(&jobs->dates);

@@ -34,6 +34,7 @@ void slot_free(struct results *results, struct result_slot *slot)
 		results->last = NULL;
 	HASH_DEL(results->slots, slot);
 	segment_unref(slot->segment);
+	free(slot->packed);
 	free(slot);
 }
 
@@ -475,11 +476,5 @@ int results_get(struct job *job, uint64_t task, struct segment **ret_segment)
 		*ret_segment = segment_ref(slot->segment);
 		return 0;
 	}
-	r = slot_unspill(job, slot);
-	if (r < 0)
-		return r;
-	slot_count_in(job, slot);
-	*ret_segment = segment_ref(slot->segment); /* before room is made: it may be this one's turn to go */
-	results_trim(job, slot);
-	return 0;
+	return slot_read(job, slot, ret_segment);
 }

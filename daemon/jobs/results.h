@@ -3,8 +3,8 @@
  *	put ──> open segment ──(full)──────────────> STORE_SEGMENT ──> recorded ──> recent ──> dropped (the store has it)
  *	             └──(a few, and some time has passed)─> STORE_TASKS
  *
- * A job that is not durable has its outcomes recorded at once; full segments stay in memory up to a limit for all such
- * jobs and go to the job's spill file beyond it.
+ * A job that is not durable has its outcomes recorded at once; full segments are packed, stay in memory up to a limit for
+ * all such jobs and go to the job's spill file beyond it.
  */
 #ifndef CONCD_JOBS_RESULTS_H
 #define CONCD_JOBS_RESULTS_H
@@ -23,9 +23,10 @@ struct results_load;
 
 struct result_slot {
 	uint64_t number; /* of the segment: first / SEGMENT_TASKS */
-	struct segment *segment; /* a reference; NULL: spilled */
+	struct segment *segment; /* a reference; NULL: packed */
+	uint8_t *packed; /* owned; then NULL: in the spill file */
+	uint32_t packed_bytes;
 	uint64_t spilled_at;
-	uint32_t spilled_bytes;
 	uint64_t counted_bytes; /* of its segment, in resident_bytes; 0: it is not */
 	uint32_t flushing; /* outcomes on their way to the disk as single rows */
 	bool writing; /* on its way to the disk whole */
@@ -41,6 +42,8 @@ struct results {
 	struct results_load *loading;
 	int load_error;
 	uint64_t resident_bytes; /* recorded segments in memory */
+	uint64_t unpacked_bytes; /* of these, not packed */
+	struct result_slot *oldest; /* of a job not on disk: before it all are packed; NULL: not known. No slot of it goes */
 };
 
 void results_fini(struct job *job);

@@ -1,16 +1,28 @@
-/* What was recorded and how long it stays in memory. */
+/* What was recorded and how long it stays in memory.
+ *
+ *	on disk:      recorded ──> recent ──> dropped (the store has it)
+ *	not on disk:  full ──> recent ──> packed ──> in the spill file
+ *
+ * Packed is the form that segments have on the disk, a sixth of the other: what is not in use is so cheap to keep that it
+ * is hardly ever written out, and the memory of recent segments is used again for the next ones.
+ */
 #include "results_private.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "config.h"
 #include "jobs/job.h"
 
-/* Recorded segments that stay in memory, of all jobs together: a million short results, so that they are not written out
+/* Recorded segments that stay in memory, of all jobs together: millions of short results, so that they are not written out
  * and read back while they are streamed; a large commit records many segments in one go. What ended jobs have goes
  * first, or when there is rest (finish.c). */
 #define RESIDENT_BYTES (64u << 20)
+/* Of these, not packed, of a job that is not on disk: with someone watching, who is some milliseconds behind; with nobody. */
+#define RECENT_BYTES (4u << 20)
+#define UNSEEN_BYTES (256u << 10)
 /* Of a job on disk: with someone watching, while there is room for it; where there is none; with nobody watching. */
 #define WATCHED_BYTES (32u << 20)
 #define WATCHED_LEAST_BYTES (2u << 20)
@@ -27,48 +39,88 @@ static bool slot_idle(const struct result_slot *slot)
 	       slot->segment->n_recorded == slot->segment->count;
 }
 
-static int slot_spill(struct job *job, struct result_slot *slot)
+static void add_resident(struct job *job, uint64_t bytes)
 {
-	struct buffer blob = BUFFER_INIT;
-	int r = segment_encode(slot->segment, &blob);
+	job->results.resident_bytes += bytes;
+	job->jobs->resident_bytes += bytes;
+}
 
-	if (r == 0)
-		r = spill_write(&job->inputs.spill, job->jobs->config->state_dir, blob.data, blob.len,
-				&slot->spilled_at);
-	if (r == 0) {
-		slot->spilled_bytes = (uint32_t)blob.len;
-		segment_unref(take_ptr(slot->segment));
-	}
-	buffer_fini(&blob);
-	return r;
+static void sub_resident(struct job *job, uint64_t bytes)
+{
+	job->results.resident_bytes -= bytes;
+	job->jobs->resident_bytes -= bytes;
 }
 
 void slot_count_in(struct job *job, struct result_slot *slot)
 {
 	slot->counted_bytes = segment_bytes(slot->segment);
-	job->results.resident_bytes += slot->counted_bytes;
-	job->jobs->resident_bytes += slot->counted_bytes;
+	add_resident(job, slot->counted_bytes);
+	job->results.unpacked_bytes += slot->counted_bytes;
+}
+
+static void count_out(struct job *job, struct result_slot *slot)
+{
+	sub_resident(job, slot->counted_bytes);
+	job->results.unpacked_bytes -= slot->counted_bytes;
+	slot->counted_bytes = 0;
+}
+
+/* 0 or -ENOMEM, and then it is as it was. */
+static int slot_pack(struct job *job, struct result_slot *slot)
+{
+	struct buffer *scratch = &job->jobs->packing; /* as large as a blob might get, and so only one of it */
+	uint8_t *packed;
+
+	scratch->len = 0;
+	if (segment_encode(slot->segment, scratch) < 0)
+		return -ENOMEM;
+	packed = malloc(scratch->len);
+	if (!packed)
+		return -ENOMEM;
+	memcpy(packed, scratch->data, scratch->len);
+	slot->packed = packed;
+	slot->packed_bytes = (uint32_t)scratch->len;
+	count_out(job, slot);
+	segment_unref(take_ptr(slot->segment));
+	add_resident(job, slot->packed_bytes);
+	return 0;
 }
 
 /* Out of memory with it: the store or the spill file has it. */
 static int slot_put_out(struct job *job, struct result_slot *slot)
 {
-	uint64_t bytes = slot->counted_bytes;
 	int r = 0;
 
-	if (job->durable)
+	if (job->durable) {
+		count_out(job, slot);
 		slot_free(&job->results, slot);
-	else if (slot->spilled_bytes == 0)
-		r = slot_spill(job, slot);
-	else
-		segment_unref(take_ptr(slot->segment)); /* it was read back and has not changed */
-	if (r == 0) {
-		if (!job->durable)
-			slot->counted_bytes = 0;
-		job->results.resident_bytes -= bytes;
-		job->jobs->resident_bytes -= bytes;
+		return 0;
 	}
-	return r;
+	if (!slot->packed)
+		r = slot_pack(job, slot);
+	if (r == 0)
+		r = spill_write(&job->inputs.spill, job->jobs->config->state_dir, slot->packed, slot->packed_bytes,
+				&slot->spilled_at);
+	if (r < 0)
+		return r;
+	sub_resident(job, slot->packed_bytes);
+	free(take_ptr(slot->packed));
+	return 0;
+}
+
+/* Pack the oldest, but for the one at `keep`, until the others have no more than `most`. */
+static void pack_old(struct job *job, uint64_t most, const struct result_slot *keep)
+{
+	struct results *results = &job->results;
+	struct result_slot *slot = results->oldest ? results->oldest : results->slots;
+
+	results->oldest = NULL;
+	for (; slot && results->unpacked_bytes > most; slot = slot->hh.next) {
+		if (slot->segment && (slot == keep || !slot_idle(slot) || slot_pack(job, slot) < 0) && !results->oldest)
+			results->oldest = slot; /* looked at again the next time */
+	}
+	if (!results->oldest)
+		results->oldest = slot;
 }
 
 /* Put recorded segments out of memory, oldest first, until `bytes` or `*most` of them went. Never the one at `keep`
@@ -83,9 +135,9 @@ static void put_out(struct job *job, uint64_t bytes, uint32_t *most, const struc
 	HASH_ITER(hh, results->slots, slot, next) { /* in order of creation: about the order of tasks */
 		if (gone >= bytes || *most == 0)
 			return;
-		if (!slot_idle(slot) || slot == keep)
+		if ((!slot->packed && !slot_idle(slot)) || slot == keep)
 			continue;
-		gone += segment_bytes(slot->segment);
+		gone += slot->packed ? slot->packed_bytes : slot->counted_bytes;
 		--*most;
 		if (slot_put_out(job, slot) < 0) {
 			log_warning("jobs: results of job %llu stay in memory: the state directory takes no more",
@@ -100,6 +152,8 @@ void results_trim(struct job *job, const struct result_slot *keep)
 	uint64_t all = job->jobs->resident_bytes, kept = all, limit = RESIDENT_BYTES;
 	uint32_t any = UINT32_MAX;
 
+	if (!job->durable)
+		pack_old(job, job->watches ? RECENT_BYTES : UNSEEN_BYTES, keep);
 	if (all > RESIDENT_BYTES) {
 		finish_make_room(job->jobs, all - RESIDENT_BYTES, &any);
 		kept = all = job->jobs->resident_bytes;
@@ -124,15 +178,19 @@ void results_put_out(struct job *job, uint64_t bytes, uint32_t *most)
 		put_out(job, bytes, most, NULL);
 }
 
-int slot_unspill(struct job *job, struct result_slot *slot)
+int slot_read(const struct job *job, const struct result_slot *slot, struct segment **ret_segment)
 {
-	_cleanup_free_ uint8_t *blob = malloc(slot->spilled_bytes);
+	_cleanup_free_ uint8_t *blob = NULL;
+	const uint8_t *packed = slot->packed;
 	int r;
 
-	if (!blob)
-		return -ENOMEM;
-	r = spill_read(&job->inputs.spill, slot->spilled_at, blob, slot->spilled_bytes);
-	if (r < 0)
-		return r;
-	return segment_decode(slot->number * SEGMENT_TASKS, blob, slot->spilled_bytes, &slot->segment);
+	if (!packed) {
+		packed = blob = malloc(slot->packed_bytes);
+		if (!blob)
+			return -ENOMEM;
+		r = spill_read(&job->inputs.spill, slot->spilled_at, blob, slot->packed_bytes);
+		if (r < 0)
+			return r;
+	}
+	return segment_decode(slot->number * SEGMENT_TASKS, packed, slot->packed_bytes, ret_segment);
 }

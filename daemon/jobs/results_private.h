@@ -12,7 +12,8 @@ void slot_free(struct results *results, struct result_slot *slot);
 /* results_keep.c */
 uint64_t segment_bytes(const struct segment *segment); /* of memory */
 void slot_count_in(struct job *job, struct result_slot *slot); /* its segment is in memory and recorded: it may be put out */
-int slot_unspill(struct job *job, struct result_slot *slot); /* read it back. 0 or -errno */
+/* What was packed, for who reads it: nothing is kept of it. 0 or -errno. */
+int slot_read(const struct job *job, const struct result_slot *slot, struct segment **ret_segment);
 /* Put segments out while there are more than may stay, but not the one of `keep` (NULL: any may go). */
 void results_trim(struct job *job, const struct result_slot *keep);
 

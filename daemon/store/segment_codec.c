@@ -63,6 +63,11 @@ static uint64_t ns_of(float seconds)
 	return ns < (double)NS_MAX ? (uint64_t)(int64_t)ns : (uint64_t)NS_MAX;
 }
 
+static inline bool same_bits(float a, float b)
+{
+	return memcmp(&a, &b, sizeof(a)) == 0;
+}
+
 static float seconds_of(uint64_t ns)
 {
 	return (float)((double)(int64_t)ns * 1e-9);
@@ -78,9 +83,11 @@ static uint64_t predict_queue_ns(const struct previous *prev, uint64_t begin_us)
 	return prev->queue_ns + (passed_us - ran_us + 1 <= 2 ? prev->wall_ns : passed_us * NS_PER_US);
 }
 
-static uint8_t *put_record(uint8_t *at, const struct task_record *r, struct previous *prev)
+static inline uint8_t *put_record(uint8_t *at, const struct task_record *r, struct previous *prev)
 {
-	uint64_t wall_ns = ns_of(r->wall_s), cpu_ns = ns_of(r->cpu_s), runq_ns = ns_of(r->runq_s);
+	/* Of most tasks the first says it all; equal bits are equal times. */
+	uint64_t wall_ns = ns_of(r->wall_s), cpu_ns = same_bits(r->cpu_s, r->wall_s) ? wall_ns : ns_of(r->cpu_s);
+	uint64_t runq_ns = same_bits(r->runq_s, 0) ? 0 : ns_of(r->runq_s);
 	uint64_t queue_ns = ns_of(r->queue_s), begin_us = (uint64_t)r->begin_unix_us;
 	uint64_t predicted_ns = predict_queue_ns(prev, begin_us);
 	uint8_t *flags_at = at++;

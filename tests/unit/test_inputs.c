@@ -113,14 +113,12 @@ static void pack_numbers(struct buffer *b, uint64_t from, uint64_t n)
 	}
 }
 
-/* Numbers 0..n-1 as inputs, kept by the fake store where durable. */
-static void fill(struct inputs *inputs, uint64_t n, bool durable)
+static void add_numbers(struct inputs *inputs, uint64_t n, bool durable)
 {
 	struct buffer packed = BUFFER_INIT;
 	struct input_row *rows;
 	size_t n_rows;
 
-	inputs_init(inputs, durable ? (struct store *)(void *)&fake : NULL, 1, ".", on_loaded);
 	pack_numbers(&packed, 0, n);
 	assert_int_equal(inputs_cut(packed.data, packed.len, 0, MAX_INPUT, &rows, &n_rows), n);
 	if (durable)
@@ -128,6 +126,21 @@ static void fill(struct inputs *inputs, uint64_t n, bool durable)
 	assert_int_equal(inputs_add(inputs, rows, n_rows), 0);
 	assert_int_equal(inputs->total, n);
 	buffer_fini(&packed);
+}
+
+/* Numbers 0..n-1 as inputs, kept by the fake store where durable. */
+static void fill(struct inputs *inputs, uint64_t n, bool durable)
+{
+	inputs_init(inputs, durable ? (struct store *)(void *)&fake : NULL, 1, ".", on_loaded);
+	add_numbers(inputs, n, durable);
+}
+
+/* The same of a job that is not on disk and counts its memory with that of others. */
+static void fill_shared(struct inputs *inputs, uint64_t n, uint64_t *shared)
+{
+	inputs_init(inputs, NULL, 1, ".", on_loaded);
+	inputs->shared_bytes = shared;
+	add_numbers(inputs, n, false);
 }
 
 /* Check that task's input is its number; delivers reads where needed. */
@@ -203,6 +216,41 @@ static void a_job_that_is_not_kept_spills_and_reads_back(void **state)
 	assert_true(inputs.resident_bytes <= INPUTS_RESIDENT_BYTES + INPUTS_ROW_BYTES);
 	assert_null(fake.waiting);
 	inputs_fini(&inputs);
+}
+
+static void a_job_not_on_disk_keeps_what_shared_memory_has_room_for(void **state)
+{
+	struct inputs inputs;
+	uint64_t n = 400000, shared = 0, others = INPUTS_SHARED_BYTES - (1u << 20);
+	uint32_t most = UINT32_MAX;
+
+	(void)state;
+	memset(&fake, 0, sizeof(fake));
+	fill_shared(&inputs, n, &shared);
+	assert_true(inputs.spill.fd < 0);
+	assert_true(shared == inputs.resident_bytes && shared > INPUTS_RESIDENT_BYTES);
+	assert_int_equal(inputs_spill(&inputs, 200000, &most), 0); /* two rows */
+	assert_int_equal(UINT32_MAX - most, 2);
+	assert_true(inputs.spill.fd >= 0 && shared == inputs.resident_bytes);
+	most = 3;
+	assert_int_equal(inputs_spill(&inputs, UINT64_MAX, &most), 0);
+	assert_int_equal(most, 0);
+	for (uint64_t task = 0; task < n;)
+		task += check_peek(&inputs, task, 64);
+	most = UINT32_MAX;
+	assert_int_equal(inputs_spill(&inputs, UINT64_MAX, &most), 0);
+	assert_true(inputs.resident_bytes == 0 && shared == 0);
+	(void)check_peek(&inputs, 3, 64);
+	inputs_fini(&inputs);
+	assert_int_equal(shared, 0);
+
+	fill_shared(&inputs, n, &others); /* others have nearly all of it */
+	assert_true(inputs.spill.fd >= 0);
+	assert_true(others <= INPUTS_SHARED_BYTES);
+	for (uint64_t task = 0; task < n;)
+		task += check_peek(&inputs, task, 64);
+	inputs_fini(&inputs);
+	assert_int_equal(others, INPUTS_SHARED_BYTES - (1u << 20));
 }
 
 static void any_byte_may_occur_and_large_inputs_have_a_row_of_their_own(void **state)
@@ -301,6 +349,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(every_task_has_its_own_input, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_durable_window_stays_within_its_size, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_job_that_is_not_kept_spills_and_reads_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_job_not_on_disk_keeps_what_shared_memory_has_room_for, setup, teardown),
 		cmocka_unit_test_setup_teardown(any_byte_may_occur_and_large_inputs_have_a_row_of_their_own, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(malformed_inputs_are_refused, setup, teardown),
