@@ -98,19 +98,13 @@ static int set_options(struct download *d)
 	const struct download_options *options = d->options;
 	CURL *easy = d->transfer.easy;
 
+	d->transfer.is_special = options->ca_file[0] != '\0';
 	if (curl_easy_setopt(easy, CURLOPT_USERAGENT, options->user_agent) != CURLE_OK ||
-	    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") != CURLE_OK ||
-	    curl_easy_setopt(easy, CURLOPT_PROXY, "") != CURLE_OK || /* what the environment says is not asked */
 	    (options->ca_file[0] != '\0' && curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_file) != CURLE_OK))
 		return -ENOMEM;
-	(void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	(void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
 	(void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	(void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, d);
-	if (options->connect_timeout_ns > 0)
-		(void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, to_ms(options->connect_timeout_ns));
+	(void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, to_ms(options->connect_timeout_ns));
 	d->transfer.stall_timeout_ns = options->stall_timeout_ns;
 	return 0;
 }
@@ -174,8 +168,8 @@ CONCD_YIELDS static int exchange(struct download *d)
 			    (int)(strrchr(d->target.key, ':') - d->target.key), d->target.key);
 	if (r < 0)
 		return r;
-	if (d->deadline_ns != INT64_MAX)
-		(void)curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, to_ms(d->deadline_ns - now_ns()));
+	(void)curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS,
+			       d->deadline_ns == INT64_MAX ? 0L : to_ms(d->deadline_ns - now_ns()));
 	r = transfer_perform(transfer);
 	if (r < 0)
 		return r; /* transfer_close leaves the gate */

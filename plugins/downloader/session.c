@@ -6,8 +6,10 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Connections kept without a transfer, of all hosts together. */
 #define IDLE_MAX 1024u
@@ -17,6 +19,16 @@
 #define BUFFER_SMALL (32L * 1024)
 #define LARGE_UP_TO 64u /* transfers at once */
 #define SPARE_MAX 256u /* handles kept for the next transfers */
+#define WATCHES_MIN 64u
+
+/* A socket of libcurl's on the base. Its event stays where it is while the connection is kept without a transfer: taking
+ * it off and putting it on again would be two system calls a request. */
+struct watch {
+	struct event *event;
+	short events; /* what it is for */
+	bool wanted; /* by libcurl, now */
+	bool owned; /* opened and closed here; others libcurl closes without a word */
+};
 
 struct session {
 	struct concd_worker *worker;
@@ -25,6 +37,8 @@ struct session {
 	CURLM *multi;
 	CURLSH *share;
 	struct gate *gate;
+	struct watch *watches; /* by descriptor */
+	size_t n_watches;
 	uint32_t n_transfers, n_spare;
 	CURL *spare[SPARE_MAX];
 };
@@ -60,14 +74,110 @@ static void session_finish(struct session *session)
 	}
 }
 
+/* ---- Sockets ---- */
+
+/* NULL: out of memory. Valid until the next call. */
+static struct watch *watch_of(struct session *session, curl_socket_t fd)
+{
+	size_t at = (size_t)fd, n = session->n_watches > 0 ? session->n_watches : WATCHES_MIN;
+	struct watch *watches;
+
+	if (at < session->n_watches)
+		return &session->watches[at];
+	while (n <= at)
+		n *= 2;
+	watches = realloc(session->watches, n * sizeof(*watches));
+	if (watches == NULL)
+		return NULL;
+	memset(watches + session->n_watches, 0, (n - session->n_watches) * sizeof(*watches));
+	session->watches = watches;
+	session->n_watches = n;
+	return &watches[at];
+}
+
+static void watch_end(struct watch *watch)
+{
+	if (watch->event != NULL)
+		event_free(watch->event);
+	*watch = (struct watch){0};
+}
+
 static void on_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *session = arg;
+	struct watch *watch = &session->watches[fd];
 	int mask = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0), running;
 
+	if (!watch->wanted) { /* the server has closed a kept connection: libcurl looks before it uses one again */
+		(void)event_del(watch->event); /* cannot fail for an event that was made */
+		return;
+	}
 	(void)curl_multi_socket_action(session->multi, fd, mask, &running); /* errors are of transfers */
 	session_finish(session);
 }
+
+/* libcurl wants to know when `fd` is ready, or not any more. */
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp)
+{
+	struct session *session = userp;
+	struct watch *watch = watch_of(session, fd);
+	short events = EV_PERSIST;
+
+	(void)easy;
+	(void)socketp;
+	if (watch == NULL)
+		return -1;
+	watch->wanted = what != CURL_POLL_REMOVE;
+	if (what == CURL_POLL_REMOVE) {
+		if (!watch->owned)
+			watch_end(watch);
+		return 0;
+	}
+	if (what & CURL_POLL_IN)
+		events |= EV_READ;
+	if (what & CURL_POLL_OUT)
+		events |= EV_WRITE;
+	if (watch->event == NULL) {
+		watch->event = event_new(session->base, fd, events, on_ready, session);
+	} else if (watch->events != events) {
+		(void)event_del(watch->event);
+		(void)event_assign(watch->event, session->base, fd, events, on_ready, session); /* valid, not pending */
+	}
+	watch->events = events;
+	return watch->event != NULL ? event_add(watch->event, NULL) : -1; /* nothing to do where it is on already */
+}
+
+/* A socket is opened: the address is known. */
+static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct transfer *transfer = arg;
+	struct watch *watch;
+	curl_socket_t fd;
+
+	(void)purpose;
+	gate_resolved(&transfer->pass);
+	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	if (fd < 0)
+		return CURL_SOCKET_BAD;
+	watch = watch_of(transfer->session, fd);
+	if (watch == NULL) {
+		(void)close(fd); /* nothing was written */
+		return CURL_SOCKET_BAD;
+	}
+	watch_end(watch); /* nothing, unless somebody has closed a socket of ours behind our back */
+	watch->owned = true;
+	return fd;
+}
+
+static int on_close_socket(void *arg, curl_socket_t fd)
+{
+	struct session *session = arg;
+
+	watch_end(&session->watches[fd]); /* before the number may be another's */
+	return close(fd);
+}
+
+/* ---- The multi handle ---- */
 
 static void on_timeout(evutil_socket_t fd, short what, void *arg)
 {
@@ -78,40 +188,6 @@ static void on_timeout(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	(void)curl_multi_socket_action(session->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	session_finish(session);
-}
-
-/* libcurl wants to know when `fd` is ready. socketp is what curl_multi_assign() kept for it: its event. */
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp)
-{
-	struct session *session = userp;
-	struct event *event = socketp;
-	short events = EV_PERSIST;
-
-	(void)easy;
-	if (what == CURL_POLL_REMOVE) {
-		if (event != NULL)
-			event_free(event);
-		(void)curl_multi_assign(session->multi, fd, NULL);
-		return 0;
-	}
-	if (what & CURL_POLL_IN)
-		events |= EV_READ;
-	if (what & CURL_POLL_OUT)
-		events |= EV_WRITE;
-	if (event == NULL) {
-		event = event_new(session->base, fd, events, on_ready, session);
-		if (event == NULL)
-			return -1;
-		if (curl_multi_assign(session->multi, fd, event) != CURLM_OK) {
-			event_free(event);
-			return -1;
-		}
-	} else {
-		(void)event_del(event);
-		if (event_assign(event, session->base, fd, events, on_ready, session) < 0)
-			return -1;
-	}
-	return event_add(event, NULL);
 }
 
 static int on_timer_wanted(CURLM *multi, long timeout_ms, void *userp)
@@ -175,6 +251,7 @@ void session_close(struct session *session)
 		(void)curl_multi_cleanup(session->multi);
 	if (session->share != NULL)
 		(void)curl_share_cleanup(session->share);
+	free(session->watches); /* every socket has been closed */
 	if (session->timer != NULL)
 		event_free(session->timer);
 	gate_free(session->gate);
@@ -184,16 +261,6 @@ void session_close(struct session *session)
 struct gate *session_gate(struct session *session)
 {
 	return session->gate;
-}
-
-/* A socket is opened: the address is known. */
-static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
-{
-	struct transfer *transfer = arg;
-
-	(void)purpose;
-	gate_resolved(&transfer->pass);
-	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 /* The request is about to be sent, perhaps over a kept connection, for which nothing was looked up. */
@@ -210,26 +277,47 @@ static int on_request(void *arg, char *peer_ip, char *own_ip, int peer_port, int
 	return CURL_PREREQFUNC_OK;
 }
 
-static CURL *easy_take(struct session *session)
+/* A handle with the options that all transfers have; NULL: out of memory. */
+static CURL *easy_new(struct session *session)
 {
-	CURL *easy;
+	CURL *easy = curl_easy_init();
 
-	if (session->n_spare > 0)
-		return session->spare[--session->n_spare];
-	easy = curl_easy_init();
-	if (easy != NULL)
-		(void)curl_easy_setopt(easy, CURLOPT_SHARE, session->share); /* outlives curl_easy_reset() */
+	if (easy == NULL)
+		return NULL;
+	if (curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") != CURLE_OK ||
+	    curl_easy_setopt(easy, CURLOPT_PROXY, "") != CURLE_OK) { /* what the environment says is not asked */
+		curl_easy_cleanup(easy);
+		return NULL;
+	}
+	/* Options with numbers and pointers: they cannot fail. */
+	(void)curl_easy_setopt(easy, CURLOPT_SHARE, session->share);
+	(void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	/* A look-up that is given up must not hold the thread until the resolver gives up too. */
+	(void)curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+	(void)curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, ADDRESS_SECONDS);
+	(void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	(void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	(void)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+	(void)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, session); /* connections outlive transfers */
+	(void)curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
 	return easy;
 }
 
-static void easy_give(struct session *session, CURL *easy)
+static CURL *easy_take(struct session *session)
 {
-	if (session->n_spare == SPARE_MAX) {
+	return session->n_spare > 0 ? session->spare[--session->n_spare] : easy_new(session);
+}
+
+static void easy_give(struct session *session, CURL *easy, bool is_special)
+{
+	(void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL); /* the transfer's */
+	if (is_special || session->n_spare == SPARE_MAX)
 		curl_easy_cleanup(easy);
-		return;
-	}
-	curl_easy_reset(easy);
-	session->spare[session->n_spare++] = easy;
+	else
+		session->spare[session->n_spare++] = easy;
 }
 
 int transfer_open(struct transfer *transfer, struct session *session, struct concd_task *task)
@@ -245,19 +333,12 @@ int transfer_open(struct transfer *transfer, struct session *session, struct con
 		return -ENOMEM;
 	transfer->easy = easy;
 	count_transfers(session, 1);
-	/* Options with numbers and pointers: they cannot fail. */
 	(void)curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
 	(void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
-	(void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	/* A look-up that is given up must not hold the thread until the resolver gives up too. */
-	(void)curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-	(void)curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, ADDRESS_SECONDS);
+	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
+	(void)curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
 	(void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE,
 			       session->n_transfers <= LARGE_UP_TO ? BUFFER_LARGE : BUFFER_SMALL);
-	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
-	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
-	(void)curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
-	(void)curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
 	return 0;
 }
 
@@ -267,7 +348,7 @@ void transfer_close(struct transfer *transfer)
 		return;
 	gate_leave(&transfer->pass, GATE_END_CLOSED);
 	if (transfer->easy != NULL) {
-		easy_give(transfer->session, transfer->easy);
+		easy_give(transfer->session, transfer->easy, transfer->is_special);
 		count_transfers(transfer->session, -1);
 	}
 	if (transfer->resumer != NULL)

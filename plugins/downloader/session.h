@@ -27,7 +27,10 @@ struct transfer {
 	struct session *session;
 	struct concd_task *task;
 	struct concd_resumer *resumer;
-	CURL *easy; /* options of the exchange: the caller's to set between exchanges */
+	/* Its options are the caller's to set between exchanges. It may come from an earlier transfer, with the options that
+	 * one gave it: each user of a session sets always the same ones, or says that this handle is not to be used again. */
+	CURL *easy;
+	bool is_special; /* the caller's to set */
 	struct gate_pass pass;
 	int64_t stall_timeout_ns; /* 0: none; the caller's to set */
 	int64_t alive_ns; /* when the request was sent, or a part of the answer came; 0: not connected yet */

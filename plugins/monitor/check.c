@@ -115,17 +115,16 @@ static long to_ms(int64_t ns)
 }
 
 /* Options that copy text may fail, for want of memory only; the others cannot. */
-static int set_options(CURL *easy, const struct check_target *target, const struct check_options *options, size_t *seen)
+static int set_options(struct transfer *transfer, const struct check_target *target, const struct check_options *options,
+		       size_t *seen)
 {
+	CURL *easy = transfer->easy;
+
+	transfer->is_special = options->ca_file[0] != '\0';
 	if (curl_easy_setopt(easy, CURLOPT_URL, target->url.url) != CURLE_OK ||
 	    curl_easy_setopt(easy, CURLOPT_USERAGENT, options->user_agent) != CURLE_OK ||
-	    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") != CURLE_OK ||
-	    curl_easy_setopt(easy, CURLOPT_PROXY, "") != CURLE_OK || /* what the environment says is not asked */
 	    (options->ca_file[0] != '\0' && curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_file) != CURLE_OK))
 		return -ENOMEM;
-	(void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
 	(void)curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L); /* the name is a part of what is checked */
 	(void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, to_ms(options->timeout_ns));
 	(void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -155,7 +154,7 @@ static int exchange(struct transfer *transfer, const struct check_target *target
 {
 	enum gate_end end = GATE_END_CLOSED;
 	size_t seen = 0;
-	int r = set_options(transfer->easy, target, options, &seen);
+	int r = set_options(transfer, target, options, &seen);
 
 	if (r < 0)
 		return r;
