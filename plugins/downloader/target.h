@@ -9,7 +9,7 @@
 
 struct target {
 	char *url; /* for libcurl */
-	char *shown; /* without user and password, for results and messages */
+	char *shown; /* without user, password and fragment, for results and messages */
 	char *path;
 	char *key; /* host:port */
 	bool named; /* the host has to be looked up: it is neither an address nor localhost */

@@ -29,7 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (target_parse(text, size, &target, &why) < 0) {
 		FUZZ_CHECK(why && *why);
 	} else {
-		FUZZ_CHECK(strncmp(target.url, "http", 4) == 0 && strncmp(target.shown, "http", 4) == 0);
+		FUZZ_CHECK(strlen(target.url) == size && memcmp(target.url, text, size) == 0);
+		FUZZ_CHECK(strncmp(target.shown, "http", 4) == 0 && strchr(target.shown, '#') == NULL);
 		FUZZ_CHECK(target.key && target.path[0] == '/');
 		check_name(target.path);
 		target_fini(&target);

@@ -148,7 +148,7 @@ static unsigned count_files(bool remove_them)
 static void a_result_says_status_bytes_and_final_url(void **state)
 {
 	struct harness *h = open_downloader();
-	struct harness_task *plain, *empty, *large, *redirected, *local, *secret, *fragment;
+	struct harness_task *plain, *empty, *large, *redirected, *local, *secret, *fragment, *bare;
 	char url[URL_SIZE];
 
 	(void)state;
@@ -162,6 +162,8 @@ static void a_result_says_status_bytes_and_final_url(void **state)
 	(void)snprintf(url, sizeof(url), "http://me:word@127.0.0.1:%d/bytes/3", server.port);
 	secret = harness_add(h, url);
 	fragment = get(h, "/bytes/5?q=1#part");
+	(void)snprintf(url, sizeof(url), "HTTP://127.0.0.1:%d?status#part", server.port);
+	bare = harness_add(h, url);
 	harness_run(h);
 	expect_result(plain, "200 1000 http://127.0.0.1:%d/bytes/1000", server.port);
 	expect_result(empty, "204 0 http://127.0.0.1:%d/status/204", server.port);
@@ -170,6 +172,9 @@ static void a_result_says_status_bytes_and_final_url(void **state)
 	expect_result(local, "200 3 http://localhost:%d/bytes/3", server.port);
 	expect_result(secret, "200 3 http://127.0.0.1:%d/bytes/3", server.port);
 	expect_result(fragment, "200 5 http://127.0.0.1:%d/bytes/5?q=1", server.port);
+	assert_non_null(bare->failure);
+	(void)snprintf(url, sizeof(url), "http://127.0.0.1:%d/?status: the server answered 404", server.port);
+	assert_string_equal(bare->failure, url);
 	assert_true(large->progress > 0.9);
 	harness_close(h);
 }
@@ -178,7 +183,8 @@ static void what_is_no_web_address_is_refused(void **state)
 {
 	static const char *const inputs[] = {"", "x", "/etc/passwd", "file:///etc/passwd", "ftp://127.0.0.1/", "gopher://a/",
 					     "http://", "http:///x", "http://a:99999/", "http://a b/", "http://a/\n",
-					     "http://a/\x01", "http://[::1/", "HTTP", "javascript:alert(1)"};
+					     "http://a/\x01", "http://[::1/", "http://[::1]80/", "http://a:0/", "http://a:8o/", "http://@/",
+					     "http:/a/", "http:////a/", "HTTP", "javascript:alert(1)"};
 	struct harness *h = open_downloader();
 	struct harness_task *t;
 	char *longest;
@@ -190,6 +196,9 @@ static void what_is_no_web_address_is_refused(void **state)
 		harness_run(h);
 		expect_failure(t, CONCD_FAIL_INPUT, "': ");
 	}
+	t = harness_add(h, "http://a<b/"); /* refused by libcurl */
+	harness_run(h);
+	expect_failure(t, CONCD_FAIL_INPUT, "http://a<b/: ");
 	t = harness_add_bytes(h, "http://127.0.0.1/\0x", 19);
 	harness_run(h);
 	expect_failure(t, CONCD_FAIL_INPUT, "control characters");
