@@ -195,6 +195,16 @@ void after_job_ended(struct jobs *jobs, uint64_t id, enum job_state state)
 	}
 }
 
+bool after_forgets(const struct job *job)
+{
+	const struct afters *afters = job->begin.afters;
+
+	for (uint32_t i = 0; afters && !afters->any && i < afters->n; i++)
+		if (afters->at[i].forgotten)
+			return true;
+	return false;
+}
+
 bool after_is_over(const struct job *job)
 {
 	return !job->begin.afters || job->begin.afters->n_awaited == 0;

@@ -152,6 +152,35 @@ void begin_has(struct job *job)
 	job_record_course(job);
 }
 
+static void on_recorded(void *arg, int status)
+{
+	struct job *job = arg; /* the operation has a reference */
+
+	(void)status; /* logged; then only a kill within moments could tell */
+	job->begin.recording = false;
+	job->begin.recorded = true;
+	begin_forget(job);
+	schedule_ready(job);
+}
+
+/* A restart that finds nothing of a job would let it expire, or end it for a predecessor that nobody knows any more: whoever
+ * could suffer that has begun on the disk before he does in truth. */
+bool begin_may_hand_out(struct job *job)
+{
+	struct job_begin *begin = &job->begin;
+
+	if (begin->recorded || !job->durable || (begin->expires_unix_us == 0 && !after_forgets(job)))
+		return true;
+	if (!begin->recording && job->started_unix_us > 0)
+		return true; /* under an earlier daemon, whose disk knows it */
+	if (!begin->recording) {
+		begin->recording = true;
+		job->started_unix_us = clock_unix_us();
+		job_record_course_then(job, on_recorded, job);
+	}
+	return begin->recorded; /* at once where there is no memory to wait */
+}
+
 void begin_forget(struct job *job)
 {
 	after_forget(job);

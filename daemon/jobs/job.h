@@ -319,6 +319,8 @@ void begin_change(struct job *job, bool new_begins, int64_t begins_unix_us, bool
 int64_t begin_date(int64_t in_ns); /* so long from now; 0 of 0 */
 void begin_forget(struct job *job); /* they are not, any more */
 void begin_has(struct job *job); /* its first task was handed out */
+/* A task of it is to be handed out. false: not before it is on disk that the job has begun; schedule_ready() follows. */
+bool begin_may_hand_out(struct job *job);
 void begin_on_alarm(void *arg); /* the struct jobs */
 void begin_set_alarm(struct jobs *jobs); /* for the first date there is */
 void begin_unparked(struct job *job); /* a live job again: as begin_wait(), where what it waits for is set */
@@ -340,6 +342,7 @@ void after_break(struct job *job); /* end it, where one of them was found to hav
 void after_broken_by(struct job *job, uint64_t predecessor, enum job_state state);
 void after_unparked(struct job *job, const struct parked_wait *wait); /* those that this awaits have not ended */
 bool after_needs(const struct jobs *jobs, uint64_t id); /* jobs are to end for its sake, and the disk does not know it */
+bool after_forgets(const struct job *job); /* one of them is forgotten by a restart */
 bool after_is_over(const struct job *job); /* all that it follows have ended */
 void after_forget(struct job *job); /* it waits for none any more */
 void after_free(struct job *job);

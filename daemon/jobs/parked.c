@@ -368,6 +368,7 @@ static void load_failed(struct lot_load *load, int status)
 {
 	static const struct timeval later = { .tv_sec = RETRY_S };
 
+	load->lot->failed = true;
 	for (uint32_t i = 0; i < load->read.n_ids; i++) {
 		struct parked *parked = parked_find(load->jobs, load->ids[i]);
 
@@ -396,8 +397,11 @@ static void on_loaded(struct store_read *read, int status)
 		if (parked && parked->loading && !jobs->stopping)
 			job_unref(parked_take(parked, jobs, &read->jobs[i]));
 	}
-	if (status == 0 && !jobs->stopping)
+	if (!jobs->stopping)
 		lot_refill(jobs, lot);
+	if (lot->lane && jobs->crews)
+		crew_kick(lot->lane->crew); /* it may have waited for them */
+	lot_drop(jobs, lot);
 	store_read_fini(read);
 	jobs_op_done(jobs);
 	free(load);
@@ -412,9 +416,13 @@ static struct lot_load *load_new(struct jobs *jobs, struct lot *lot, uint32_t n)
 		return NULL;
 	load->jobs = jobs;
 	load->lot = lot;
+	lot->next = *turns_first(&lot->waiting);
+	lot->next_priority = lot->next.priority;
 	while (load->read.n_ids < n && (turn = turns_first(&lot->waiting))) {
 		turns_remove(&lot->waiting, turn);
 		container_of(turn, struct parked, turn)->loading = true;
+		if (turn->priority > lot->next_priority)
+			lot->next_priority = turn->priority;
 		load->ids[load->read.n_ids++] = turn->id;
 	}
 	load->read.type = STORE_READ_LIST;
@@ -423,29 +431,53 @@ static struct lot_load *load_new(struct jobs *jobs, struct lot *lot, uint32_t n)
 	return load;
 }
 
+/* Those in the lane have had their turns since, or came later. */
+static bool is_next(const struct lot *lot, const struct turn *first)
+{
+	const struct turn *next = lot->lane && lot->n_live < PARK_LIVE_MAX ? turns_first(&lot->lane->turns) : NULL;
+
+	return next && turn_before(first, next);
+}
+
 void lot_refill(struct jobs *jobs, struct lot *lot)
 {
 	const struct turn *first = turns_first(&lot->waiting);
 	uint32_t before;
 
-	if (!first || lot->loading || !jobs->crews || jobs->stopping || is_held(jobs, lot))
+	if (!first || lot->loading || lot->failed || !jobs->crews || jobs->stopping || is_held(jobs, lot))
 		return;
 	before = n_before(jobs, lot, first->priority);
-	if (before >= PARK_REFILL)
+	if (before >= PARK_REFILL && !is_next(lot, first))
 		return;
-	lot->loading = load_new(jobs, lot, PARK_WINDOW - before);
+	lot->loading = load_new(jobs, lot, before < PARK_REFILL ? PARK_WINDOW - before : PARK_MORE);
 	if (!lot->loading)
 		return; /* no memory: the next news of the lot tries again */
 	jobs_op_submitted(jobs);
 	store_read(jobs->store, &lot->loading->read);
 }
 
+/* Of equal priority some may have their turn a little early: no worker idles for the disk's sake. */
+bool lot_goes_first(struct jobs *jobs, struct lot *lot, const struct turn *turn)
+{
+	const struct turn *first;
+
+	lot_refill(jobs, lot);
+	if (!lot->loading)
+		return false;
+	if (lot->next_priority > turn->priority && turn_before(&lot->next, turn))
+		return true;
+	first = turns_first(&lot->waiting);
+	return first && turn_before(first, turn) && turns_above(&lot->waiting, turn->priority) > 0;
+}
+
 void lots_refill(struct jobs *jobs)
 {
 	struct lot *lot, *next;
 
-	HASH_ITER(hh, jobs->lots, lot, next)
+	HASH_ITER(hh, jobs->lots, lot, next) {
+		lot->failed = false;
 		lot_refill(jobs, lot);
+	}
 	jobs->due_failed = false;
 	parked_due_go_on(jobs);
 }

@@ -3,7 +3,9 @@
  * Jobs that would share a crew, or would each get a crew of the same shape, stand in one lot. Of each priority at most
  * PARK_WINDOW of them wait in their lane; what comes behind is parked, and loaded when fewer than PARK_REFILL are left
  * before it, when somebody looks at it (jobs_get()), and so before anything is done to it. The next one out is by
- * priority and by how long it has waited, as in a lane.
+ * priority and by how long it has waited, as in a lane. No task of a lower priority is handed out while it is being
+ * loaded (lot_goes_first()). Jobs with many tasks have their turns again and again without leaving their lane; whoever would
+ * be before the next of them is loaded too, so that up to PARK_LIVE_MAX jobs take turns.
  *
  *	accepted ──> in its lane ──> begun          may park: on disk whole, nothing begun, nobody looks at it,
  *	                │  ^                                  no service, at most PARK_AFTER_MAX predecessors
@@ -29,6 +31,8 @@
 
 #define PARK_WINDOW 64
 #define PARK_REFILL 32
+#define PARK_LIVE_MAX 1024 /* of a lot: so many in memory where those before it have their turns again and again */
+#define PARK_MORE 16
 
 struct job;
 struct jobs;
@@ -53,6 +57,9 @@ struct lot {
 	uint32_t n_parked; /* with those that do not stand in line, and those that are being loaded */
 	struct turns waiting; /* the others: in the order in which they are loaded */
 	struct lot_load *loading; /* the next ones, being read; NULL: none */
+	struct turn next; /* of these the first, as it was then */
+	int32_t next_priority; /* the highest of them */
+	bool failed; /* they could not be read; lots_event tries again */
 	UT_hash_handle hh;
 };
 
@@ -92,6 +99,8 @@ void parked_leaves_line(struct parked *parked);
 /* Fewer may be left before the first of them: load some. Cheap where nothing is to be done. */
 void lot_refill(struct jobs *jobs, struct lot *lot);
 void lots_refill(struct jobs *jobs); /* every one of them */
+/* Its lane has somebody with this turn, but one of higher priority comes first and is being loaded: the lane is kicked then. */
+bool lot_goes_first(struct jobs *jobs, struct lot *lot, const struct turn *turn);
 void lots_close(struct jobs *jobs); /* frees all; no job is left */
 
 #endif

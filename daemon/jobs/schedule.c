@@ -308,7 +308,7 @@ static int seat_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batc
 	if (room == 0)
 		return crew_takes(seat->seat) ? -EAGAIN : -EBUSY;
 	n = next_of(job, source, room, &from);
-	if (n == 0)
+	if (n == 0 || !begin_may_hand_out(job))
 		return -EAGAIN;
 	r = seat_peek(job, from, (uint32_t)n, ret_batch, &count);
 	if (r < 0) {
@@ -349,6 +349,8 @@ static int lane_hand_out(struct lane *lane, uint32_t max_tasks, struct crew_batc
 			lane_remove(lane, job);
 			continue;
 		}
+		if (lane->lot && !lane->current && lot_goes_first(job->jobs, lane->lot, &job->turn))
+			return -EAGAIN;
 		most = throttle_allows(job->jobs, lane, max_tasks);
 		r = most > 0 ? seat_next(&job->main, most, ret_batch) : -EBUSY;
 		if (r == 0)

@@ -63,6 +63,7 @@ long=$(ctl run squares -d --delay 2h 10)
 short=$(ctl run squares -d --delay 1500ms 10)
 begun=$(ctl run slow -d --expire 2s 4s)
 check "it begins" wait_for 10 state_is "$begun" running
+equal "what has begun has begun on the disk" "$(in_store "SELECT started_us > 0 FROM job WHERE id = $begun")" 1
 dies=$(ctl run slow -d --expire 1s 1ms)
 daemon_kill
 daemon_start

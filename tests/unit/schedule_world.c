@@ -270,6 +270,11 @@ bool job_may_begin(const struct job *job)
 	return !job->paused;
 }
 
+bool begin_may_hand_out(struct job *job)
+{
+	return !job->begin.recording;
+}
+
 void begin_has(struct job *job)
 {
 	(void)job; /* it has no date */
@@ -310,6 +315,14 @@ void lot_seated(struct job *job, struct lane *lane)
 {
 	(void)job;
 	(void)lane;
+}
+
+bool lot_goes_first(struct jobs *owner, struct lot *lot, const struct turn *turn)
+{
+	(void)owner;
+	(void)lot;
+	(void)turn;
+	return false;
 }
 
 void lot_refill(struct jobs *owner, struct lot *lot)

@@ -115,6 +115,24 @@ static void in_order_jobs_run_whole_and_by_priority(void **state)
 		}
 }
 
+static void what_must_be_on_disk_first_keeps_nobody_waiting(void **state)
+{
+	struct job *a, *b;
+
+	(void)state;
+	crews[1].workers = 2;
+	a = add_job(1, 5, 10, 2, false);
+	a->begin.recording = true;
+	settle();
+	assert_null(hand_out(&crews[1]));
+	b = add_job(1, 0, 10, 2, false);
+	settle();
+	assert_ptr_equal(hand_out(&crews[1]), b);
+	a->begin.recording = false;
+	schedule_ready(a); /* it is there */
+	assert_ptr_equal(hand_out(&crews[1]), a);
+}
+
 static void a_job_whose_input_is_being_read_keeps_nobody_waiting(void **state)
 {
 	struct job *a, *b;
@@ -317,6 +335,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_low_one_gets_on_while_high_ones_keep_coming, make_world, end_world),
 		cmocka_unit_test_setup_teardown(a_new_priority_holds_at_once, make_world, end_world),
 		cmocka_unit_test_setup_teardown(in_order_jobs_run_whole_and_by_priority, make_world, end_world),
+		cmocka_unit_test_setup_teardown(what_must_be_on_disk_first_keeps_nobody_waiting, make_world, end_world),
 		cmocka_unit_test_setup_teardown(a_job_whose_input_is_being_read_keeps_nobody_waiting, make_world, end_world),
 		cmocka_unit_test_setup_teardown(so_many_run_at_once_and_it_says_so, make_world, end_world),
 		cmocka_unit_test_setup_teardown(so_many_begin_in_a_second_evenly_and_in_all_jobs, make_world, end_world),
