@@ -90,6 +90,7 @@ int main(int argc, char *argv[])
 	 * the kernel. What is free for a while is given back in daemon/jobs/finish.c. */
 	(void)mallopt(M_MMAP_THRESHOLD, MALLOC_MMAP_BYTES);
 	(void)mallopt(M_TRIM_THRESHOLD, MALLOC_TRIM_BYTES);
+	(void)mallopt(M_ARENA_MAX, 1); /* of others malloc_trim() leaves the end, a mebibyte or so each */
 	argv[0] = program_invocation_short_name; /* getopt's complaints begin with it */
 	while ((c = getopt_long(argc, argv, "c:tvVh", long_options, NULL)) != -1) {
 		switch (c) {

@@ -71,6 +71,8 @@ void results_fini(struct job *job)
 {
 	struct result_slot *slot, *next;
 
+	if (job->results.resident_bytes > 0)
+		finish_rest_later(job->jobs); /* of an ended job that was looked at, too */
 	job->jobs->resident_bytes -= job->results.resident_bytes;
 	job->results.resident_bytes = 0;
 	HASH_ITER(hh, job->results.slots, slot, next) {

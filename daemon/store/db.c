@@ -16,13 +16,15 @@
 
 #define BUSY_TIMEOUT_MS 5000 /* nobody else writes, but somebody may look with the sqlite3 tool */
 #define DB_MODE 0600
+#define CACHE_KEEP_BYTES (256 * 1024)
 
 /* secure_delete is on in Debian's build and would write every freed page once more. temp_store: a statement that is
  * undone needs no file in /var/tmp. The pages that a writer dirties in a burst stay in memory until its commit. */
 static const char writer_setup[] = "PRAGMA synchronous = FULL; PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY;"
 				   "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864;"
 				   "PRAGMA cache_size = -1024; PRAGMA trusted_schema = OFF;";
-static const char reader_setup[] = "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -1024;"
+/* What is read is seldom read again: rows of inputs and results go through, and the kernel has them too. */
+static const char reader_setup[] = "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -256;"
 				   "PRAGMA trusted_schema = OFF;";
 
 /* What the kernel said. sqlite3_system_errno() is not set where a COMMIT fails: ask the files, the log first. */
@@ -212,6 +214,14 @@ int db_grow_by(sqlite3 *db, int step_bytes)
 int db_reserve(sqlite3 *db, int64_t bytes)
 {
 	return db_errno(db, sqlite3_file_control(db, "main", SQLITE_FCNTL_SIZE_HINT, &bytes));
+}
+
+void db_rest(sqlite3 *db)
+{
+	int used = 0, unused = 0;
+
+	if (sqlite3_db_status(db, SQLITE_DBSTATUS_CACHE_USED, &used, &unused, 0) == SQLITE_OK && used > CACHE_KEEP_BYTES)
+		(void)sqlite3_db_release_memory(db); /* always SQLITE_OK */
 }
 
 int query_prepare(struct query *q, sqlite3 *db, const char *sql)

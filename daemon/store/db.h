@@ -32,6 +32,9 @@ int db_get_int(sqlite3 *db, const char *sql, int64_t *ret_value); /* first colum
 int db_grow_by(sqlite3 *db, int step_bytes);
 int db_reserve(sqlite3 *db, int64_t bytes);
 
+/* Give back what a connection caches, where it is much: what a large job leaves would stay for ever. */
+void db_rest(sqlite3 *db);
+
 struct query {
 	sqlite3_stmt *stmt;
 	int rc; /* the first binding that failed */

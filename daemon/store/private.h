@@ -82,6 +82,7 @@ void *writer_main(void *store);
 struct statements;
 int statements_new(sqlite3 *db, struct statements **ret_statements); /* 0 or -errno */
 void statements_free(struct statements *statements);
+void statements_rest(struct statements *statements); /* nothing is to be done for a while: keep no large buffer */
 /* Run one op inside the open transaction; what it finds for its caller (existing_job) is set in the op. 0; -EEXIST,
  * -ENOENT, -ESTALE, -EMSGSIZE: the op's own fault; else a failure of the database. */
 int write_op(struct statements *statements, struct store_op *op);

@@ -9,6 +9,7 @@
 
 #define PART_BYTES (32u * 1024 * 1024) /* of a packed segment in one row: a row may not have 1,000,000,000 */
 #define BLOB_KEEP_BYTES (4u * 1024 * 1024) /* a larger packing buffer is given back */
+#define BLOB_REST_BYTES (64u * 1024) /* at rest */
 
 enum statement {
 	JOB_FIND_SUBMISSION,
@@ -132,6 +133,12 @@ void statements_free(struct statements *st)
 		query_finish(&st->queries[i]);
 	buffer_fini(&st->blob);
 	free(st);
+}
+
+void statements_rest(struct statements *st)
+{
+	if (st->blob.cap > BLOB_REST_BYTES)
+		buffer_fini(&st->blob);
 }
 
 bool write_op_own_fault(int r)
@@ -551,19 +558,12 @@ static int op_next_id(struct statements *st, struct store_op *op)
 }
 
 static int (*const op_functions[])(struct statements *st, struct store_op *op) = {
-	[STORE_JOB_ADD] = op_job_add,
-	[STORE_INPUT_ADD] = op_input_add, [STORE_JOB_STATE] = op_job_state,
-	[STORE_JOB_SPEC] = op_job_spec, [STORE_SEGMENT] = op_segment,
-	[STORE_TASKS] = op_tasks,
-	[STORE_STARTED_SET] = op_started_set, [STORE_STARTED_CLEAR] = op_started_clear,
-	[STORE_STEPS] = op_steps,
-	[STORE_CRASH] = op_crash,
-	[STORE_HOOK_DEL] = op_hook_del,
-	[STORE_JOB_DELETE] = op_job_delete,
-	[STORE_WORKER_ADD] = op_worker, [STORE_WORKER_DEL] = op_worker,
-	[STORE_PLUGIN_PUT] = op_plugin_put,
-	[STORE_HOLD_SET] = op_hold_set,
-	[STORE_NEXT_ID] = op_next_id,
+	[STORE_JOB_ADD] = op_job_add, [STORE_INPUT_ADD] = op_input_add,
+	[STORE_JOB_STATE] = op_job_state, [STORE_JOB_SPEC] = op_job_spec, [STORE_JOB_DELETE] = op_job_delete,
+	[STORE_SEGMENT] = op_segment, [STORE_TASKS] = op_tasks, [STORE_STEPS] = op_steps,
+	[STORE_STARTED_SET] = op_started_set, [STORE_STARTED_CLEAR] = op_started_clear, [STORE_CRASH] = op_crash,
+	[STORE_HOOK_DEL] = op_hook_del, [STORE_HOLD_SET] = op_hold_set, [STORE_NEXT_ID] = op_next_id,
+	[STORE_WORKER_ADD] = op_worker, [STORE_WORKER_DEL] = op_worker, [STORE_PLUGIN_PUT] = op_plugin_put,
 };
 
 int write_op(struct statements *st, struct store_op *op)

@@ -27,15 +27,14 @@
 #define IDLE_NS (100 * NS_PER_MS)
 #define RESERVE_RETRY_NS (30 * NS_PER_S)
 #define LOG_EVERY_NS (60 * NS_PER_S) /* a disk that fills up again and again says so once a minute */
-/* Do not wait for the end of the burst: a large log is read and written once more, and small commits are faster where
- * they overwrite the log's beginning than where they make it longer. */
+/* Not only when a burst is over: small commits are faster where they overwrite the log than where they make it longer. */
 #define CHECKPOINT_BYTES (62 * 1024 * 1024)
 #define CHECKPOINT_COMMITS 256
 #define SPARE_BYTES (64 * 1024 * 1024) /* free pages that stay in the file for what comes next */
 #define GROW_BYTES (1024 * 1024) /* steps in which the file grows */
 #define VACUUM_BYTES (4 * 1024 * 1024) /* given back at a time */
 #define VACUUM_BYTES_STALLED (256 * 1024) /* has to fit the reserve */
-#define NOTE_SIZE_NS (50 * NS_PER_MS)
+#define NOTE_SIZE_NS (50 * NS_PER_MS) /* not after each commit: it takes a tenth of a small one's time */
 
 struct writer {
 	struct store *store;
@@ -218,7 +217,6 @@ static int run_batch(struct writer *w, const struct op_list *batch)
 	return r == -EAGAIN ? try_batch(w, batch, true) : r;
 }
 
-/* Now and then: a commit of a small job takes less than ten times as long as this. */
 static void note_size(struct writer *w, int64_t now_ns)
 {
 	char log_path[4096];
@@ -576,8 +574,12 @@ static void turn(struct writer *w, bool idle)
 	if (w->wal_pages * w->page_bytes >= CHECKPOINT_BYTES || w->wal_commits >= CHECKPOINT_COMMITS ||
 	    (idle && w->wal_pages > 0))
 		checkpoint(w);
-	if (idle && w->vacuum)
-		vacuum_slice(w);
+	if (idle) {
+		db_rest(w->db);
+		statements_rest(w->statements);
+		if (w->vacuum)
+			vacuum_slice(w);
+	}
 	if (w->reserve_missing && !w->stalled && now_ns >= w->reserve_retry_ns)
 		renew_reserve(w, now_ns);
 	if (idle || now_ns - w->sized_ns >= NOTE_SIZE_NS)

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# A job of a million tasks leaves little more memory behind in its daemon than one of ten.
+. "$(dirname "$0")/lib.sh"
+[ -z "${SANITIZER:-}" ] || { echo "skipped: the runtime of the sanitizer keeps what was freed"; exit 77; }
+
+write_config "workloads = { $(stanza noop) };"
+seq 1000000 >"$dir/inputs"
+
+private_kib() {
+	awk '/^Private/ { n += $2 } END { print n }' "/proc/$daemon_pid/smaps_rollup"
+}
+at_most() {
+	[ "$(private_kib)" -le "$1" ]
+}
+
+daemon_start
+exits 0 ctl run noop -q -m pool -i <(head -n 10 "$dir/inputs")
+small=$(private_kib)
+check "the daemon ends" daemon_stop
+rm -rf "$dir/state"
+
+daemon_start
+exits 0 ctl run noop -q -m pool -i "$dir/inputs"
+check "every result is there" cmp -s "$dir/out" "$dir/inputs"
+# It is given back when there has been rest for a second.
+check "a million tasks cost at most 1 MiB more than ten" wait_for 30 at_most $((small + 1024))
+echo "ten tasks: $small KiB, a million: $(private_kib) KiB"
+exits 0 ctl results @last -q
+check "so does reading them" cmp -s "$dir/out" "$dir/inputs"
+check "which costs no more" wait_for 30 at_most $((small + 1024))
+echo "and read again: $(private_kib) KiB"
+check "the daemon ends" daemon_stop
+finish
