@@ -334,8 +334,22 @@ static json_t *arrange(const struct column *column, bool reverse, uint64_t limit
 
 /* ---- Asking ---- */
 
+/* What is paused with all its jobs, loudly: nothing of it begins by itself. Beside the table, which may be read by a program. */
+static void say_paused(const json_t *paused)
+{
+	const json_t *hold;
+	size_t i;
+
+	json_array_foreach(paused, i, hold) {
+		const char *workload = member_text(hold, "workload", NULL);
+
+		say("PAUSED: %s%s, since %.19s UTC; resume with: concctl resume %s%s", workload ? "workload " : "everything",
+		    workload ? workload : "", member_text(hold, "since", "?"), workload ? "-w " : "--all", workload ? workload : "");
+	}
+}
+
 /* One page of the list behind jobs, which has those before it. `below`: of the page before, 0 for the first. */
-static int add_page(struct ctl *ctl, json_t *jobs, uint64_t limit, uint64_t below, struct error *err)
+static int add_page(struct ctl *ctl, json_t *jobs, json_t *paused, uint64_t limit, uint64_t below, struct error *err)
 {
 	static const char *const keys[] = { "state", "workload", "label" };
 	_cleanup_document_ struct document doc = DOCUMENT_INIT;
@@ -357,17 +371,20 @@ static int add_page(struct ctl *ctl, json_t *jobs, uint64_t limit, uint64_t belo
 	if (r == 0 && json_array_extend(jobs, json_object_get(doc.json, "jobs")) < 0 &&
 	    json_is_array(json_object_get(doc.json, "jobs")))
 		r = -ENOMEM;
+	if (r == 0 && below == 0 && json_is_array(json_object_get(doc.json, "paused")) &&
+	    json_array_extend(paused, json_object_get(doc.json, "paused")) < 0)
+		r = -ENOMEM;
 	return r;
 }
 
-static int collect_list(struct ctl *ctl, json_t *jobs, uint64_t limit, struct error *err)
+static int collect_list(struct ctl *ctl, json_t *jobs, json_t *paused, uint64_t limit, struct error *err)
 {
 	uint64_t below = 0;
 
 	for (;;) {
 		size_t had = json_array_size(jobs), got;
 		uint64_t want = limit - had < LIST_PAGE ? limit - had : LIST_PAGE;
-		int r = add_page(ctl, jobs, want, below, err);
+		int r = add_page(ctl, jobs, paused, want, below, err);
 
 		if (r < 0)
 			return r;
@@ -379,9 +396,9 @@ static int collect_list(struct ctl *ctl, json_t *jobs, uint64_t limit, struct er
 	}
 }
 
-static int print_list_json(json_t *jobs)
+static int print_list_json(json_t *jobs, json_t *paused)
 {
-	_cleanup_json_ json_t *doc = json_pack("{s:i, s:O}", "schema", PROTOCOL_SCHEMA, "jobs", jobs);
+	_cleanup_json_ json_t *doc = json_pack("{s:i, s:O, s:O}", "schema", PROTOCOL_SCHEMA, "jobs", jobs, "paused", paused);
 	_cleanup_free_ char *text = doc ? json_dumps(doc, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
 
 	if (!text)
@@ -406,21 +423,23 @@ static int parse_options(const struct ctl *ctl, uint64_t *limit, const struct co
 
 int command_list(struct ctl *ctl, struct error *err)
 {
-	_cleanup_json_ json_t *all = json_array(), *jobs = NULL;
+	_cleanup_json_ json_t *all = json_array(), *paused = json_array(), *jobs = NULL;
 	const struct column *sort = NULL;
 	uint64_t limit = LIST_LIMIT;
 	bool reverse = args_flag(&ctl->args, "reverse");
 	int r = parse_options(ctl, &limit, &sort, err);
 
 	if (r == 0)
-		r = collect_list(ctl, all, (sort || reverse) && limit < SORT_MAX ? SORT_MAX : limit, err);
+		r = collect_list(ctl, all, paused, (sort || reverse) && limit < SORT_MAX ? SORT_MAX : limit, err);
 	if (r < 0)
 		return r;
 	jobs = arrange(sort, reverse, limit, all);
 	if (!jobs)
 		return -ENOMEM;
 	if (ctl->json)
-		return print_list_json(jobs);
+		return print_list_json(jobs, paused);
+	if (!ctl->quiet)
+		say_paused(paused);
 	if (json_array_size(jobs) == 0) {
 		if (!ctl->quiet)
 			say("no jobs");

@@ -147,7 +147,7 @@ static int add_hold(void *arg, const char *workload, int64_t since_unix_us)
 						    "since", since));
 }
 
-static json_t *holds_array(const struct jobs *jobs)
+json_t *document_holds(const struct jobs *jobs)
 {
 	json_t *array = json_array();
 
@@ -224,7 +224,7 @@ void handle_status(const struct call *call)
 			     "queued_bytes", (json_int_t)view.unfinished.bytes, "store", store_object(control),
 			     "tasks_done", (json_int_t)view.tasks_done, "clients",
 			     (json_int_t)http_clients(control->http), "stopping", control->draining || view.stopping,
-			     "trouble", document_text(view.trouble ? view.trouble : ""), "paused", holds_array(options->jobs),
+			     "trouble", document_text(view.trouble ? view.trouble : ""), "paused", document_holds(options->jobs),
 			     "services", "total",
 			     (json_int_t)view.services, "failing", (json_int_t)view.services_failing,
 			     "caller", (json_int_t)call->req->peer.uid, "unfinished",

@@ -150,7 +150,8 @@ static void listing_finish(struct listing *listing)
 	}
 	free(all);
 	reply_json(listing->call.req, 200,
-		   array ? json_pack("{s:i, s:o}", "schema", PROTOCOL_SCHEMA, "jobs", array) : NULL);
+		   array ? json_pack("{s:i, s:o, s:o}", "schema", PROTOCOL_SCHEMA, "jobs", array, "paused",
+				     document_holds(listing->call.control->options.jobs)) : NULL);
 	listing_free(listing);
 }
 

@@ -142,6 +142,7 @@ json_t *document_job_line(const struct job_view *view, const char *type, bool wi
 json_t *document_job_error(const struct job_view *view);
 json_t *document_stall(const struct stall *stall);
 json_t *document_stalls(const struct stalls *stalls); /* NULL: there was none */
+json_t *document_holds(const struct jobs *jobs); /* what is paused with all its jobs; NULL jobs: nothing */
 json_t *document_log(const struct job_log *log);
 char *document_dump(const json_t *document, size_t *ret_len); /* the caller frees */
 

@@ -88,7 +88,8 @@ static void say_death(struct proc *proc, int sig, int status)
 {
 	const char *name = proc->crew->workload->name;
 
-	if (proc->killed || (proc->stopping && sig == 0 && status == 0)) {
+	/* One that said why it could not start is told of with its words: start_failed(). */
+	if (proc->killed || (proc->stopping && sig == 0 && status == 0) || (proc->init_message && sig == 0)) {
 		log_debug("crew: worker process %d of '%s' has ended", (int)proc->pid, name);
 		return;
 	}
@@ -532,8 +533,8 @@ static void give_up(struct crew *crew)
 {
 	struct crew_seat *seat, *next;
 
-	log_error("crew: '%s' cannot be started, or gets nothing done, giving up until the next submission: %s", crew->workload->name,
-		  crew->init_message ? crew->init_message : "out of memory");
+	log_error("crew: '%s': giving up until the next submission, after %u tries in a row that came to nothing", crew->workload->name,
+		  crew->init_failures);
 	seats_take_back(crew);
 	for (seat = crew->seats; seat; seat = next) {
 		next = seat->next; /* seats are freed by crew_exit() only */
@@ -555,7 +556,7 @@ static void start_failed(struct crew *crew, const char *message, bool others_run
 	free(crew->init_message);
 	crew->init_message = strdup(message);
 	crew->init_failures++;
-	log_warning("crew: '%s' did not start, or got nothing done (attempt %u): %s", crew->workload->name, crew->init_failures,
+	log_warning("crew: '%s' did not start, or got nothing done (try %u): %s", crew->workload->name, crew->init_failures,
 		    message);
 	if (crew->init_failures >= INIT_FAILURES_MAX && !others_run) {
 		give_up(crew);

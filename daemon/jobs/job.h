@@ -30,6 +30,7 @@
 struct crew;
 struct alarm;
 struct followed;
+struct last;
 struct unique;
 struct crew_seat;
 struct store_crash;
@@ -229,6 +230,7 @@ struct jobs {
 	struct breaking *breakings; /* those that must not be removed yet (after_private.h) */
 
 	uint64_t last_group; /* number of the last group of tasks that run apart */
+	struct last *lasts; /* the newest jobs of users (last.c) */
 	uint64_t next_id;
 	uint64_t ids_on_disk; /* no id below this is given again, whatever happens */
 	int64_t served_ns; /* when the last turn was */
@@ -297,6 +299,11 @@ void submit_let_go(struct jobs *jobs);
 void early_ended(struct job *job); /* a refused one has nothing out any more */
 void early_let_go(struct jobs *jobs); /* at the daemon's end: their seats, then (early_close()) themselves */
 void early_close(struct jobs *jobs);
+
+/* last.c */
+int lasts_recover(struct jobs *jobs); /* 0 or -errno */
+void last_note(const struct job *job); /* it was accepted */
+void lasts_close(struct jobs *jobs);
 
 /* refused.c */
 /* A submission for which there was no room: it may be known, its answer lost. on_accepted follows, not before this returns, with

@@ -275,6 +275,9 @@ int jobs_start(struct jobs *jobs, struct crews *crews, struct error *err)
 
 	if (r < 0)
 		return error_set(err, r, "internal", "what is paused could not be read: %s", strerror(-r));
+	r = lasts_recover(jobs);
+	if (r < 0)
+		return error_set(err, r, "internal", "the newest jobs could not be read: %s", strerror(-r));
 	r = recover_jobs(jobs, err);
 	if (r < 0)
 		return r;
@@ -345,6 +348,7 @@ void jobs_close(struct jobs *jobs)
 	lots_close(jobs);
 	throttles_close(jobs);
 	quota_fini(&jobs->quota);
+	lasts_close(jobs);
 	retention_free(jobs->retention);
 	holds_close(jobs);
 	if (jobs->lots_event)

@@ -579,8 +579,8 @@ void outcome_init_failed(void *ctx, struct crew *crew, void *user, const char *m
 	seat->init_failed = true;
 	if (seat->job->ending != JOB_ENDING_NO || job_state_ended(seat->job->state))
 		return;
-	log_error("jobs: job %" PRIu64 ": workers of '%s' cannot be prepared: %s", seat->job->id,
-		  seat->job->workload_name, message);
+	log_error("jobs: job %" PRIu64 ": workers of '%s' cannot be prepared: it fails", seat->job->id,
+		  seat->job->workload_name); /* why was said with each try */
 	job_fail_self(seat->job, "worker-init", message);
 	job_end_early(seat->job, JOB_ENDING_FAILED, JOB_ASK);
 }

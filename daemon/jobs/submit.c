@@ -167,6 +167,7 @@ static void accepted(struct accept *accept, int status)
 		return;
 	}
 	job_publish(job);
+	last_note(job);
 	if (accept->early)
 		early_accepted(accept);
 	if (!job->durable)

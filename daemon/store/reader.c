@@ -38,7 +38,7 @@ static const char *const sql[N_STATEMENTS] = {
 	[JOB_BY_SUBMISSION] = "SELECT " JOB_COLUMNS " FROM job WHERE submission = ?",
 	[ALL_JOBS_BELOW] = "SELECT " JOB_COLUMNS " FROM job WHERE id < ? ORDER BY id DESC LIMIT ?",
 	[JOBS_BELOW] = "SELECT " JOB_COLUMNS " FROM job WHERE ended_us != 0 AND id < ? ORDER BY id DESC LIMIT ?",
-	[JOB_LAST] = "SELECT " JOB_COLUMNS " FROM job WHERE uid = ? ORDER BY id DESC LIMIT 1",
+	[JOB_LAST] = "SELECT " JOB_COLUMNS " FROM job WHERE uid = ? AND id < ? ORDER BY id DESC LIMIT 1",
 };
 
 struct store_reader {
@@ -299,6 +299,7 @@ static int serve(struct store_reader *rd, struct store_read *read)
 	case STORE_READ_LAST:
 		q = &rd->queries[JOB_LAST];
 		query_u64(q, read->uid);
+		query_u64(q, read->below > 0 ? read->below : INT64_MAX);
 		return read_one_job(q, read);
 	}
 	assert(!"a read of no known type");

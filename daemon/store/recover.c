@@ -234,6 +234,21 @@ int store_job_ended(struct store *store, uint64_t job, uint8_t *ret_state)
 	return query_column_u64(&q, 1) > 0;
 }
 
+int store_recover_users(struct store *store, int (*fn)(void *arg, uint64_t job, uint32_t uid), void *arg)
+{
+	_cleanup_(query_finish) struct query q = { .stmt = NULL };
+	int r = query_prepare(&q, store->db, "SELECT id, uid FROM job ORDER BY id");
+
+	if (r < 0)
+		return r;
+	while ((r = query_step(&q)) == 1) {
+		r = fn(arg, query_column_u64(&q, 0), (uint32_t)query_column_u64(&q, 1));
+		if (r < 0)
+			break;
+	}
+	return r;
+}
+
 int store_next_id(struct store *store, uint64_t *ret_id)
 {
 	int64_t id = 0;

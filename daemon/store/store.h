@@ -242,6 +242,8 @@ int store_recover_holds(struct store *store, int (*fn)(void *arg, const char *wo
 /* Ended jobs whose hook was not run to its end, oldest first. */
 int store_recover_hooks(struct store *store, int (*fn)(void *arg, uint64_t job), void *arg);
 int store_job_ended(struct store *store, uint64_t job, uint8_t *ret_state); /* 1: it has, so; 0: it has not; -ENOENT; -errno */
+/* Every job that there is and who submitted it, in order of their numbers. */
+int store_recover_users(struct store *store, int (*fn)(void *arg, uint64_t job, uint32_t uid), void *arg);
 int store_next_id(struct store *store, uint64_t *ret_id); /* the smallest id never given out */
 /* A cached description, appended to ret_description (NUL-terminated, not counted). 0 or -ENOENT. */
 int store_plugin_find(struct store *store, const char *key, struct buffer *ret_description);
@@ -255,14 +257,14 @@ enum store_read_type {
 	STORE_READ_JOBS, /* rows of ended jobs, newest first */
 	STORE_READ_LIST, /* the rows of jobs by number; those that are not there are left out */
 	STORE_FIND_SUBMISSION, /* the job that a submission became */
-	STORE_READ_LAST, /* the newest job of user `uid` */
+	STORE_READ_LAST, /* the newest job of user `uid` below `below`: looks at all that are newer */
 };
 
 struct store_read {
 	enum store_read_type type;
 	uint64_t job;
 	uint64_t task;
-	uint64_t below; /* STORE_READ_JOBS: ids below this one; 0: from the newest */
+	uint64_t below; /* STORE_READ_JOBS, STORE_READ_LAST: ids below this one; 0: from the newest */
 	uint32_t limit; /* STORE_READ_JOBS: rows at most (no more than 1,000) */
 	bool unfinished; /* STORE_READ_JOBS: of jobs that have not ended too */
 	const uint64_t *ids; /* STORE_READ_LIST: n_ids of them (no more than 1,000), the caller's */

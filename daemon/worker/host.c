@@ -76,9 +76,9 @@ static void fail(struct host *host, const char *text)
 {
 	_cleanup_buffer_ struct buffer b = BUFFER_INIT;
 
-	(void)fprintf(stderr, "worker: %s\n", text); /* the daemon logs it */
-	if (buffer_add_varint(&b, WIRE_INIT_FAILED) == 0 && buffer_add_text(&b, text) == 0)
-		(void)!send(host->fds->socket, b.data, b.len, MSG_NOSIGNAL); /* the exit status says it as well */
+	if (buffer_add_varint(&b, WIRE_INIT_FAILED) < 0 || buffer_add_text(&b, text) < 0 ||
+	    send(host->fds->socket, b.data, b.len, MSG_NOSIGNAL) < 0)
+		(void)fprintf(stderr, "worker: %s\n", text); /* the daemon logs it too */
 	host->status = 1;
 	host->done = true;
 }

@@ -50,6 +50,16 @@ done_job=$(ctl run noop -d 1 2 3)
 exits 0 ctl wait @last
 equal "@last is the job submitted last" "$(shown job @last)" "$done_job"
 equal "of the results too" "$(ctl results @last | tr '\n' ' ')" "1 2 3 "
+keep=$(ctl run noop -d --no-durable 1 | tail -n 1)
+exits 0 ctl wait @last
+equal "one that is not kept too" "$(shown job @last)" "$keep"
+exits 0 ctl rm @last
+equal "where it is gone the one before it is the last" "$(shown job @last)" "$done_job"
+gone=$(ctl run noop -d 1)
+exits 0 ctl wait "$gone"
+exits 0 ctl rm "$gone"
+equal "of those on disk too" "$(shown job @last)" "$done_job"
+equal "as often as one asks" "$(shown job @last)" "$done_job"
 exits 0 ctl pause -l red
 check "those with the label are paused" has state paused "$a"
 check "both of them" has state paused "$c"
@@ -106,6 +116,12 @@ check "all of it survives" has state paused "$c"
 d=$(ctl run identity -d x 2>/dev/null)
 check "also for what comes" has state paused "$d"
 says "everything is paused since" <(ctl show "$d")
+exits 0 ctl list
+says "PAUSED: everything, since"
+says "resume with: concctl resume --all"
+check "the table is only jobs" test "$(grep -c 'PAUSED' "$dir/out")" = 0
+exits 0 ctl list -q
+equal "not with -q" "$(cat "$dir/err")" ""
 exits 3 ctl resume "$d"
 exits 0 ctl resume --all
 exits 0 ctl wait "$c" "$d"
@@ -115,6 +131,7 @@ exits 0 ctl pause -w sleeper
 exits 0 ctl resume -w sleeper
 check "what was paused by itself goes on as well" wait_for 10 has state running "$a"
 equal "status is silent again" "$(ctl status | grep -c PAUSED)" 0
+equal "so is list" "$(ctl list 2>&1 | grep -c PAUSED)" 0
 exits 0 ctl cancel "$a"
 
 echo "== waiting"

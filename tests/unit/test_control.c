@@ -201,7 +201,7 @@ static void lists_are_newest_first_and_filtered(void **state)
 	rig_ask(rig, "GET", "/v1/jobs?state=running&workload=squares&limit=1", NULL, 0, &reply);
 	assert_non_null(strstr((char *)reply.body.data, "\"jobs\":[{\"schema\":1,\"job\":\"1195\""));
 	reply_fini(&reply);
-	rig_expect(rig, "GET", "/v1/jobs?state=paused", NULL, 200, "{\"schema\":1,\"jobs\":[]}");
+	rig_expect(rig, "GET", "/v1/jobs?state=paused", NULL, 200, "{\"schema\":1,\"jobs\":[],\"paused\":[]}");
 }
 
 static void a_job_is_shown_without_its_secrets(void **state)

@@ -305,6 +305,43 @@ static int on_damaged_task(void *arg, uint64_t task, const void *blob, size_t le
 	return 0;
 }
 
+static int sum_users(void *arg, uint64_t job, uint32_t uid)
+{
+	uint64_t *sum = arg;
+
+	*sum = *sum * 10 + job * 2 + uid % 2; /* which, and in which order */
+	return 0;
+}
+
+static void each_users_newest_job_is_found(void **state)
+{
+	struct fixture *f = *state;
+	struct test_read read;
+	uint64_t sum = 0;
+
+	for (uint64_t id = 1; id <= 4; id++) {
+		struct test_op op = op_of(STORE_JOB_ADD, id);
+		char submission[8];
+
+		(void)snprintf(submission, sizeof(submission), "s%d", (int)id);
+		op.op.u.add.job = (struct store_job){ .id = id, .submission = submission, .workload = "w", .spec = "{}",
+						      .uid = id % 2 ? 1001 : 1000 };
+		assert_int_equal(run_op(f, &op), 0);
+	}
+	read = (struct test_read){ .read = { .type = STORE_READ_LAST, .uid = 1000 } };
+	assert_int_equal(run_read(f, &read), 0);
+	assert_true(read.read.jobs[0].job.id == 4);
+	store_read_fini(&read.read);
+	read.read = (struct store_read){ .type = STORE_READ_LAST, .uid = 1000, .below = 4 };
+	assert_int_equal(run_read(f, &read), 0);
+	assert_true(read.read.jobs[0].job.id == 2);
+	store_read_fini(&read.read);
+	read.read = (struct store_read){ .type = STORE_READ_LAST, .uid = 1000, .below = 2 };
+	assert_int_equal(run_read(f, &read), -ENOENT);
+	assert_int_equal(store_recover_users(f->store, sum_users, &sum), 0);
+	assert_true(sum == 3478);
+}
+
 static void a_flipped_bit_is_noticed(void **state)
 {
 	struct fixture *f = *state;
@@ -553,6 +590,7 @@ int main(void)
 		TEST(ops_out_at_closing_are_committed_and_reported),
 		TEST(a_deletion_cut_short_is_finished_by_the_next_store),
 		TEST(a_flipped_bit_is_noticed),
+		TEST(each_users_newest_job_is_found),
 		TEST(everything_acknowledged_before_a_kill_is_there_and_nothing_is_partial),
 	};
 
