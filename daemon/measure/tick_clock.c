@@ -56,17 +56,34 @@ static bool agrees(const struct tick_clock *clock, uint64_t ticks, int64_t ns)
 	return llabs(foretold_ns - ns) <= SLACK_NS + (ns - clock->anchor_ns) / 1000;
 }
 
+/* Read both. false: the thread was switched out between, so that they are no pair; *ret_ns is right all the same. */
+static bool read_pair(const struct tick_clock *clock, uint64_t *ret_ticks, int64_t *ret_ns)
+{
+	uint64_t before, took;
+	int64_t before_ns;
+
+	if (clock->most_ticks == 0) { /* how long a tick is, is not known: only the clock can tell */
+		before_ns = clock_mono_ns();
+		*ret_ticks = __rdtsc();
+		*ret_ns = clock_mono_ns();
+		return *ret_ns - before_ns <= PAIR_NS;
+	}
+	before = __rdtsc();
+	*ret_ns = clock_mono_ns();
+	took = __rdtsc() - before;
+	*ret_ticks = before + took / 2;
+	return took <= clock->most_ticks / (uint64_t)(ANCHOR_NS / PAIR_NS);
+}
+
 int64_t tick_clock_read(struct tick_clock *clock)
 {
-	uint64_t before = clock->usable ? __rdtsc() : 0, ticks;
-	int64_t ns = clock_mono_ns();
+	uint64_t ticks;
+	int64_t ns;
 
 	if (!clock->usable)
-		return ns;
-	ticks = __rdtsc() - before;
-	if (clock->most_ticks > 0 && ticks > clock->most_ticks / (uint64_t)(ANCHOR_NS / PAIR_NS))
-		return ns; /* no pair: the old anchor stays, and its age brings us here again */
-	ticks = before + ticks / 2;
+		return clock_mono_ns();
+	if (!read_pair(clock, &ticks, &ns))
+		return ns; /* the old anchor stays, and its age brings us here again */
 	if (!agrees(clock, ticks, ns)) { /* the machine slept, or was moved to another one */
 		clock->base_ns = 0;
 		clock->usable = ++clock->disagreed < DISAGREED_MOST;
