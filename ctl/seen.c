@@ -73,6 +73,8 @@ static int parse_number(const char **text, uint64_t *ret_number)
 	if (**text < '0' || **text > '9')
 		return -EPROTO;
 	for (; **text >= '0' && **text <= '9'; ++*text) {
+		if (number > (UINT64_C(1) << 62) / 10) /* ten times that would begin again at 0 */
+			return -EPROTO;
 		number = number * 10 + (uint64_t)(**text - '0');
 		if (number >> 62)
 			return -EPROTO;
