@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Jobs as their clients see them: sent in pieces, not kept, sent twice, begun and not to run twice, without their plugin
-# after a restart, side by side in one crew, within -j, larger than memory likes, and on a full disk.
+# after a restart, side by side in one crew, within -j, larger than memory likes.
 . "$(dirname "$0")/lib.sh"
 [ -z "${SANITIZER:-}" ] && many=400000 || many=40000
 
@@ -247,35 +247,4 @@ equal "another crew gets it while the first has nothing to do" "$(timeout 10 "$c
 echo 3 | post "/jobs/$id/inputs?from=1&last=1"
 exits 0 ctl wait "$id" --timeout 10s
 daemon_stop
-
-echo "== a full disk"
-rm -rf "$dir/state" && mkdir -m 700 "$dir/state"
-if mount -t tmpfs -o size=24m,mode=700 tmpfs "$dir/state" 2>/dev/null; then
-	trap 'umount -l "$dir/state"; cleanup' EXIT
-	configure "$stanzas"
-	daemon_start
-	seq 1 30000 >"$dir/inputs"
-	running=$(ctl run sleeper -d -m async -j 400 $(yes 20ms | head -n 20000))
-	check "a job runs" wait_for 10 at_least done 100 "$running"
-	dd if=/dev/zero of="$dir/state/fill" bs=64k 2>/dev/null
-	full() {
-		ctl run identity -d -m pool -i "$dir/inputs" >/dev/null 2>"$dir/err"
-		[ $? -eq 75 ]
-	}
-	check "a full disk refuses jobs with 75" wait_for 10 full
-	says "full"
-	check "the daemon answers" ctl ping
-	rm "$dir/state/fill"
-	exits 0 ctl wait "$running" --timeout 30s
-	equal "what ran goes on when there is room, and loses nothing" "$(ctl results "$running" | wc -l)" 20000
-	exits 0 ctl run noop -q -m pool 1
-	dd if=/dev/zero of="$dir/state/fill" bs=64k 2>/dev/null
-	running=$(ctl run sleeper -d -m async -j 400 --no-durable 10ms 2>/dev/null)
-	daemon_stop
-	equal "on a full disk it ends as well" $? 0
-	umount "$dir/state"
-	trap cleanup EXIT
-else
-	echo "skipped: no tmpfs may be mounted here"
-fi
 finish
