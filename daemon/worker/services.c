@@ -130,10 +130,13 @@ static void host_vlog(struct concd_worker *worker, int level, const char *format
 		memcpy(runner->last_line, line, kept);
 		runner->last_line[kept] = '\0';
 	}
-	if (!ring_log(runner->options.ring, runner->options.number, (uint8_t)level, line, len))
+	if (!ring_log(runner->options.ring, runner->options.number, (uint8_t)level, line, len)) {
 		log_gate_drop(runner->options.gate);
-	else if (runner->unpublished_ns == 0)
-		runner->unpublished_ns = clock_mono_ns();
+		return;
+	}
+	/* At once: the task may compute for hours, and the gate lets few lines pass. */
+	ring_publish(runner->options.ring, runner->options.number);
+	runner->unpublished_ns = 0;
 }
 
 static void host_progress(struct concd_task *task, double fraction)
