@@ -1,5 +1,6 @@
 /* GET /v1/jobs/ID/follow: a job's states and counts as they change, and lines of its log, one JSON object a line. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -19,13 +20,22 @@
 #define MAX_STALLS 64 /* likewise */
 #define MAX_STATES 16 /* changes between two turns of the loop */
 #define MAX_LINES 256 /* of its log that wait for a reader; at most 1 KiB each */
+#define SEND_BYTES (16u << 10) /* of lines, before what was sent is read */
+#define DROPPED_BYTES 48 /* the end of a line */
 
-/* A line that is not sent yet. */
+/* A line as it is sent, but for the brace at its end. All who follow the job share it: there may be thousands. */
 struct line {
-	STAILQ_ENTRY(line) link;
-	struct job_log log; /* text: the bytes behind */
+	uint64_t number; /* of the log line */
+	uint32_t refs;
+	size_t len;
+	char *text;
+};
+
+/* One that is not sent yet to this follower. */
+struct pending {
+	STAILQ_ENTRY(pending) link;
+	struct line *line;
 	uint64_t dropped; /* before it */
-	char text[];
 };
 
 struct follower {
@@ -40,7 +50,7 @@ struct follower {
 	json_t *stalls[MAX_STALLS]; /* not sent yet; owned */
 	size_t n_stalls;
 	uint64_t stalls_left_out;
-	STAILQ_HEAD(, line) lines;
+	STAILQ_HEAD(, pending) lines;
 	size_t n_lines;
 	uint64_t dropped; /* behind these, for want of room or memory */
 	bool progressed;
@@ -48,13 +58,59 @@ struct follower {
 	int64_t progress_ns; /* when the last was sent */
 };
 
+static void line_unref(struct line *line)
+{
+	if (!line || --line->refs > 0)
+		return;
+	free(line->text);
+	free(line);
+}
+
+static struct line *line_new(const struct job *job, const struct job_log *log)
+{
+	struct line *line = calloc(1, sizeof(*line));
+	struct job_view view;
+	json_t *event, *rest = document_log(log);
+
+	job_view(job, &view);
+	event = json_pack("{s:i, s:s, s:o}", "schema", PROTOCOL_SCHEMA, "type", "log", "job",
+			  json_sprintf("%llu", (unsigned long long)view.id));
+	if (line && event && rest && json_object_update(event, rest) == 0)
+		line->text = document_dump(event, &line->len);
+	json_decref(event);
+	json_decref(rest);
+	if (!line || !line->text) {
+		free(line);
+		return NULL;
+	}
+	line->number = log->number;
+	line->len--; /* the brace */
+	line->refs = 1;
+	return line;
+}
+
+/* What is sent of this log line: made for the first follower that hears of it, for the others a reference. NULL: no memory. */
+static struct line *line_get(const struct job *job, const struct job_log *log)
+{
+	static struct line *last; /* the control thread's alone */
+
+	if (!last || log->number == 0 || last->number != log->number) {
+		line_unref(last);
+		last = line_new(job, log);
+	}
+	if (last)
+		last->refs++;
+	return last;
+}
+
 static void drop_line(struct follower *follower)
 {
-	struct line *line = STAILQ_FIRST(&follower->lines);
+	struct pending *pending = STAILQ_FIRST(&follower->lines);
 
 	STAILQ_REMOVE_HEAD(&follower->lines, link);
 	follower->n_lines--;
-	free(line);
+	line_unref(pending->line);
+	free(pending);
 }
 
 static void follower_free(struct follower *follower)
@@ -137,25 +193,25 @@ static int send_stalls(struct follower *follower, const struct job_view *view)
 	return r;
 }
 
-static int send_lines(struct follower *follower, const struct job_view *view)
+/* Some of them: the rest waits here, where it is shared, until these are read. */
+static int send_lines(struct follower *follower)
 {
-	const struct line *line;
+	const struct pending *pending;
 
-	while ((line = STAILQ_FIRST(&follower->lines))) {
-		json_t *event = json_pack("{s:i, s:s, s:o}", "schema", PROTOCOL_SCHEMA, "type", "log", "job", id_text(view));
-		json_t *log = document_log(&line->log);
-		int r = event && log && json_object_update(event, log) == 0 ? 0 : -ENOMEM;
+	while ((pending = STAILQ_FIRST(&follower->lines)) && http_queued(follower->req) < SEND_BYTES) {
+		const struct line *line = pending->line;
+		uint8_t *at = http_chunk_reserve(follower->req, line->len + DROPPED_BYTES);
+		int n;
 
-		json_decref(log);
-		if (r == 0 && line->dropped > 0)
-			r = json_object_set_new(event, "dropped", json_integer((json_int_t)line->dropped));
-		if (r < 0) {
-			json_decref(event);
+		if (!at)
 			return -ENOMEM;
-		}
-		r = send_line(follower, event);
-		if (r < 0)
-			return r;
+		memcpy(at, line->text, line->len);
+		if (pending->dropped > 0)
+			n = snprintf((char *)at + line->len, DROPPED_BYTES, ",\"dropped\":%llu}\n",
+				     (unsigned long long)pending->dropped);
+		else
+			n = snprintf((char *)at + line->len, DROPPED_BYTES, "}\n");
+		http_chunk_commit(follower->req, line->len + (size_t)n);
 		drop_line(follower);
 	}
 	return 0;
@@ -191,9 +247,11 @@ static void follower_go_on(struct follower *follower)
 	if (r == 0)
 		r = send_states(follower, &view);
 	if (r == 0)
-		r = send_lines(follower, &view);
+		r = send_lines(follower);
 	if (r == 0)
 		r = send_progress(follower, &view);
+	if (r == 0 && !STAILQ_EMPTY(&follower->lines))
+		return; /* on_writable goes on */
 	if (r == 0 && follower->ended)
 		r = send_line(follower, document_job_line(&view, "job", true));
 	if (r < 0) {
@@ -263,18 +321,17 @@ static void on_state(struct job_watch *watch, enum job_state state)
 static void on_log(struct job_watch *watch, const struct job_log *log)
 {
 	struct follower *follower = container_of(watch, struct follower, watch);
-	size_t len = strlen(log->text);
-	struct line *line = follower->n_lines < MAX_LINES ? malloc(sizeof(*line) + len + 1) : NULL;
+	struct pending *pending = follower->n_lines < MAX_LINES ? malloc(sizeof(*pending)) : NULL;
+	struct line *line = pending ? line_get(follower->job, log) : NULL;
 
 	if (!line) {
+		free(pending);
 		follower->dropped++;
 		return;
 	}
-	line->log = *log;
-	line->log.text = memcpy(line->text, log->text, len + 1);
-	line->dropped = follower->dropped;
+	*pending = (struct pending){ .line = line, .dropped = follower->dropped };
 	follower->dropped = 0;
-	STAILQ_INSERT_TAIL(&follower->lines, line, link);
+	STAILQ_INSERT_TAIL(&follower->lines, pending, link);
 	follower->n_lines++;
 	event_active(&follower->kick, EV_TIMEOUT, 0);
 }

@@ -136,6 +136,7 @@ void job_unref(struct job *job);
 
 /* A line of a job's log: of its plugin, or of the daemon about a service. */
 struct job_log {
+	uint64_t number; /* of the line: no other has it as long as the daemon runs; 0: none */
 	const char *level; /* "error", "warning", "info", "debug" */
 	uint32_t worker_pid; /* 0: the daemon says it */
 	int64_t unix_us;

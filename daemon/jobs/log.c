@@ -7,7 +7,9 @@
 
 void job_tell(struct job *job, unsigned int level, uint32_t worker_pid, const char *text)
 {
+	static uint64_t last_number; /* the control thread's */
 	const struct job_log log = {
+		.number = ++last_number,
 		.level = log_level_name(level <= LOG_LEVEL_DEBUG ? (enum log_level)level : LOG_LEVEL_INFO),
 		.worker_pid = worker_pid,
 		.unix_us = clock_unix_us(),
