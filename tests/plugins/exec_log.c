@@ -4,7 +4,9 @@
  * lock is tried, never waited for: refused means that another execution of the same task is still going on. Into DIR/log
  * it appends, one write each,
  *
- *	begin INDEX PID		end INDEX PID		overlap INDEX PID
+ *	begin INDEX PID DAEMON		end INDEX PID DAEMON		overlap INDEX PID DAEMON
+ *
+ * where DAEMON is the process that was its parent when the plugin was loaded.
  *
  * The lock belongs to the open file, so it ends with the process, however that dies. One job per directory.
  *
@@ -23,6 +25,14 @@
 #include <time.h>
 #include <unistd.h>
 
+static pid_t daemon_pid;
+
+/* Later it may be dead, and another process the parent. */
+__attribute__((constructor)) static void note_daemon(void)
+{
+	daemon_pid = getppid();
+}
+
 static int64_t now_ns(void)
 {
 	struct timespec ts;
@@ -37,7 +47,8 @@ static int log_line(int dir, const char *what, uint64_t index)
 	char line[80];
 	int fd, n, r = 0;
 
-	n = snprintf(line, sizeof(line), "%s %" PRIu64 " %ld\n", what, index, (long)getpid());
+	n = snprintf(line, sizeof(line), "%s %" PRIu64 " %ld %ld\n", what, index, (long)getpid(),
+		     (long)daemon_pid);
 	fd = openat(dir, "log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
 	if (fd < 0)
 		return -errno;

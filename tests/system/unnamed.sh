@@ -62,7 +62,9 @@ ends_well() { # ends_well WHAT: only the guilty one has no result
 begin -m async -j 60
 check "cancelled" ctl cancel "$id"
 exits 1 ctl wait "$id" --timeout 60s
-equal "cancelled: its tasks are" "$(ctl show "$id" --json | tr -d ' \n' | grep -o '"failed":[0-9]*,"cancelled":[0-9]*')" '"failed":0,"cancelled":60'
+ctl show "$id" --json | tr -d ' \n' >"$dir/out" # some of it may have been done in the meantime, in a half
+equal "cancelled: no task has failed" "$(grep -o '"failed":[0-9]*' "$dir/out" | head -n 1)" '"failed":0'
+equal "cancelled: no task runs" "$(grep -o '"running":[0-9]*' "$dir/out" | head -n 1)" '"running":0'
 
 begin --shape 1x10x1
 check "killed" ctl kill "$id"

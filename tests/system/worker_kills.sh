@@ -20,7 +20,7 @@ kill_some() {
 		if [ ${#victims[@]} -gt 0 ]; then
 			victim=${victims[RANDOM % ${#victims[@]}]}
 			# Only one that runs tasks: what a start-up kill breaks is tested elsewhere.
-			if grep -q "begin [0-9]* $victim\$" "$dir/exec/log" 2>/dev/null && kill -KILL "$victim" 2>/dev/null; then
+			if grep -q "begin [0-9]* $victim " "$dir/exec/log" 2>/dev/null && kill -KILL "$victim" 2>/dev/null; then
 				killed="$killed $victim"
 				left=$((left - 1))
 			fi
