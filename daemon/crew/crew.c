@@ -109,7 +109,9 @@ void crew_exit(struct crew *crew)
 	}
 	if (crew->n_seats > 0)
 		return;
-	if (!crew->ending && crew->dedicated != 0) {
+	/* After garbage a new submission gets a new crew: nothing that was left behind in this one's segment, and no count of
+	 * failures that are not its own. */
+	if (!crew->ending && (crew->dedicated != 0 || crew->had_garbage)) {
 		crew_end(crew);
 	} else if (!crew->idle_armed) {
 		idle = to_timeval(crew->workload->config->idle_timeout_ns);

@@ -265,6 +265,27 @@ static void garbage_in_the_shared_memory_costs_processes_and_no_task(void **stat
 	assert_int_equal(b->n_guilty + b->n_suspect, 0);
 }
 
+static void a_job_after_garbage_does_not_pay_for_it(void **state)
+{
+	struct world *w = *state;
+	const struct workload *sleeper = world_plugin(w, "/sleeper");
+	struct book *b = world_submit(w, 0, sleeper, "2x1x1", 100, (struct crew_job){ .idempotent = true });
+	struct crew *spoilt = crew_of(b->seat);
+
+	b->input = "2ms";
+	world_later(w, 50000, scribble);
+	world_run(w);
+	assert_int_equal(w->kills, 1);
+	spoilt->init_failures = INIT_FAILURES_MAX - 1; /* its workers did so before */
+	world_close_book(w, 0);
+	b = world_submit(w, 0, sleeper, "2x1x1", 10, (struct crew_job){ .idempotent = true });
+	b->input = "1ms";
+	assert_int_equal(crew_of(b->seat)->init_failures, 0);
+	assert_false(crew_of(b->seat)->had_garbage);
+	world_run(w);
+	assert_int_equal(b->n_done, b->n);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -278,6 +299,7 @@ int main(void)
 		WORLD_TEST(a_worker_program_that_is_missing_fails_the_jobs),
 		WORLD_TEST(a_stop_brings_every_task_back),
 		WORLD_TEST(garbage_in_the_shared_memory_costs_processes_and_no_task),
+		WORLD_TEST(a_job_after_garbage_does_not_pay_for_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
