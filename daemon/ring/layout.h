@@ -5,7 +5,7 @@
  *	runners    4 lines each: tails, head, futex
  *	releases   one word per place in the arena
  *	chunks     4 KiB each: word and header, packed inputs, progress
- *	rings      ring_bytes each: completion records of one runner
+ *	rings      ring_bytes each: completion records of one runner; mapped by the daemon and by the runner's own process
  *	arena      n_big places for an input larger than a chunk
  *
  * A chunk's word {generation 32, owner 12, end 10, begun 10} changes by compare-and-swap only while it is in flight:

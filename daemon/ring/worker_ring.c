@@ -91,6 +91,20 @@ int worker_ring_open(int segment_fd, int event_fd, struct worker_ring **ret_ring
 	return 0;
 }
 
+int worker_ring_own(struct worker_ring *ring, uint32_t first, uint32_t count)
+{
+	const size_t each = ring->geometry.ring_bytes; /* a multiple of the page's size */
+	const uint32_t n = ring->geometry.n_runners;
+	uint8_t *rings = ring->map + ring->layout.rings;
+
+	if (first > n || count > n - first)
+		return -EINVAL;
+	if ((first > 0 && mprotect(rings, first * each, PROT_NONE) < 0) ||
+	    (first + count < n && mprotect(rings + (first + count) * each, (n - first - count) * each, PROT_NONE) < 0))
+		return errno == ENOMEM ? -ENOMEM : -EINVAL;
+	return 0;
+}
+
 void worker_ring_close(struct worker_ring *ring)
 {
 	if (!ring)

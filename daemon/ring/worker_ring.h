@@ -15,6 +15,9 @@ struct worker_ring;
  * can follow. event_fd is the daemon's. Both descriptors stay the caller's and may be closed after the call
  * (segment) or when the process ends (event). 0, -EINVAL, -ENOMEM. */
 int worker_ring_open(int segment_fd, int event_fd, struct worker_ring **ret_ring);
+/* Only these runners' completion rings can be read and written from here on: what a wild pointer of this process hits is none of
+ * another one's results. 0, -EINVAL: there are no such runners; -ENOMEM. */
+int worker_ring_own(struct worker_ring *ring, uint32_t first, uint32_t count);
 void worker_ring_close(struct worker_ring *ring);
 
 /* A chunk that this runner has claimed. Plain data: the runner keeps as many as it likes. */

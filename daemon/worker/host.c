@@ -231,6 +231,8 @@ static int greet(struct host *host, struct reader *r, struct error *err)
 	if (e < 0)
 		return e;
 	e = worker_ring_open(host->fds->segment, host->fds->event, &host->ring);
+	if (e == 0)
+		e = worker_ring_own(host->ring, host->first_runner, host->n_runners);
 	if (e < 0)
 		return error_set(err, e, "bad-message", "the segment cannot be mapped: %s", strerror(-e));
 	(void)close(host->fds->segment); /* mapped; an open descriptor could only be inherited by somebody */

@@ -1,6 +1,7 @@
-/* scribble: overwrites what its process shares with the daemon, as a wild pointer would.
+/* scribble: overwrites what its process shares with the daemon.
  *
- * On input "ring" the completion rings and their tails, on "all" the whole segment; else it returns its input. The
+ * On input "ring" the completion rings and their tails, on "all" the whole segment, and the rings of other processes too: it
+ * makes them accessible first. On "wild" it writes to those as a wild pointer would. Else it returns its input. The
  * segment is found as any code in the process could find it: by its name in /proc/self/maps. Afterwards the task goes
  * on as if nothing had happened.
  */
@@ -10,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define GARBAGE_BYTE 0xa5
@@ -21,24 +23,36 @@ struct geometry {
 	uint64_t total_bytes;
 };
 
-/* The mapping of the segment. 0 where there is none. */
-static size_t find_segment(unsigned char **ret_start)
+/* The first mapping of the segment with these rights. 0 where there is none. */
+static size_t find_mapping(const char *rights, unsigned char **ret_start)
 {
 	FILE *maps = fopen("/proc/self/maps", "re");
 	unsigned long start, end;
+	char line[512], has[8];
 	size_t len = 0;
-	char line[512];
 
 	if (maps == NULL)
 		return 0;
 	while (len == 0 && fgets(line, sizeof(line), maps) != NULL) {
-		if (strstr(line, "/memfd:concd-ring") != NULL && sscanf(line, "%lx-%lx rw", &start, &end) == 2) {
-			*ret_start = (unsigned char *)(uintptr_t)start;
-			len = end - start;
-		}
+		if (strstr(line, "/memfd:concd-ring") == NULL || sscanf(line, "%lx-%lx %4s", &start, &end, has) != 3 ||
+		    strncmp(has, rights, 2) != 0)
+			continue;
+		*ret_start = (unsigned char *)(uintptr_t)start;
+		len = end - start;
 	}
 	fclose(maps);
 	return len;
+}
+
+/* All of the segment. 0 where there is none. */
+static size_t find_segment(unsigned char **ret_start)
+{
+	struct geometry g;
+
+	if (find_mapping("rw", ret_start) == 0)
+		return 0;
+	memcpy(&g, *ret_start, sizeof(g));
+	return g.total_bytes;
 }
 
 /* Garbage in the completion rings of all runners, and their tails moved on, so that the daemon reads it. */
@@ -74,20 +88,26 @@ static int run(struct concd_task *task)
 {
 	size_t len, bytes;
 	const char *input = concd_input(task, &len), *once;
-	unsigned char *segment = NULL;
-	int all = len == 3 && memcmp(input, "all", 3) == 0, r;
+	unsigned char *segment = NULL, *others = NULL;
+	int all = len == 3 && memcmp(input, "all", 3) == 0, wild = len == 4 && memcmp(input, "wild", 4) == 0, r;
 
 	r = concd_param_text(task, "once", &once);
 	if (r < 0)
 		return r;
-	if ((!all && !(len == 4 && memcmp(input, "ring", 4) == 0)) || !is_first(once))
+	if ((!all && !wild && !(len == 4 && memcmp(input, "ring", 4) == 0)) || !is_first(once))
 		return concd_result(task, input, len);
 	bytes = find_segment(&segment);
 	if (bytes <= PAGE)
 		return concd_fail(task, CONCD_FAIL_PERMANENT, "there is no segment in /proc/self/maps");
+	if (!wild && mprotect(segment, bytes, PROT_READ | PROT_WRITE) < 0)
+		return concd_fail(task, CONCD_FAIL_PERMANENT, "its segment cannot be made accessible");
+	if (wild) {
+		bytes = find_mapping("--", &others);
+		memset(others, GARBAGE_BYTE, bytes); /* where there are none nothing happens, and it does not die */
+	}
 	if (all)
 		memset(segment, GARBAGE_BYTE, bytes);
-	else
+	else if (!wild)
 		scribble_rings(segment);
 	return concd_result(task, input, len);
 }

@@ -256,6 +256,12 @@ for round in 1 2 3 4 5; do
 	done
 done
 daemon_lives "garbage in its rings"
+# A wild pointer does not reach what other processes have written: it ends its own process, and is found out.
+for round in 1 2 3; do
+	exits 1 ctl run scribble -q -m process -j 3 $(seq 1 300) wild $(seq 301 600)
+	says "(input 'wild'): quarantined: "
+	equal "a wild pointer spoils no result, time $round" "$(cksum <"$dir/out")" "$(seq 1 600 | cksum)"
+done
 
 # ---- Jobs that run, have ended, are interrupted ----
 
