@@ -5,7 +5,7 @@
  *					    is as late because such a task held its loop
  *	ended by us (stop, garbage) ─────── INNOCENT
  *	a fault handler named tasks ─────── these GUILTY, the others INNOCENT
- *	one task begun ──────────────────── GUILTY
+ *	one task begun ──────────────────── GUILTY; SUSPECT where a runner was starting, or another one had the fault
  *	running words name tasks ────────── these SUSPECT, the others INNOCENT
  *	nothing known ───────────────────── INNOCENT, and said to be unnamed: the jobs count these
  */
@@ -92,6 +92,9 @@ struct death {
 	bool garbage;
 	bool named; /* a fault handler named a task that was lost */
 	bool seen; /* a running word did */
+	bool starting; /* perhaps not every runner had ended its worker_init */
+	bool outside; /* a runner's thread had a fault while no task was on it: in worker_init, worker_exit, a callback */
+	uint32_t outside_runner;
 	uint32_t n_lost;
 	int signal, exit_status;
 	const char *last_log;
@@ -115,6 +118,18 @@ static void look_at_evidence(const struct lefts *l, struct death *d)
 			d->named = d->named || at->faulted;
 		}
 	}
+	for (uint32_t i = 0; d->proc && i < d->proc->crew->shape.threads; i++) {
+		if (!l->running[i].faulted || l->running[i].running)
+			continue;
+		d->outside = true;
+		d->outside_runner = crew_first_runner(d->proc) + i;
+	}
+}
+
+/* The only one begun. Something else may have been the reason: run alone it will show. */
+static enum crew_verdict judge_lone(const struct death *d, const struct left *left)
+{
+	return d->starting || (d->outside && d->outside_runner != left->runner) ? CREW_SUSPECT : CREW_GUILTY;
 }
 
 /* Was it late because another task, itself overdue, held their runner? */
@@ -153,7 +168,7 @@ static enum crew_verdict judge(const struct lefts *l, const struct death *d, con
 	if (d->named)
 		return at->faulted && is_at(at, left, index) ? CREW_GUILTY : CREW_INNOCENT;
 	if (d->n_lost == 1)
-		return CREW_GUILTY;
+		return judge_lone(d, left);
 	return d->seen && is_at(at, left, index) ? CREW_SUSPECT : CREW_INNOCENT;
 }
 
@@ -220,7 +235,7 @@ static void gather(struct proc *proc, struct death *d)
 	}
 }
 
-void blame_death(struct proc *proc, int signal, int exit_status)
+bool blame_death(struct proc *proc, int signal, int exit_status)
 {
 	struct crew *crew = proc->crew;
 	struct death d = {
@@ -229,16 +244,18 @@ void blame_death(struct proc *proc, int signal, int exit_status)
 		.garbage = proc->killed == ORDER_GARBAGE,
 		.signal = signal,
 		.exit_status = exit_status,
+		.starting = crew->shape.threads > 1 && !proc_is_ready(proc), /* the only one has, where a task is begun */
 	};
 
 	if (!crew->ring || crew->broken)
-		return; /* crew_reset() sorts it all, after the last one */
+		return true; /* crew_reset() sorts it all, after the last one */
 	gather(proc, &d);
 	look_at_evidence(crew->lefts, &d);
 	d.last_log = worker_log_tail(&proc->log);
 	crew->blocked = false;
 	tell(crew, crew->lefts, &d);
 	crew->lefts->n = 0;
+	return d.named || (d.n_lost > 0 && !(d.starting && d.outside));
 }
 
 void crew_break(struct crew *crew, const char *why)

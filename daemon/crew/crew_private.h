@@ -246,8 +246,9 @@ void crew_records(void *arg, const struct ring_run *run);
 /* blame.c */
 int lefts_new(uint32_t n_chunks, uint32_t n_threads, struct lefts **ret_lefts);
 void lefts_free(struct lefts *lefts);
-/* The process has ended and was reaped: what it had is reported. */
-void blame_death(struct proc *proc, int signal, int exit_status);
+/* The process has ended and was reaped: what it had is reported. true: it may have been a task's doing; false: it had begun
+ * none, or a runner that was starting had the fault. */
+bool blame_death(struct proc *proc, int signal, int exit_status);
 void crew_break(struct crew *crew, const char *why); /* garbage in shared words: kill all, start anew */
 void crew_reset(struct crew *crew); /* after the last process of a broken crew ended */
 

@@ -134,9 +134,8 @@ static void on_death(evutil_socket_t fd, short what, void *arg)
 	struct crew *crew = proc->crew;
 	struct crews *crews = crew->crews;
 	char text[1024];
-	uint64_t out = crew->out;
 	int sig = 0, status = 0;
-	bool of_start, broken = crew->broken, garbage = proc->killed == ORDER_GARBAGE;
+	bool of_start, of_task, broken = crew->broken, garbage = proc->killed == ORDER_GARBAGE;
 
 	(void)fd; /* it is in the struct */
 	(void)what;
@@ -149,8 +148,8 @@ static void on_death(evutil_socket_t fd, short what, void *arg)
 		worker_log_drain(&proc->log);
 		say_death(proc, sig, status);
 	}
-	blame_death(proc, sig, status);
-	of_start = !broken && died_of_start(proc) && crew->out == out; /* nothing of it was begun and lost */
+	of_task = blame_death(proc, sig, status);
+	of_start = !broken && died_of_start(proc) && !of_task;
 	story_of_start(proc, sig, status, text, sizeof(text));
 	worker_record(crews, false, proc->pid, proc->start_time);
 	proc_free(proc);

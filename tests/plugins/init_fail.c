@@ -1,12 +1,13 @@
 /* init_fail: its worker_init fails, always or the first few times.
  *
  * Attempts are counted by the bytes of the file `counter`, because each is made by a new process. Parameters are those
- * of the stanza.
+ * of the stanza. With mode `late` only a second runner's fails, once the first one has begun a task.
  */
 #include <concd/plugin.h>
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,6 +30,18 @@ static int64_t count_attempt(const char *path)
 	return st.st_size;
 }
 
+static atomic_uint n_inits, n_begun;
+
+/* With one runner ready and at work, another one cannot start. */
+static int init_late(int64_t times, const char *counter)
+{
+	if (atomic_fetch_add(&n_inits, 1) == 0 || count_attempt(counter) >= times)
+		return 0;
+	while (atomic_load(&n_begun) == 0)
+		(void)usleep(1000);
+	abort();
+}
+
 static int init(struct concd_worker *worker)
 {
 	const char *counter, *mode;
@@ -44,6 +57,8 @@ static int init(struct concd_worker *worker)
 	r = concd_worker_param_text(worker, "mode", &mode);
 	if (r < 0)
 		return r;
+	if (strcmp(mode, "late") == 0)
+		return init_late(times, counter);
 	if (times >= 0 && count_attempt(counter) >= times)
 		return 0;
 	if (strcmp(mode, "crash") == 0)
@@ -57,8 +72,15 @@ static int init(struct concd_worker *worker)
 static int run(struct concd_task *task)
 {
 	size_t len;
-	const char *input = concd_input(task, &len);
+	const char *input = concd_input(task, &len), *mode;
+	int r;
 
+	r = concd_param_text(task, "mode", &mode);
+	if (r < 0)
+		return r;
+	atomic_fetch_add(&n_begun, 1);
+	if (strcmp(mode, "late") == 0 && concd_sleep(task, 100000000) < 0)
+		return -ECANCELED;
 	return concd_result(task, input, len);
 }
 
@@ -66,7 +88,7 @@ static const struct concd_param params[] = {
 	{.name = "times", .type = CONCD_PARAM_INT, .value = "-1", .min = "-1",
 	 .help = "how many attempts fail; -1: all"},
 	{.name = "counter", .type = CONCD_PARAM_TEXT, .help = "file that counts the attempts"},
-	{.name = "mode", .type = CONCD_PARAM_TEXT, .value = "fail", .choices = "fail|crash|hang", .help = "how to fail"},
+	{.name = "mode", .type = CONCD_PARAM_TEXT, .value = "fail", .choices = "fail|crash|hang|late", .help = "how to fail"},
 };
 
 static const struct concd_plugin plugin = {

@@ -3,7 +3,8 @@
 # after each of them; `show` and the results have the cause.
 . "$(dirname "$0")/lib.sh"
 
-write_config "workloads = { $(stanza crash 'max_crashes = 3;') };"
+write_config "workloads = { $(stanza crash 'max_crashes = 3;')
+	$(stanza late 'max_crashes = 1; params = { mode = "late"; times = 2; counter = "'"$dir/inits"'"; };' init_fail) };"
 
 begun() { # begun JOB ATTEMPT: task 1 runs for the so-manieth time
 	ctl show "$1" --json | tr -d ' ' | grep -q "\"index\":1,\"worker\":\"[^\"]*\",\"attempts\":$2,"
@@ -28,4 +29,11 @@ for shape in "-m sync" "-m async" "-m thread" "-m pool" "-m process" "--shape 2x
 	equal "$shape: nothing is left of the counts" "$(in_store "SELECT count(*) FROM crash WHERE job = $id")" 0
 	check "$shape: the daemon ends" daemon_stop
 done
+
+# A runner that cannot start ends its process while another one has begun a task: that is none of the task's doing.
+daemon_start
+exits 0 ctl run late -q -m pool -j 2 $(seq 1 20)
+equal "a worker_init that crashes is no task's doing" "$(tr '\n' ' ' <"$dir/out")" "$(seq 1 20 | tr '\n' ' ')"
+equal "it crashed twice" "$(grep -c "worker process .* of 'late' was ended by signal 6" "$dir/log")" 2
+equal "and counts as a start that failed" "$(grep -c "'late' did not start" "$dir/log")" 2
 finish
