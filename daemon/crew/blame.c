@@ -6,7 +6,7 @@
  *	ended by us (stop, garbage) ─────── INNOCENT
  *	a fault handler named tasks ─────── these GUILTY, the others INNOCENT
  *	one task begun ──────────────────── GUILTY; SUSPECT where a runner was starting, or another one had the fault
- *	running words name tasks ────────── these SUSPECT, the others INNOCENT
+ *	running words name tasks ────────── these SUSPECT, the others INNOCENT, and said to be unnamed
  *	nothing known ───────────────────── INNOCENT, and said to be unnamed: the jobs count these
  */
 #include <assert.h>
@@ -182,8 +182,8 @@ static void tell(struct crew *crew, const struct lefts *l, const struct death *d
 		struct crew_loss loss = {
 			.user = left->seat->user,
 			.on_crash = d->proc && d->order == ORDER_NONE && !d->garbage,
-			.unnamed = d->proc && d->order == ORDER_NONE && !d->garbage && !d->named && !d->seen &&
-				   d->n_lost > 1,
+			.unnamed = d->proc && d->order == ORDER_NONE && !d->garbage && !d->named && d->n_lost > 1,
+			.others_seen = d->seen,
 			.signal = d->signal,
 			.exit_status = d->exit_status,
 			.worker_pid = d->proc ? (uint32_t)d->proc->pid : 0,

@@ -102,7 +102,8 @@ struct crew_loss {
 	uint64_t task;
 	enum crew_verdict verdict;
 	bool by_cpu; /* OVERDUE: it used more processor time than cpu_timeout */
-	bool unnamed; /* INNOCENT because nothing says which of those begun it was */
+	bool unnamed; /* INNOCENT though nobody is guilty: it may have been this one */
+	bool others_seen; /* then: but others were on a processor, and are suspected first */
 	bool on_crash; /* the death was not ordered by the daemon: counts for GUILTY */
 	int signal; /* that ended the process; 0: it exited */
 	int exit_status; /* where signal is 0 */

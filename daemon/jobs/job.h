@@ -78,7 +78,7 @@ struct task_history {
 	uint64_t task;
 	uint16_t attempts; /* begun so far */
 	uint16_t crashes; /* that count against it */
-	uint16_t unnamed; /* deaths while it was begun for which nobody could be named */
+	uint16_t unnamed; /* twice the deaths while it was begun for which nobody could be named; see UNNAMED_MAX */
 	uint16_t retries; /* tries that its plugin asked for */
 	int64_t ready_ns;
 	char *cause; /* why its last attempt did not do; owned; NULL: not told */

@@ -19,7 +19,9 @@
 /* Tasks given one end at once before the loop gets a turn. */
 #define END_SLICE 16384
 #define MESSAGE_BYTES 2048
-#define UNNAMED_MAX 2 /* deaths that name nobody before those begun in them run in halves */
+/* Deaths that name nobody before those begun in them run in halves; one in which others were on a processor is half of one, since
+ * these are suspected first. But where neighbours are always busy, it must not be each of them before the guilty one. */
+#define UNNAMED_MAX 2
 
 struct task_history *history_of(struct job *job, uint64_t task)
 {
@@ -476,13 +478,14 @@ static void lost_guilty(struct job_seat *seat, const struct crew_loss *loss)
  * halves from then on, and each half's process says more again. */
 static bool is_met_again(struct job *job, const struct crew_loss *loss)
 {
-	struct task_history *history = loss->unnamed ? history_of(job, loss->task) : NULL;
+	bool may_be = loss->unnamed && loss->verdict == CREW_INNOCENT;
+	struct task_history *history = may_be ? history_of(job, loss->task) : NULL;
 
 	if (!history)
 		return false;
-	if (history->unnamed < UINT16_MAX)
-		history->unnamed++;
-	return history->unnamed >= UNNAMED_MAX;
+	if (history->unnamed < 2 * UNNAMED_MAX)
+		history->unnamed = (uint16_t)(history->unnamed + (loss->others_seen ? 1 : 2));
+	return history->unnamed >= 2 * UNNAMED_MAX;
 }
 
 void outcome_lost(void *ctx, const struct crew_loss *loss)

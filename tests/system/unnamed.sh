@@ -25,6 +25,16 @@ for shape in "-m async -j 100" "-m pool -j 8" "--shape 2x1x20"; do
 	echo "# $shape: $(since 'was ended by signal 9') deaths, $(since 'is started') processes"
 done
 
+# Neighbours that are always on the processor are suspected first, but not each of them before the guilty one.
+for shape in "-m async -j 100" "--shape 1x4x20"; do
+	mark
+	exits 1 ctl run crash -q $shape -p signal=elsewhere -p delay=200ms -p busy=true $(seq 1 30) crash $(seq 31 59)
+	says "(input 'crash'): quarantined: "
+	equal "$shape, busy: the neighbours have their results" "$(tr '\n' ' ' <"$dir/out")" "$(seq 1 59 | tr '\n' ' ')"
+	check "$shape, busy: after few deaths" [ "$(since 'was ended by signal 9')" -le 14 ]
+	echo "# $shape, busy: $(since 'was ended by signal 9') deaths, $(since 'is started') processes"
+done
+
 # 1,000 begun at once, k of them guilty: one death halves what one of them is among. 2 + 10 for each, and twice alone.
 for guilty in 1 2 3; do
 	mark
