@@ -229,6 +229,7 @@ static void gather(struct proc *proc, struct death *d)
 			d->signal = l->running[i].signal; /* it was caught, and the process exited upon it */
 		l->runner = runner;
 		if (ring_reap(crew->ring, runner, on_left, l) < 0) {
+			d->garbage = true; /* also for what was gathered before */
 			crew_break(crew, "a dead process left a chunk's word out of range");
 			return;
 		}

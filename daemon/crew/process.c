@@ -26,10 +26,11 @@
 #define STARTS_PER_TURN 4 /* a spawn takes a third of a millisecond: control requests get their turn between */
 #define INIT_SLACK_NS NS_PER_S /* the process watches start_timeout itself; this is for one that cannot */
 #define DEFAULT_START_TIMEOUT_NS (30 * NS_PER_S)
-#define STOP_GRACE_S 5 /* for worker_exit of a process that makes room */
 #define QUICK_DEATH_NS NS_PER_S
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS 5000
+
+static const struct timeval stop_grace = { .tv_sec = 5 }; /* for worker_exit of a process that makes room */
 
 static struct timeval to_timeval(int64_t ns)
 {
@@ -58,12 +59,32 @@ static void on_sock(evutil_socket_t fd, short what, void *arg)
 	crew_exit(crew);
 }
 
+static bool has_begun(const struct proc *proc)
+{
+	const struct crew *crew = proc->crew;
+
+	for (const struct crew_seat *seat = crew->seats; seat; seat = seat->next) {
+		for (const struct flight *f = seat->flights; f; f = f->next) {
+			struct ring_chunk_state state;
+
+			if (ring_chunk_state(crew->ring, f->chunk, &state) == 0 && state.runner >= 0 &&
+			    crew->runners[state.runner].proc == proc && seat_begun_bits(&state))
+				return true;
+		}
+	}
+	return false;
+}
+
 static void on_init_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct proc *proc = arg;
 
 	(void)fd; /* a timer has none */
 	(void)what;
+	if (proc->stopping && has_begun(proc)) { /* a task, before it read that it is to end: when that has ended */
+		(void)event_add(proc->init_timer, &stop_grace); /* it was armed before: no memory is needed */
+		return;
+	}
 	if (proc->stopping) { /* it was to make room: make_room() */
 		log_warning("crew: worker process %d of '%s' was told to end and did not: killed", (int)proc->pid,
 			    proc->crew->workload->name);
@@ -452,16 +473,15 @@ static uint32_t processes_wanted(const struct crew *crew)
  * time. Its own crew starts another when tasks come. */
 static void make_room(struct crews *crews)
 {
-	static const struct timeval stop_grace = { .tv_sec = STOP_GRACE_S };
 	struct proc *idle = NULL;
 
 	for (struct crew *crew = crews->list; crew; crew = crew->next) {
 		for (uint32_t i = 0; i < crew->shape.processes; i++) {
 			struct proc *proc = crew->procs[i];
 
-			if (proc && (proc->stopping || proc->killed))
+			if (proc && (proc->killed || (proc->stopping && !has_begun(proc))))
 				return; /* one is on its way out */
-			if (proc && crew->out == 0 && !crew->broken && proc_is_ready(proc))
+			if (proc && !proc->stopping && crew->out == 0 && !crew->broken && proc_is_ready(proc))
 				idle = proc;
 		}
 	}

@@ -234,6 +234,33 @@ static void a_stop_brings_every_task_back(void **state)
 	assert_true(b->n_innocent >= 1 && b->n_returned >= 1);
 }
 
+static suseconds_t tell_to_make_room(struct world *w)
+{
+	static const struct timeval soon = { .tv_usec = 20000 };
+	struct proc *proc = crew_of(w->books[0]->seat)->procs[0];
+
+	if (crew_seat_running(w->books[0]->seat) == 0)
+		return 2000;
+	proc_stop(proc); /* as limits.max_processes has it do, but for the time */
+	assert_int_equal(event_add(proc->init_timer, &soon), 0);
+	w->kills++;
+	return 0;
+}
+
+static void a_task_that_was_begun_ends_before_its_process_makes_room(void **state)
+{
+	struct world *w = *state;
+	struct book *b =
+		world_submit(w, 0, world_plugin(w, "/sleeper"), "1x1x1", 1, (struct crew_job){ .idempotent = false });
+
+	b->input = "300ms";
+	world_later(w, 2000, tell_to_make_room);
+	world_run(w);
+	assert_int_equal(w->kills, 1);
+	assert_int_equal(b->n_done, 1);
+	assert_int_equal(b->n_innocent, 0);
+}
+
 static suseconds_t scribble(struct world *w)
 {
 	struct crew *crew = crew_of(w->books[0]->seat);
@@ -298,6 +325,7 @@ int main(void)
 		WORLD_TEST(three_failed_starts_in_a_row_fail_the_jobs_and_the_next_submission_tries_once),
 		WORLD_TEST(a_worker_program_that_is_missing_fails_the_jobs),
 		WORLD_TEST(a_stop_brings_every_task_back),
+		WORLD_TEST(a_task_that_was_begun_ends_before_its_process_makes_room),
 		WORLD_TEST(garbage_in_the_shared_memory_costs_processes_and_no_task),
 		WORLD_TEST(a_job_after_garbage_does_not_pay_for_it),
 	};
