@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -53,9 +54,26 @@ struct concd {
 	bool stopping;
 };
 
+#define LOCK_PATIENCE_NS NS_PER_S
+#define LOCK_PAUSE_NS (10 * NS_PER_MS)
+
 static const int stop_signals[] = { SIGTERM, SIGINT };
 
 /* ---- The lock ---- */
+
+/* 0 or -errno. A daemon that was killed while it started a process may have left its descriptor to the child, which lets go of
+ * it when it gets to run: so it is tried for a while. */
+static int lock_patiently(int fd)
+{
+	const struct timespec pause = { .tv_nsec = LOCK_PAUSE_NS };
+
+	for (int64_t left_ns = LOCK_PATIENCE_NS; flock(fd, LOCK_EX | LOCK_NB) < 0; left_ns -= LOCK_PAUSE_NS) {
+		if (errno != EWOULDBLOCK || left_ns <= 0)
+			return -errno;
+		(void)nanosleep(&pause, NULL); /* cut short it is tried sooner */
+	}
+	return 0;
+}
 
 /* Keeps a second daemon out of the state directory. The file names its holder, for the message. */
 static int lock_state(struct concd *concd, struct error *err)
@@ -63,18 +81,19 @@ static int lock_state(struct concd *concd, struct error *err)
 	_cleanup_free_ char *path = NULL;
 	_cleanup_close_ int fd = -1;
 	char pid[24] = "";
-	int n;
+	int n, r;
 
 	if (asprintf(&path, "%s/daemon.lock", concd->config->state_dir) < 0)
 		return error_set(err, -ENOMEM, "internal", "out of memory");
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return file_error(err, errno, NULL, "the lock", path);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+	r = lock_patiently(fd);
+	if (r < 0 && r != -EWOULDBLOCK)
+		return file_error(err, -r, NULL, "the lock", path);
+	if (r < 0) {
 		ssize_t len = pread(fd, pid, sizeof(pid) - 1, 0);
 
-		if (errno != EWOULDBLOCK && errno != EAGAIN)
-			return error_set(err, -errno, "internal", "%s: %s", path, strerror(errno));
 		pid[len > 0 ? strcspn(pid, "\n") : 0] = '\0';
 		return error_set(err, -EBUSY, "busy",
 				 "another concd (pid %s) uses the state directory %s; stop it, or give this one its own state_dir",

@@ -218,4 +218,20 @@ says "no jobs"
 check "and the next job runs" test "$(ctl run noop -q 7)" = 7
 daemon_stop
 equal "concd ends with 0" $? 0
+
+echo "== two daemons"
+held() {
+	! flock -n "$dir/state/daemon.lock" true
+}
+# What a killed daemon was starting just then has its lock for a moment.
+flock "$dir/state/daemon.lock" sleep 0.3 &
+holder=$!
+check "the lock is held" wait_for 5 held
+daemon_start
+wait $holder
+sed "s|$sock|$dir/other-sock|" "$dir/concd.conf" >"$dir/other.conf"
+"$concd" -c "$dir/other.conf" >"$dir/out" 2>&1
+equal "a second daemon does not start" "$([ $? -ne 0 ] && echo refused)" refused
+says "another concd (pid $daemon_pid) uses the state directory" "$dir/out"
+daemon_stop
 finish
