@@ -12,7 +12,7 @@ begun() { # begun JOB ATTEMPT: task 1 runs for the so-manieth time
 
 for shape in "-m sync" "-m async" "-m thread" "-m pool" "-m process" "--shape 2x2x3"; do
 	daemon_start
-	id=$(ctl run crash -d $shape -p delay=700ms 1 crash 3)
+	id=$(ctl run crash -d $shape -p delay=$((700 * slowness))ms 1 crash 3)
 	for crash in 1 2; do
 		check "$shape: it runs again after crash $crash" wait_for 60 begun "$id" $((crash + 1))
 		equal "$shape: crash $crash is on disk" "$(in_store "SELECT task, crashes FROM crash WHERE job = $id")" "1|$crash"
