@@ -272,6 +272,10 @@ void on_crew_retry(int fd, short what, void *arg);
 /* stack_note.c */
 void crew_stacks_unguarded(struct crew *crew, uint64_t stacks); /* a process of it says so; the first time it is logged */
 
+/* room.c */
+void crews_make_room(struct crews *crews); /* for one more process than there may be */
+void proc_room_is_due(struct proc *proc); /* it was told to end for that, and has not */
+
 /* wire.c */
 int wire_hello(const struct proc *proc, struct buffer *message);
 int wire_job(const struct crew_job *job, struct buffer *message);

@@ -30,8 +30,6 @@
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS 5000
 
-static const struct timeval stop_grace = { .tv_sec = 5 }; /* for worker_exit of a process that makes room */
-
 static struct timeval to_timeval(int64_t ns)
 {
 	if (ns < 0)
@@ -59,36 +57,14 @@ static void on_sock(evutil_socket_t fd, short what, void *arg)
 	crew_exit(crew);
 }
 
-static bool has_begun(const struct proc *proc)
-{
-	const struct crew *crew = proc->crew;
-
-	for (const struct crew_seat *seat = crew->seats; seat; seat = seat->next) {
-		for (const struct flight *f = seat->flights; f; f = f->next) {
-			struct ring_chunk_state state;
-
-			if (ring_chunk_state(crew->ring, f->chunk, &state) == 0 && state.runner >= 0 &&
-			    crew->runners[state.runner].proc == proc && seat_begun_bits(&state))
-				return true;
-		}
-	}
-	return false;
-}
-
 static void on_init_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct proc *proc = arg;
 
 	(void)fd; /* a timer has none */
 	(void)what;
-	if (proc->stopping && has_begun(proc)) { /* a task, before it read that it is to end: when that has ended */
-		(void)event_add(proc->init_timer, &stop_grace); /* it was armed before: no memory is needed */
-		return;
-	}
-	if (proc->stopping) { /* it was to make room: make_room() */
-		log_warning("crew: worker process %d of '%s' was told to end and did not: killed", (int)proc->pid,
-			    proc->crew->workload->name);
-		proc_kill(proc, ORDER_STOP);
+	if (proc->stopping) { /* it was to make room */
+		proc_room_is_due(proc);
 		return;
 	}
 	log_warning("crew: worker process %d of '%s' is not ready after start_timeout: killed", (int)proc->pid,
@@ -469,28 +445,6 @@ static uint32_t processes_wanted(const struct crew *crew)
 	return wanted < crew->shape.processes ? (uint32_t)wanted : crew->shape.processes;
 }
 
-/* limits.max_processes is reached: a process of a crew that has nothing to do ends for one that is needed, one at a
- * time. Its own crew starts another when tasks come. */
-static void make_room(struct crews *crews)
-{
-	struct proc *idle = NULL;
-
-	for (struct crew *crew = crews->list; crew; crew = crew->next) {
-		for (uint32_t i = 0; i < crew->shape.processes; i++) {
-			struct proc *proc = crew->procs[i];
-
-			if (proc && (proc->killed || (proc->stopping && !has_begun(proc))))
-				return; /* one is on its way out */
-			if (proc && !proc->stopping && crew->out == 0 && !crew->broken && proc_is_ready(proc))
-				idle = proc;
-		}
-	}
-	if (!idle)
-		return;
-	proc_stop(idle);
-	(void)event_add(idle->init_timer, &stop_grace); /* it is not waited for otherwise; it was armed before: no memory is needed */
-}
-
 void crew_start_needed(struct crew *crew)
 {
 	uint32_t wanted, started = 0;
@@ -510,7 +464,7 @@ void crew_start_needed(struct crew *crew)
 		if (crew->procs[slot])
 			continue;
 		if (crew->crews->n_processes >= crew->crews->max_processes) {
-			make_room(crew->crews);
+			crews_make_room(crew->crews);
 			return; /* crews_process_ended() comes back here */
 		}
 		if (started++ == STARTS_PER_TURN) {

@@ -1,8 +1,6 @@
 /* The rings: what a hostile or broken worker writes into the segment, field by field and at random. */
 #include "test_ring_fixture.h"
 
-#include "ring/worker_private.h"
-
 #include <math.h>
 #include <stdlib.h>
 
@@ -457,46 +455,6 @@ static void a_worker_follows_no_segment_that_it_does_not_understand(void **state
 	fixture_close(&f);
 }
 
-/* A pipe tells whether memory can be read without a fault. */
-static bool can_read(const void *at)
-{
-	int fds[2];
-	bool can;
-
-	assert_int_equal(pipe(fds), 0);
-	can = write(fds[1], at, 1) == 1;
-	assert_int_equal(close(fds[0]) + close(fds[1]), 0);
-	return can;
-}
-
-static void a_process_reaches_the_completion_rings_of_its_own_runners_only(void **state)
-{
-	const uint32_t each = small_geometry.ring_bytes;
-	struct worker_ring *worker;
-	struct fixture f;
-
-	(void)state;
-	fixture_open(&f, &small_geometry);
-	for (uint32_t first = 0; first < 3; first++) {
-		for (uint32_t count = 1; count <= 3 - first; count++) {
-			assert_int_equal(worker_ring_open(ring_segment_fd(f.ring), 0, &worker), 0);
-			assert_int_equal(worker_ring_own(worker, first, count), 0);
-			for (uint32_t i = 0; i < 3; i++) {
-				const uint8_t *ring = worker->map + f.layout.rings + i * each;
-				bool own = i >= first && i < first + count;
-
-				assert_true(can_read(ring) == own && can_read(ring + each - 1) == own);
-			}
-			assert_true(can_read(worker->map + f.layout.rings - 1));
-			assert_true(can_read(worker->map + f.layout.arena));
-			worker_ring_close(worker);
-		}
-	}
-	assert_int_equal(worker_ring_own(f.worker, 2, 2), -EINVAL);
-	assert_int_equal(worker_ring_own(f.worker, 4, 0), -EINVAL);
-	fixture_close(&f);
-}
-
 /* ---- At random ---- */
 
 static uint64_t seed = 88172645463325252u;
@@ -611,7 +569,6 @@ int main(void)
 		cmocka_unit_test(the_sleep_flag_and_the_idle_bits_cannot_hurt),
 		cmocka_unit_test(what_names_the_running_task_is_checked),
 		cmocka_unit_test(a_worker_follows_no_segment_that_it_does_not_understand),
-		cmocka_unit_test(a_process_reaches_the_completion_rings_of_its_own_runners_only),
 		cmocka_unit_test(no_noise_in_the_segment_harms_the_daemon),
 	};
 

@@ -1,6 +1,8 @@
 /* The rings: taking back what is not begun, and what the dead leave. */
 #include "test_ring_fixture.h"
 
+#include "ring/worker_private.h"
+
 #include <math.h>
 
 static int user_a, user_b; /* only their addresses */
@@ -290,9 +292,50 @@ static void progress_is_of_the_task_that_is_in_the_place_now(void **state)
 	fixture_close(&f);
 }
 
+/* A pipe tells whether memory can be read without a fault. */
+static bool can_read(const void *at)
+{
+	int fds[2];
+	bool can;
+
+	assert_int_equal(pipe(fds), 0);
+	can = write(fds[1], at, 1) == 1;
+	assert_int_equal(close(fds[0]) + close(fds[1]), 0);
+	return can;
+}
+
+static void a_process_reaches_the_completion_rings_of_its_own_runners_only(void **state)
+{
+	const uint32_t each = small_geometry.ring_bytes;
+	struct worker_ring *worker;
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f, &small_geometry);
+	for (uint32_t first = 0; first < 3; first++) {
+		for (uint32_t count = 1; count <= 3 - first; count++) {
+			assert_int_equal(worker_ring_open(ring_segment_fd(f.ring), 0, &worker), 0);
+			assert_int_equal(worker_ring_own(worker, first, count), 0);
+			for (uint32_t i = 0; i < 3; i++) {
+				const uint8_t *ring = worker->map + f.layout.rings + i * each;
+				bool own = i >= first && i < first + count;
+
+				assert_true(can_read(ring) == own && can_read(ring + each - 1) == own);
+			}
+			assert_true(can_read(worker->map + f.layout.rings - 1));
+			assert_true(can_read(worker->map + f.layout.arena));
+			worker_ring_close(worker);
+		}
+	}
+	assert_int_equal(worker_ring_own(f.worker, 2, 2), -EINVAL);
+	assert_int_equal(worker_ring_own(f.worker, 4, 0), -EINVAL);
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_process_reaches_the_completion_rings_of_its_own_runners_only),
 		cmocka_unit_test(what_is_not_begun_can_be_taken_back),
 		cmocka_unit_test(a_chunk_whose_begun_tasks_are_done_is_free_when_the_rest_is_taken_back),
 		cmocka_unit_test(dead_entries_never_stop_the_feed_for_good),
