@@ -52,6 +52,7 @@ struct concd {
 	struct event *status_event;
 	char status[160]; /* the last STATUS= given to systemd */
 	bool stopping;
+	int failed; /* -errno: it stops for this */
 };
 
 #define LOCK_PATIENCE_NS NS_PER_S
@@ -281,6 +282,21 @@ static int open_crews(struct concd *concd, struct error *err)
 	return crews_open(concd->loop, concd->store, &options, &concd->crews, err);
 }
 
+/* Whoever has asked for jobs meanwhile is answered now. */
+static void on_jobs_started(void *arg, int status, const struct error *err)
+{
+	struct concd *concd = arg;
+
+	if (status < 0) {
+		log_error("concd: %s", err->text);
+		concd->failed = status;
+		concd_stop(concd);
+		return;
+	}
+	control_attach_crews(concd->control, concd->crews);
+	control_attach(concd->control, concd->jobs, concd->store, concd->workloads);
+}
+
 static int concd_start(struct concd *concd, struct error *err)
 {
 	int r = config_make_dirs(concd->config, err);
@@ -302,14 +318,10 @@ static int concd_start(struct concd *concd, struct error *err)
 	if (r == 0)
 		r = open_crews(concd, err);
 	if (r == 0)
-		r = jobs_start(concd->jobs, concd->crews, err);
+		r = jobs_start(concd->jobs, concd->crews, on_jobs_started, concd, err);
 	if (r == 0 && add_status_timer(concd) < 0)
 		r = error_set(err, -ENOMEM, "internal", "out of memory");
-	if (r < 0)
-		return r;
-	control_attach(concd->control, concd->jobs, concd->store, concd->workloads);
-	control_attach_crews(concd->control, concd->crews);
-	return 0;
+	return r;
 }
 
 static int load_config(const struct concd_options *options, struct config **ret_config, struct error *err)
@@ -347,7 +359,9 @@ int concd_open(const struct concd_options *options, struct concd **ret_concd, st
 
 int concd_run(struct concd *concd)
 {
-	return loop_run(concd->loop);
+	int r = loop_run(concd->loop);
+
+	return r < 0 ? r : concd->failed;
 }
 
 void concd_close(struct concd *concd)

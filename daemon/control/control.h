@@ -7,8 +7,8 @@
  *	document.c                    JSON documents
  *	stream.c format.c follow.c    results and events to followers
  *
- * It can listen before there is anything behind it: a restarted daemon answers `ping`, `version` and `status` at once,
- * and everything else with `busy` until control_attach().
+ * It can listen before there is anything behind it: a restarted daemon answers `ping`, `version` and `status` at once, and
+ * what concerns jobs when control_attach() has come.
  *
  * Everything belongs to the loop's thread. Nothing blocks but control_open().
  */

@@ -2,6 +2,7 @@
 #include "control/server.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -114,10 +115,39 @@ static void dispatch(struct call *call, const struct route *route, const char *v
 		r = query_parse(call->req->query, route->keys, &call->query, &err);
 	if (r < 0)
 		reply_error(call->req, r, &err);
-	else if ((route->flags & ROUTE_NEEDS_JOBS) && !call->control->options.jobs)
-		reply_code(call->req, "busy", "the daemon is starting and has not recovered its jobs yet; try again");
 	else
 		route->handle(call);
+}
+
+/* ---- Requests that came before the jobs ---- */
+
+struct held {
+	TAILQ_ENTRY(held) link;
+	struct control *control;
+	struct http_request *req;
+};
+
+static void on_held_gone(struct http_request *req)
+{
+	struct held *held = req->user;
+
+	TAILQ_REMOVE(&held->control->held, held, link);
+	free(held);
+}
+
+/* As it came, to be looked at again. */
+static void hold(struct control *control, struct http_request *req)
+{
+	struct held *held = calloc(1, sizeof(*held));
+
+	if (!held) {
+		reply_code(req, "busy", "the daemon is starting and has not recovered its jobs yet; try again");
+		return;
+	}
+	*held = (struct held){ .control = control, .req = req };
+	req->user = held;
+	req->on_gone = on_held_gone;
+	TAILQ_INSERT_TAIL(&control->held, held, link);
 }
 
 static const char *route_path_at(const void *names, size_t i)
@@ -139,6 +169,10 @@ static void on_request(void *ctx, struct http_request *req)
 			continue;
 		}
 		if (strcmp(routes[i].method, req->method) == 0) {
+			if ((routes[i].flags & ROUTE_NEEDS_JOBS) && !call.control->options.jobs) {
+				hold(call.control, req);
+				return;
+			}
 			dispatch(&call, &routes[i], variable, len);
 			return;
 		}
@@ -185,6 +219,7 @@ int control_open(const struct control_options *options, struct control **ret_con
 		return error_set(err, -ENOMEM, "internal", "control socket: out of memory");
 	}
 	control->options = *options;
+	TAILQ_INIT(&control->held);
 	control->opened_ns = clock_mono_ns();
 	control->socket = (struct control_socket)CONTROL_SOCKET_INIT;
 	if (options->listen_fd >= 0)
@@ -216,9 +251,19 @@ fail:
 void control_attach(struct control *control, struct jobs *jobs, struct store *store,
 		    const struct workloads *workloads)
 {
+	struct held *held;
+
 	control->options.jobs = jobs;
 	control->options.store = store;
 	control->options.workloads = workloads;
+	while (jobs && (held = TAILQ_FIRST(&control->held))) {
+		struct http_request *req = held->req;
+
+		on_held_gone(req);
+		req->user = NULL;
+		req->on_gone = NULL;
+		on_request(control, req);
+	}
 }
 
 void control_attach_crews(struct control *control, struct crews *crews)

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <sys/queue.h>
+
 #include <jansson.h>
 
 #include "control/control.h"
@@ -25,6 +27,7 @@ struct control {
 	struct http_server *http;
 	int64_t opened_ns;
 	bool draining;
+	TAILQ_HEAD(held_list, held) held; /* requests that wait until the jobs are there */
 };
 
 #define QUERY_MAX_PAIRS 24

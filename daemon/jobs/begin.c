@@ -124,6 +124,8 @@ void begin_on_alarm(void *arg)
 	int64_t now = clock_unix_us();
 	struct date *date = NULL;
 
+	if (jobs->starting)
+		return; /* set anew when all jobs are here */
 	for (int i = 0; i < DUE_SLICE && (date = dates_take_due(&jobs->dates, now)); i++)
 		date_has_come(container_of(date, struct job, begin.date), now);
 	parked_on_alarm(jobs);

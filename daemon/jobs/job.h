@@ -255,6 +255,7 @@ struct jobs {
 	uint64_t stalls_unlogged;
 	int64_t unix_offset_us; /* realtime - monotonic, refreshed at each settling */
 
+	struct starting *starting; /* unfinished jobs are still being read (start.c); NULL: all are here */
 	bool stopping;
 	void (*on_services_stopped)(void *arg); /* NULL: nobody waits for them */
 	void *services_stopped_arg;
@@ -524,10 +525,15 @@ void retention_free(struct retention *retention); /* NULL is fine */
 void retention_note_end(struct jobs *jobs); /* one more job has ended */
 
 /* recover.c */
-int recover_jobs(struct jobs *jobs, struct error *err);
+/* Unfinished jobs above this number, until it is that late (CLOCK_MONOTONIC). 1: there may be more; 0: that was all; -errno with
+ * words. */
+int recover_some(struct jobs *jobs, uint64_t *above, int64_t until_ns, struct error *err);
 /* A job as its row describes it: live or ended, not published, no task ready. NULL: out of memory or not readable, with
  * words. */
 struct job *job_from_row(struct jobs *jobs, const struct store_recovered_job *row, struct error *err);
+
+/* start.c */
+void start_cancel(struct jobs *jobs); /* where it is under way: what is not here yet stays on the disk */
 
 /* jobs.c */
 /* While this many store operations wait, or this much in segments, no more tasks are handed out: outcomes must not outrun

@@ -81,6 +81,8 @@ static void on_settle(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd; /* made active, never ready */
 	(void)what;
+	if (jobs->starting)
+		return; /* the start makes up for it */
 	jobs->unix_offset_us = unix_offset_us();
 	TAILQ_CONCAT(&now, &jobs->touched, touched_link);
 	jobs->settling = true;
@@ -268,33 +270,6 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 	return 0;
 }
 
-int jobs_start(struct jobs *jobs, struct crews *crews, struct error *err)
-{
-	struct job *job;
-	int r = holds_recover(jobs);
-
-	if (r < 0)
-		return error_set(err, r, "internal", "what is paused could not be read: %s", strerror(-r));
-	r = lasts_recover(jobs);
-	if (r < 0)
-		return error_set(err, r, "internal", "the newest jobs could not be read: %s", strerror(-r));
-	r = recover_jobs(jobs, err);
-	if (r < 0)
-		return r;
-	services_start(jobs);
-	r = retention_start(jobs);
-	if (r < 0)
-		return error_set(err, r, "internal", "out of memory");
-	jobs->crews = crews;
-	hooks_recover(jobs);
-	TAILQ_FOREACH(job, &jobs->list, link) {
-		schedule_start(job);
-		job_touch(job);
-	}
-	lots_refill(jobs); /* those of which none is in memory */
-	return 0;
-}
-
 void jobs_stop(struct jobs *jobs, void (*on_stopped)(void *arg), void *arg)
 {
 	static const struct timeval patience = { .tv_sec = STOP_PATIENCE_S };
@@ -318,6 +293,7 @@ void jobs_let_go(struct jobs *jobs)
 		return;
 	jobs->stopping = true;
 	jobs->on_stopped = NULL;
+	start_cancel(jobs);
 	again_let_go(jobs);
 	submit_let_go(jobs);
 	services_let_go(jobs);

@@ -42,8 +42,11 @@ static inline bool job_state_ended(enum job_state state)
 
 int jobs_open(struct loop *loop, const struct config *config, const struct workloads *workloads, struct store *store,
 	      struct jobs **ret_jobs, struct error *err);
-/* Recover every unfinished job from the store, and start handing out through these crews. */
-int jobs_start(struct jobs *jobs, struct crews *crews, struct error *err);
+/* Recover every unfinished job from the store, in slices where they are many, then call on_started, perhaps before this returns,
+ * and start handing out through these crews. Until then no other function may be called but those that end the daemon.
+ * status 0, or -errno with words; it is not called any more after jobs_stop_services(). 0 or -errno with words. */
+int jobs_start(struct jobs *jobs, struct crews *crews, void (*on_started)(void *arg, int status, const struct error *err),
+	       void *arg, struct error *err);
 /* The beginning of the end: hand out nothing more and stop every service, which has its grace for that, then call
  * on_stopped, perhaps before this returns. The tasks of other jobs go on meanwhile. */
 void jobs_stop_services(struct jobs *jobs, void (*on_stopped)(void *arg), void *arg);

@@ -296,7 +296,7 @@ void parked_due_go_on(struct jobs *jobs)
 	struct parked_wait *wait;
 
 	if (STAILQ_EMPTY(&jobs->parked_due) || jobs->due_loading || jobs->due_failed || jobs->stopping ||
-	    jobs->ops_out > STORE_BACKLOG / 2)
+	    jobs->starting || jobs->ops_out > STORE_BACKLOG / 2)
 		return;
 	load = calloc(1, sizeof(*load));
 	if (!load)

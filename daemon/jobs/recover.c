@@ -201,13 +201,30 @@ static int on_job(void *arg, const struct store_recovered_job *row)
 	return r == -ENOMEM ? r : 0;
 }
 
-int recover_jobs(struct jobs *jobs, struct error *err)
-{
-	int r = store_recover_jobs(jobs->store, on_job, jobs);
+struct pass {
+	struct jobs *jobs;
+	uint64_t last;
+	int64_t until_ns;
+};
 
-	if (HASH_COUNT(jobs->parked) > 0)
+static int on_row(void *arg, const struct store_recovered_job *row)
+{
+	struct pass *pass = arg;
+	int r = on_job(pass->jobs, row);
+
+	pass->last = row->job.id;
+	return r < 0 ? r : clock_mono_ns() >= pass->until_ns;
+}
+
+int recover_some(struct jobs *jobs, uint64_t *above, int64_t until_ns, struct error *err)
+{
+	struct pass pass = { .jobs = jobs, .last = *above, .until_ns = until_ns };
+	int r = store_recover_jobs(jobs->store, *above, on_row, &pass);
+
+	*above = pass.last;
+	if (r == 0 && HASH_COUNT(jobs->parked) > 0)
 		log_info("jobs: %u more jobs wait", HASH_COUNT(jobs->parked));
-	return r < 0 ? error_set(err, r, "internal", "unfinished jobs could not be read: %s", strerror(-r)) : 0;
+	return r < 0 ? error_set(err, r, "internal", "unfinished jobs could not be read: %s", strerror(-r)) : r;
 }
 
 /* ---- Ended jobs, to be looked at ---- */

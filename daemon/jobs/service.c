@@ -485,6 +485,7 @@ void jobs_stop_services(struct jobs *jobs, void (*on_stopped)(void *arg), void *
 	struct job *job;
 
 	jobs->stopping = true;
+	start_cancel(jobs);
 	jobs->on_services_stopped = on_stopped;
 	jobs->services_stopped_arg = arg;
 	TAILQ_FOREACH(job, &jobs->list, link) {

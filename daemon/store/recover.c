@@ -4,17 +4,19 @@
 #include <errno.h>
 #include <string.h>
 
-int store_recover_jobs(struct store *store, int (*fn)(void *arg, const struct store_recovered_job *job), void *arg)
+int store_recover_jobs(struct store *store, uint64_t above, int (*fn)(void *arg, const struct store_recovered_job *job),
+		       void *arg)
 {
 	_cleanup_(query_finish) struct query q = { .stmt = NULL };
 	int r = query_prepare(&q, store->db, "SELECT " JOB_COLUMNS ", lane, bytes,"
 			      " EXISTS (SELECT 1 FROM task WHERE job = id) OR EXISTS (SELECT 1 FROM segment WHERE job = id)"
 			      " OR EXISTS (SELECT 1 FROM started WHERE job = id) OR EXISTS (SELECT 1 FROM crash WHERE job = id)"
 			      " OR EXISTS (SELECT 1 FROM step WHERE job = id)"
-			      " FROM job WHERE ended_us = 0 ORDER BY id");
+			      " FROM job WHERE ended_us = 0 AND id > ? ORDER BY id");
 
 	if (r < 0)
 		return r;
+	query_u64(&q, above);
 	while ((r = query_step(&q)) == 1) {
 		struct store_recovered_job job;
 
@@ -25,7 +27,7 @@ int store_recover_jobs(struct store *store, int (*fn)(void *arg, const struct st
 			job.begun = query_column_int(&q, JOB_N_COLUMNS + 2) != 0;
 			r = job.job.lane ? fn(arg, &job) : -ENOMEM;
 		}
-		if (r < 0)
+		if (r != 0)
 			break;
 	}
 	return r;

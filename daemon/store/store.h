@@ -222,8 +222,10 @@ struct store_recovered_job {
 	uint64_t input_bytes;
 	bool begun; /* something is recorded of its tasks */
 };
-/* Every job that has not ended, oldest first. The callback's -errno ends the walk and is returned. */
-int store_recover_jobs(struct store *store, int (*fn)(void *arg, const struct store_recovered_job *job), void *arg);
+/* Every job above this number that has not ended, oldest first. What the callback returns, but for 0, ends the walk and is
+ * returned. */
+int store_recover_jobs(struct store *store, uint64_t above, int (*fn)(void *arg, const struct store_recovered_job *job),
+		       void *arg);
 /* What is recorded of one job's tasks. */
 struct store_recovery_ops {
 	/* Recorded whole. */

@@ -347,15 +347,41 @@ static void followers_hear_states_and_the_end(void **state)
 	assert_int_equal(rig->jobs->live_refs, 0);
 }
 
-static void before_jobs_are_attached_the_daemon_is_busy(void **state)
+static void what_concerns_jobs_waits_until_they_are_there(void **state)
 {
 	struct rig *rig = *state;
+	int fd = rig_connect(rig), gone = rig_connect(rig);
+	struct reply reply;
 
 	control_attach(rig->control, NULL, NULL, NULL);
+	rig_send_text(rig, gone, "GET /v1/jobs HTTP/1.1\r\n\r\n");
+	rig_send_text(rig, fd, "GET /v1/jobs/99 HTTP/1.1\r\n\r\nGET /v1/jobs HTTP/1.1\r\n\r\n");
+	rig_turn(rig);
+	(void)close(gone);
+	rig_turn(rig);
 	rig_expect(rig, "GET", "/v1/ping", NULL, 200, "pong");
 	rig_expect(rig, "GET", "/v1/status", NULL, 200, "\"trouble\":\"starting");
-	rig_expect(rig, "GET", "/v1/jobs", NULL, 503, "\"busy\"");
-	rig_expect(rig, "GET", "/v1/jobs/1/results", NULL, 503, "\"busy\"");
+	control_attach(rig->control, rig->jobs, NULL, NULL);
+	rig_receive(rig, fd, &reply);
+	assert_int_equal(reply.status, 404);
+	reply_fini(&reply);
+	rig_receive(rig, fd, &reply);
+	assert_int_equal(reply.status, 200);
+	reply_fini(&reply);
+	(void)close(fd);
+}
+
+static void who_waits_for_jobs_may_be_told_of_the_end(void **state)
+{
+	struct rig *rig = *state;
+	int fd = rig_connect(rig);
+
+	control_attach(rig->control, NULL, NULL, NULL);
+	rig_send_text(rig, fd, "GET /v1/jobs HTTP/1.1\r\n\r\n");
+	rig_turn(rig);
+	control_close(rig->control); /* the daemon was stopped meanwhile */
+	rig->control = NULL;
+	(void)close(fd);
 }
 
 static void shutdown_is_answered_and_told(void **state)
@@ -524,7 +550,8 @@ int main(void)
 		RIG_TEST(cancelling_answers_when_it_is_done),
 		RIG_TEST(a_message_is_answered_when_it_is_there),
 		RIG_TEST(followers_hear_states_and_the_end),
-		RIG_TEST(before_jobs_are_attached_the_daemon_is_busy),
+		RIG_TEST(what_concerns_jobs_waits_until_they_are_there),
+		RIG_TEST(who_waits_for_jobs_may_be_told_of_the_end),
 		RIG_TEST(shutdown_is_answered_and_told),
 		RIG_TEST(what_belongs_to_others_is_denied),
 		RIG_TEST(a_living_daemon_is_not_displaced),

@@ -76,7 +76,7 @@ static void assert_jobs(struct fixture *f, const char *wanted)
 {
 	_cleanup_buffer_ struct buffer said = BUFFER_INIT;
 
-	assert_int_equal(store_recover_jobs(f->store, on_job, &said), 0);
+	assert_int_equal(store_recover_jobs(f->store, 0, on_job, &said), 0);
 	assert_int_equal(buffer_add(&said, "", 1), 0);
 	assert_string_equal((const char *)said.data, wanted);
 }
@@ -567,7 +567,7 @@ static void everything_acknowledged_before_a_kill_is_there_and_nothing_is_partia
 
 		fixture_open(f);
 		memcpy(copy, acked, KILL_MAX_JOBS * sizeof(*copy));
-		assert_int_equal(store_recover_jobs(f->store, check_job, arg), 0);
+		assert_int_equal(store_recover_jobs(f->store, 0, check_job, arg), 0);
 		for (uint64_t id = 0; id < KILL_MAX_JOBS; id++)
 			assert_true(copy[id] == 0); /* no acknowledged job was missing */
 		fixture_close(f);
