@@ -204,7 +204,6 @@ struct jobs {
 	struct job *submissions; /* those not on disk, by submission */
 	struct job_list list; /* the published ones by id, ascending */
 	struct parked *parked; /* by id */
-	uint64_t n_parked_paused; /* of these */
 	struct dates parked_dates; /* of these */
 	STAILQ_HEAD(parked_due, parked_wait) parked_due; /* of these: they are to end */
 	bool due_loading; /* some of them are being read */

@@ -378,6 +378,7 @@ bool jobs_have_parked(const struct jobs *jobs)
 void jobs_view(struct jobs *jobs, struct jobs_view *ret_view)
 {
 	const char *damaged = store_damaged(jobs->store), *why = NULL;
+	uint64_t queued, paused;
 	struct job *job;
 
 	*ret_view = (struct jobs_view){
@@ -387,8 +388,9 @@ void jobs_view(struct jobs *jobs, struct jobs_view *ret_view)
 		.trouble = store_stalled(jobs->store, &why) ? why : damaged ? damaged : "",
 	};
 	memcpy(ret_view->by_state, jobs->ended_by_state, sizeof(ret_view->by_state));
-	ret_view->by_state[JOB_QUEUED] += HASH_COUNT(jobs->parked) - jobs->n_parked_paused;
-	ret_view->by_state[JOB_PAUSED] += jobs->n_parked_paused;
+	lots_count(jobs, &queued, &paused);
+	ret_view->by_state[JOB_QUEUED] += queued;
+	ret_view->by_state[JOB_PAUSED] += paused;
 	TAILQ_FOREACH(job, &jobs->list, link) {
 		struct service_view service;
 

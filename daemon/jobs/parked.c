@@ -189,7 +189,7 @@ static struct parked *record_add(struct jobs *jobs, struct lot *lot, const struc
 	if (wait)
 		wait->parked = parked;
 	lot->n_parked++;
-	jobs->n_parked_paused += paused;
+	lot->n_paused += paused;
 	HASH_ADD(hh, jobs->parked, turn.id, sizeof(parked->turn.id), parked);
 	return parked;
 }
@@ -199,7 +199,7 @@ static void record_remove(struct jobs *jobs, struct parked *parked)
 {
 	parked_leaves_line(parked);
 	parked->lot->n_parked--;
-	jobs->n_parked_paused -= parked->paused;
+	parked->lot->n_paused -= parked->paused;
 	HASH_DEL(jobs->parked, parked);
 	free(parked);
 }
@@ -468,6 +468,20 @@ bool lot_goes_first(struct jobs *jobs, struct lot *lot, const struct turn *turn)
 		return true;
 	first = turns_first(&lot->waiting);
 	return first && turn_before(first, turn) && turns_above(&lot->waiting, turn->priority) > 0;
+}
+
+void lots_count(const struct jobs *jobs, uint64_t *ret_queued, uint64_t *ret_paused)
+{
+	uint64_t queued = 0, paused = 0;
+
+	for (const struct lot *lot = jobs->lots; lot; lot = lot->hh.next) {
+		uint32_t of_these = is_held(jobs, lot) ? lot->n_parked : lot->n_paused;
+
+		paused += of_these;
+		queued += lot->n_parked - of_these;
+	}
+	*ret_queued = queued;
+	*ret_paused = paused;
 }
 
 void lots_refill(struct jobs *jobs)

@@ -55,6 +55,7 @@ struct lot {
 	uint32_t n_live; /* its jobs that are in memory */
 	uint32_t n_fresh; /* of these, with nothing begun, and nothing of their own that keeps them from it */
 	uint32_t n_parked; /* with those that do not stand in line, and those that are being loaded */
+	uint32_t n_paused; /* of these, by themselves */
 	struct turns waiting; /* the others: in the order in which they are loaded */
 	struct lot_load *loading; /* the next ones, being read; NULL: none */
 	struct turn next; /* of these the first, as it was then */
@@ -98,6 +99,8 @@ void parked_lines_up(struct jobs *jobs, struct parked *parked);
 void parked_leaves_line(struct parked *parked);
 /* Fewer may be left before the first of them: load some. Cheap where nothing is to be done. */
 void lot_refill(struct jobs *jobs, struct lot *lot);
+/* How many are parked, as people are told: those that a hold keeps back are paused. */
+void lots_count(const struct jobs *jobs, uint64_t *ret_queued, uint64_t *ret_paused);
 void lots_refill(struct jobs *jobs); /* every one of them */
 /* Its lane has somebody with this turn, but one of higher priority comes first and is being loaded: the lane is kicked then. */
 bool lot_goes_first(struct jobs *jobs, struct lot *lot, const struct turn *turn);
