@@ -83,6 +83,32 @@ static uint64_t predict_queue_ns(const struct previous *prev, uint64_t begin_us)
 	return prev->queue_ns + (passed_us - ran_us + 1 <= 2 ? prev->wall_ns : passed_us * NS_PER_US);
 }
 
+/* Does the record differ from its predecessor's only in fields that have a fast way? */
+static inline bool is_usual(const struct task_record *r, const struct previous *prev)
+{
+	return r->state == TASK_DONE && !r->error && !r->signal && r->attempts == 1 && r->worker_pid == prev->pid &&
+	       r->worker_thread == prev->thread && same_bits(r->cpu_s, r->wall_s) && same_bits(r->runq_s, 0);
+}
+
+/* put_record() of a usual one whose fields are short. Which of them differ is different from task to task and nothing that a
+ * processor could foresee: all are written, and those that are not wanted are written over. */
+static inline uint8_t *put_usual(uint8_t *at, uint64_t begin_step, uint64_t queue_step, uint64_t length_step,
+				 uint64_t length, uint64_t wall_ns)
+{
+	uint8_t *flags_at = at++;
+
+	*flags_at = (uint8_t)((begin_step ? HAS_BEGIN : 0) | (queue_step ? HAS_QUEUE : 0) | (length_step ? HAS_LENGTH : 0));
+	*at = (uint8_t)begin_step;
+	at += begin_step != 0;
+	*at = (uint8_t)queue_step;
+	at += queue_step != 0;
+	*at = (uint8_t)length;
+	at += length_step != 0;
+	at[0] = (uint8_t)(wall_ns | (wall_ns >= 0x80 ? 0x80 : 0));
+	at[1] = (uint8_t)(wall_ns >> 7);
+	return at + 1 + (wall_ns >= 0x80);
+}
+
 static inline uint8_t *put_record(uint8_t *at, const struct task_record *r, struct previous *prev)
 {
 	/* Of most tasks the first says it all; equal bits are equal times. */
@@ -90,9 +116,16 @@ static inline uint8_t *put_record(uint8_t *at, const struct task_record *r, stru
 	uint64_t runq_ns = same_bits(r->runq_s, 0) ? 0 : ns_of(r->runq_s);
 	uint64_t queue_ns = ns_of(r->queue_s), begin_us = (uint64_t)r->begin_unix_us;
 	uint64_t predicted_ns = predict_queue_ns(prev, begin_us);
-	uint8_t *flags_at = at++;
+	uint64_t begin_step = zigzag(begin_us - prev->begin_us), queue_step = zigzag(queue_ns - predicted_ns);
+	uint8_t *flags_at = at;
 	unsigned int flags = 0;
 
+	if (is_usual(r, prev) && (begin_step | queue_step | r->length) < 0x80 && wall_ns < 0x4000) {
+		at = put_usual(at, begin_step, queue_step, r->length ^ prev->length, r->length, wall_ns);
+		*prev = (struct previous){ begin_us, wall_ns, queue_ns, r->length, prev->pid, prev->thread };
+		return at;
+	}
+	at++;
 	if (__builtin_expect(r->state != TASK_DONE || r->error || r->signal, 0)) {
 		flags |= HAS_STATE;
 		*at++ = r->state;
@@ -110,7 +143,7 @@ static inline uint8_t *put_record(uint8_t *at, const struct task_record *r, stru
 	}
 	if (begin_us != prev->begin_us) {
 		flags |= HAS_BEGIN;
-		at = varint_put(at, zigzag(begin_us - prev->begin_us));
+		at = varint_put(at, begin_step);
 	}
 	if (cpu_ns != wall_ns) {
 		flags |= HAS_CPU;
@@ -122,7 +155,7 @@ static inline uint8_t *put_record(uint8_t *at, const struct task_record *r, stru
 	}
 	if (queue_ns != predicted_ns) {
 		flags |= HAS_QUEUE;
-		at = varint_put(at, zigzag(queue_ns - predicted_ns));
+		at = varint_put(at, queue_step);
 	}
 	if (r->length != prev->length) {
 		flags |= HAS_LENGTH;
