@@ -54,34 +54,47 @@ static void wait_for_room(struct worker_ring *ring, uint32_t runner, uint32_t by
 	}
 }
 
+/* Where the next record goes: behind the tail and `pad` bytes, for which and for the record there is room. */
+static inline uint8_t *record_place(struct worker_ring *ring, struct worker_runner *me, uint32_t pad)
+{
+	uint8_t *to = me->bytes + ((uint32_t)me->tail & (ring->geometry.ring_bytes - 1));
+
+	if (pad == 0)
+		return to;
+	if (pad >= sizeof(struct shared_record)) {
+		struct shared_record skip = { .kind = SHARED_PAD };
+
+		skip.len = pad - (uint32_t)sizeof(skip);
+		memcpy(to, &skip, sizeof(skip));
+	}
+	return me->bytes;
+}
+
+/* The payload, and the tail behind it. */
+static inline void finish_record(struct worker_runner *me, uint32_t pad, uint8_t *to, const void *data, uint32_t len,
+				 uint32_t bytes)
+{
+	copy_bytes(to, data, len);
+	/* The daemon has read what lay in the next lines: have them back by the time they are written. */
+	__builtin_prefetch(to + AHEAD_BYTES, 1);
+	me->tail += pad + bytes;
+	/* release: the record is whole for whoever sees the tail; from here on the task counts as completed */
+	atomic_store_explicit(&me->shared->precise_tail, me->tail, memory_order_release);
+}
+
 /* Put the record and its payload behind the tail. There is room for `pad` bytes and the record. */
 static inline void put_record(struct worker_ring *ring, struct worker_runner *me, uint32_t pad,
 			      const struct shared_record *record, const struct shared_extra *extra, const void *data)
 {
-	uint32_t mask = ring->geometry.ring_bytes - 1;
-	uint8_t *to = me->bytes + ((uint32_t)me->tail & mask);
+	uint8_t *to = record_place(ring, me, pad);
 
-	if (pad > 0) {
-		if (pad >= sizeof(*record)) {
-			struct shared_record skip = { .kind = SHARED_PAD };
-
-			skip.len = pad - (uint32_t)sizeof(skip);
-			memcpy(to, &skip, sizeof(skip));
-		}
-		to = me->bytes;
-	}
 	memcpy(to, record, sizeof(*record));
 	to += sizeof(*record);
 	if (record->flags & SHARED_EXTRA) {
 		memcpy(to, extra, sizeof(*extra));
 		to += sizeof(*extra);
 	}
-	copy_bytes(to, data, record->len);
-	/* The daemon has read what lay in the next lines: have them back by the time they are written. */
-	__builtin_prefetch(to + AHEAD_BYTES, 1);
-	me->tail += pad + record_bytes(record->len, record->flags);
-	/* release: the record is whole for whoever sees the tail; from here on the task counts as completed */
-	atomic_store_explicit(&me->shared->precise_tail, me->tail, memory_order_release);
+	finish_record(me, pad, to, data, record->len, record_bytes(record->len, record->flags));
 }
 
 static inline float sane_time(float s)
@@ -109,13 +122,15 @@ static void record_in_parts(struct worker_ring *ring, uint32_t runner, struct sh
 	}
 }
 
-void ring_record(struct worker_ring *ring, uint32_t runner, const struct ring_result *result)
+/* One record with everything that may be said of a task. */
+static void record_at_length(struct worker_ring *ring, uint32_t runner, const struct ring_result *result)
 {
 	struct worker_runner *me = &ring->runners[runner];
 	struct shared_record record = {
 		.chunk = result->chunk,
 		.generation = result->generation,
 		.kind = SHARED_RESULT,
+		.flags = SHARED_EXTRA,
 		.status = result->status,
 		.index = (uint8_t)result->index,
 		.begin_ns = result->begin_ns > 0 ? result->begin_ns : 0,
@@ -132,12 +147,40 @@ void ring_record(struct worker_ring *ring, uint32_t runner, const struct ring_re
 		return;
 	}
 	record.len = (uint32_t)result->len;
-	if (extra.runq_s > 0 || extra.retry_after_ns >= 0)
-		record.flags = SHARED_EXTRA;
 	bytes = placed_bytes(ring, me, record_bytes(record.len, record.flags), &pad);
 	if (!fits(ring, me, bytes))
 		wait_for_room(ring, runner, bytes);
 	put_record(ring, me, pad, &record, &extra, result->data);
+}
+
+void ring_record(struct worker_ring *ring, uint32_t runner, const struct ring_result *result)
+{
+	struct worker_runner *me = &ring->runners[runner];
+	struct shared_record *to;
+	uint32_t bytes, placed, pad;
+
+	if (result->runq_s > 0 || result->status == RING_FAILED_RETRY ||
+	    result->len > record_max_len(ring->geometry.ring_bytes)) {
+		record_at_length(ring, runner, result);
+		return;
+	}
+	bytes = record_bytes((uint32_t)result->len, 0);
+	placed = placed_bytes(ring, me, bytes, &pad);
+	if (!fits(ring, me, placed))
+		wait_for_room(ring, runner, placed);
+	/* Field by field to its place: a copy of what was just put together would wait until all of that is in the cache. */
+	to = (struct shared_record *)(void *)record_place(ring, me, pad);
+	to->len = (uint32_t)result->len;
+	to->chunk = result->chunk;
+	to->generation = result->generation;
+	to->kind = SHARED_RESULT;
+	to->flags = 0;
+	to->status = result->status;
+	to->index = (uint8_t)result->index;
+	to->begin_ns = result->begin_ns > 0 ? result->begin_ns : 0;
+	to->wall_s = sane_time(result->wall_s);
+	to->cpu_s = sane_time(result->cpu_s);
+	finish_record(me, pad, (uint8_t *)(to + 1), result->data, (uint32_t)result->len, bytes);
 }
 
 bool ring_log(struct worker_ring *ring, uint32_t runner, uint8_t level, const char *text, size_t len)

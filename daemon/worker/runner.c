@@ -23,31 +23,7 @@ struct runner *runner_of_thread(void)
 	return thread_runner;
 }
 
-/* ---- The clock, and being woken ---- */
-
-int64_t runner_read_clock(struct runner *runner)
-{
-	int64_t now_ns = tick_clock_now(&runner->tick_clock);
-
-	if (now_ns > runner->now_ns) /* see there */
-		runner->now_ns = now_ns;
-	runner->now_fresh = true;
-	return runner->now_ns;
-}
-
-int64_t runner_now(struct runner *runner)
-{
-	return runner->now_fresh ? runner->now_ns : runner_read_clock(runner);
-}
-
-bool runner_due(const struct runner *runner)
-{
-	/* relaxed: only a hint here, the loop reads it in order */
-	return runner->now_ns - runner->served_ns >= SERVE_NS ||
-	       atomic_load_explicit(&runner->attention, memory_order_relaxed) != 0 ||
-	       atomic_load_explicit(&runner->posted, memory_order_relaxed) != NULL ||
-	       atomic_load_explicit(&runner->offloaded, memory_order_relaxed) != NULL;
-}
+/* ---- Being woken ---- */
 
 void runner_wake(struct runner *runner)
 {

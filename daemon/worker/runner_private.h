@@ -181,6 +181,32 @@ struct runner {
 	char failure[FAILURE_BYTES]; /* before state becomes FAILED */
 };
 
+static inline int64_t runner_read_clock(struct runner *runner)
+{
+	int64_t now_ns = tick_clock_now(&runner->tick_clock);
+
+	if (now_ns > runner->now_ns) /* see there */
+		runner->now_ns = now_ns;
+	runner->now_fresh = true;
+	return runner->now_ns;
+}
+
+/* The last clock read if it is fresh, else a new one. */
+static inline int64_t runner_now(struct runner *runner)
+{
+	return runner->now_fresh ? runner->now_ns : runner_read_clock(runner);
+}
+
+/* The loop wants a turn. */
+static inline bool runner_due(const struct runner *runner)
+{
+	/* relaxed: only a hint here, the loop reads it in order */
+	return runner->now_ns - runner->served_ns >= SERVE_NS ||
+	       atomic_load_explicit(&runner->attention, memory_order_relaxed) != 0 ||
+	       atomic_load_explicit(&runner->posted, memory_order_relaxed) != NULL ||
+	       atomic_load_explicit(&runner->offloaded, memory_order_relaxed) != NULL;
+}
+
 /* A task comes on the thread at since_ns: to be seen by the watch. */
 static inline void turn_begin(struct slot *slot, int64_t since_ns)
 {
@@ -216,10 +242,7 @@ extern const struct concd_host host_services; /* services.c */
 struct runner *runner_of_thread(void);
 
 /* runner.c */
-int64_t runner_now(struct runner *runner); /* the last clock read if it is fresh, else a new one */
-int64_t runner_read_clock(struct runner *runner);
 void runner_look_mail(struct runner *runner); /* any thread: a slot was marked as mailed */
-bool runner_due(const struct runner *runner); /* the loop wants a turn */
 void runner_wake(struct runner *runner); /* any thread: end its sleep, or keep it from one */
 
 /* task.c */
