@@ -9,7 +9,10 @@
 #include "crew/workload.h"
 
 #define PASSES 8
+#define DOZE_US 1000 /* results that no worker wakes the daemon for are seen so late: streams gather them for as long */
 #define RECORDS_PER_PASS 2048u
+
+static const struct timeval doze = { .tv_usec = DOZE_US };
 
 /* A line in the log, and to the job that it is of: in a crew that several jobs share nobody can tell. */
 static void take_log(struct crew *crew, const struct runner_of *who, const struct ring_record *record)
@@ -82,6 +85,21 @@ void crew_bad_runner(struct crew *crew, uint32_t runner)
 	proc_kill(proc, ORDER_GARBAGE);
 }
 
+/* False: there are records. The precise tails show those of chunks that are not at their end: they are looked at before a
+ * sleep that only a worker ends, but not every few microseconds. While chunks wait to be claimed the daemon looks by itself
+ * now and then: each wake-up takes a processor from the tasks. */
+static bool fall_asleep(struct crew *crew)
+{
+	int64_t now_ns = clock_mono_ns();
+	bool due = now_ns - crew->looked_ns >= DOZE_US * NS_PER_US;
+
+	if (due)
+		crew->looked_ns = now_ns;
+	if (crew->n_flights > 0 && (!due || ring_has_backlog(crew->ring)) && event_add(crew->doze, &doze) == 0)
+		return ring_prepare_nap(crew->ring, due);
+	return ring_prepare_sleep(crew->ring);
+}
+
 void crew_collect(struct crew *crew)
 {
 	const uint64_t ended = crew->ended;
@@ -90,7 +108,8 @@ void crew_collect(struct crew *crew)
 
 	if (!crew->ring || crew->broken)
 		return;
-	ring_awake(crew->ring);
+	if (crew->asleep)
+		ring_awake(crew->ring);
 	crew->asleep = false;
 	for (int pass = 0; pass < PASSES && !crew->asleep; pass++) {
 		n = ring_collect_all(crew->ring, RECORDS_PER_PASS, crew_records, crew, &runner);
@@ -107,7 +126,7 @@ void crew_collect(struct crew *crew)
 				return;
 			continue;
 		}
-		crew->asleep = ring_prepare_sleep(crew->ring);
+		crew->asleep = fall_asleep(crew);
 	}
 	if (!crew->asleep) {
 		crew->collect_again = true;
@@ -120,6 +139,19 @@ void on_crew_ring(evutil_socket_t fd, short what, void *arg)
 	struct crew *crew = arg;
 
 	(void)fd; /* the ring knows it */
+	(void)what;
+	crew_enter(crew);
+	crew->asleep = true; /* or not any more, and a worker wrote late: the eventfd is to be emptied */
+	crew_collect(crew);
+	crew_settle(crew);
+	crew_exit(crew);
+}
+
+void on_crew_doze(evutil_socket_t fd, short what, void *arg)
+{
+	struct crew *crew = arg;
+
+	(void)fd; /* a timer has none */
 	(void)what;
 	crew_enter(crew);
 	crew_collect(crew);

@@ -209,7 +209,7 @@ void crew_close_ring(struct crew *crew)
 
 static void crew_free(struct crew *crew)
 {
-	struct event *const events[] = { crew->turn, crew->hold_timer, crew->tick,
+	struct event *const events[] = { crew->turn, crew->hold_timer, crew->tick, crew->doze,
 					 crew->check, crew->idle_timer, crew->retry_timer };
 
 	if (crew->prev) {
@@ -248,11 +248,12 @@ static int crew_new(struct crews *crews, const struct crew_request *request, str
 	crew->turn = evtimer_new(crews->base, on_turn, crew);
 	crew->hold_timer = evtimer_new(crews->base, on_crew_hold, crew);
 	crew->tick = evtimer_new(crews->base, on_crew_tick, crew);
+	crew->doze = evtimer_new(crews->base, on_crew_doze, crew);
 	crew->check = evtimer_new(crews->base, on_crew_check, crew);
 	crew->idle_timer = evtimer_new(crews->base, on_idle, crew);
 	crew->retry_timer = evtimer_new(crews->base, on_crew_retry, crew);
-	if (!crew->runners || !crew->procs || !crew->turn || !crew->hold_timer || !crew->tick || !crew->check || !crew->idle_timer ||
-	    !crew->retry_timer) {
+	if (!crew->runners || !crew->procs || !crew->turn || !crew->hold_timer || !crew->tick || !crew->doze || !crew->check ||
+	    !crew->idle_timer || !crew->retry_timer) {
 		crew_free(crew);
 		return -ENOMEM;
 	}

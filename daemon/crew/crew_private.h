@@ -171,6 +171,8 @@ struct crew {
 	bool turn_pending;
 	bool asleep; /* the ring was told: a worker that completes a chunk writes to its eventfd */
 	bool collect_again; /* records wait: the turn goes on with them */
+	struct event *doze; /* looks for records that no worker wakes the daemon for */
+	int64_t looked_ns; /* when the precise tails were last looked at */
 	bool blocked; /* the ring had no place: feed when something has come back */
 	struct event *hold_timer; /* looks after processes that are held */
 	bool hold_armed;
@@ -241,6 +243,7 @@ void on_crew_check(int fd, short what, void *arg);
 void crew_collect(struct crew *crew);
 void crew_bad_runner(struct crew *crew, uint32_t runner); /* it wrote garbage into its own ring */
 void on_crew_ring(int fd, short what, void *arg);
+void on_crew_doze(int fd, short what, void *arg);
 void crew_records(void *arg, const struct ring_run *run);
 
 /* blame.c */

@@ -55,11 +55,16 @@ struct shared_control {
 	_Alignas(LAYOUT_LINE) struct shared_geometry geometry; /* daemon, once */
 	_Alignas(LAYOUT_LINE) _Atomic uint64_t submit_tail; /* daemon */
 	_Alignas(LAYOUT_LINE) _Atomic uint64_t submit_head; /* workers; the daemon past dead entries */
-	_Alignas(LAYOUT_LINE) _Atomic uint32_t daemon_asleep; /* daemon sets, the worker that will wake it clears */
+	/* The daemon sets it, the worker that will wake it clears it. SHARED_NAPPING + n: it wakes by itself soon, and is to be
+	 * woken only where n chunks or fewer wait to be claimed, or a ring fills up. */
+	_Alignas(LAYOUT_LINE) _Atomic uint32_t daemon_asleep;
 	_Alignas(LAYOUT_LINE) _Atomic uint64_t idle[LAYOUT_IDLE_WORDS]; /* runner sets, whoever wakes it clears */
 };
 
 enum { SHARED_AWAKE, SHARED_ON_FUTEX, SHARED_IN_BASE };
+
+#define SHARED_ASLEEP 1u /* in daemon_asleep; 0: awake */
+#define SHARED_NAPPING 2u
 
 #define SHARED_RUNNING_SET (UINT64_C(1) << 63)
 #define SHARED_FAULT_SET UINT32_C(0x100) /* | signal */

@@ -147,6 +147,12 @@ int ring_collect_all(struct ring *ring, uint32_t max_records, ring_run_fn fn, vo
 /* Before the daemon's thread sleeps: announce it, and look once more (at the precise tails as well). true: go to sleep,
  * a worker that completes a chunk will write to ring_event_fd(). false: records are there, collect first. */
 bool ring_prepare_sleep(struct ring *ring);
+/* The same for a nap that the caller ends by itself after a millisecond or so. Where many chunks wait to be claimed, workers
+ * write to ring_event_fd() only when half of them are gone, or their ring fills up. The precise tails are looked at where
+ * the caller says so: their lines are the runners', which write them with every record and lose time each time that
+ * somebody looks. */
+bool ring_prepare_nap(struct ring *ring, bool precisely);
+bool ring_has_backlog(const struct ring *ring); /* so many chunks wait: a hint */
 void ring_awake(struct ring *ring); /* undo; drains ring_event_fd() */
 
 /* ---- Taking back, and after a death ---- */

@@ -7,6 +7,8 @@
 #include "ring/futex.h"
 #include "ring/ring_private.h"
 
+#define NAP_CHUNKS 4 /* so many for each runner are worth a nap */
+
 static void write_event(int fd)
 {
 	struct pollfd ready = { .fd = fd, .events = POLLOUT };
@@ -98,28 +100,52 @@ void ring_set_runner_fd(struct ring *ring, uint32_t runner, int fd)
 		write_event(fd);
 }
 
-bool ring_prepare_sleep(struct ring *ring)
+/* Is there something that was not collected? */
+static bool has_news(const struct ring *ring, uint32_t runner, bool precisely)
+{
+	const struct runner_meta *meta = &ring->runners[runner];
+	const struct shared_runner *shared = &ring->shared_runners[runner];
+
+	/* seq_cst: after the store of the sleep flag, see prepare() */
+	if (atomic_load_explicit(&shared->advertised_tail, memory_order_seq_cst) != meta->advertised)
+		return true;
+	/* acquire: the records before it */
+	return precisely && atomic_load_explicit(&shared->precise_tail, memory_order_acquire) != meta->head;
+}
+
+static bool prepare(struct ring *ring, uint32_t flag, bool precisely)
 {
 	/* seq_cst: before the looks at the tails below; a runner advertises and then looks at this flag, so that one of
 	 * the two sees the other */
-	atomic_store_explicit(&ring->control->daemon_asleep, 1, memory_order_seq_cst);
+	atomic_store_explicit(&ring->control->daemon_asleep, flag, memory_order_seq_cst);
 	for (uint32_t i = 0; i < ring->geometry.n_runners; i++) {
 		struct runner_meta *meta = &ring->runners[i];
-		uint64_t advertised, precise;
 
-		if (meta->broken)
+		if (meta->broken || !has_news(ring, i, precisely))
 			continue;
-		advertised = atomic_load_explicit(&ring->shared_runners[i].advertised_tail, memory_order_seq_cst);
-		/* acquire: the records before it */
-		precise = atomic_load_explicit(&ring->shared_runners[i].precise_tail, memory_order_acquire);
-		if (advertised == meta->advertised && precise == meta->head)
-			continue;
-		meta->look_precise = true;
+		meta->look_precise = precisely;
 		/* relaxed: a worker that saw the flag set writes to the eventfd once for nothing */
 		atomic_store_explicit(&ring->control->daemon_asleep, 0, memory_order_relaxed);
 		return false;
 	}
 	return true;
+}
+
+bool ring_prepare_sleep(struct ring *ring)
+{
+	return prepare(ring, SHARED_ASLEEP, true);
+}
+
+bool ring_has_backlog(const struct ring *ring)
+{
+	return ring_unclaimed_chunks(ring) >= NAP_CHUNKS * ring->geometry.n_runners;
+}
+
+bool ring_prepare_nap(struct ring *ring, bool precisely)
+{
+	bool backlog = ring_has_backlog(ring);
+
+	return prepare(ring, backlog ? SHARED_NAPPING + ring_unclaimed_chunks(ring) / 2 : SHARED_ASLEEP, precisely);
 }
 
 void ring_awake(struct ring *ring)

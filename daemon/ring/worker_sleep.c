@@ -4,10 +4,24 @@
 #include "ring/futex.h"
 #include "ring/worker_private.h"
 
+/* The daemon naps: is there a reason to wake it before it wakes by itself? All loads relaxed: hints, for which it does not
+ * wait longer than that. */
+static bool is_pressing(struct worker_ring *ring, struct worker_runner *me, uint32_t flag)
+{
+	uint64_t head = atomic_load_explicit(&ring->control->submit_head, memory_order_relaxed);
+	uint64_t tail = atomic_load_explicit(&ring->control->submit_tail, memory_order_relaxed);
+
+	if (flag < SHARED_NAPPING || tail <= head || tail - head <= flag - SHARED_NAPPING)
+		return true;
+	return me->tail - me->head_seen > ring->geometry.ring_bytes / 2 &&
+	       me->tail - atomic_load_explicit(&me->shared->head, memory_order_relaxed) > ring->geometry.ring_bytes / 2;
+}
+
 void ring_publish(struct worker_ring *ring, uint32_t runner)
 {
 	struct worker_runner *me = &ring->runners[runner];
 	uint64_t one = 1;
+	uint32_t flag;
 
 	if (me->published == me->tail)
 		return;
@@ -15,7 +29,8 @@ void ring_publish(struct worker_ring *ring, uint32_t runner)
 	/* seq_cst: release for the records; and before the look at the flag, which the daemon sets before it looks at
 	 * the tails: one of the two sees the other */
 	atomic_store_explicit(&me->shared->advertised_tail, me->tail, memory_order_seq_cst);
-	if (atomic_load_explicit(&ring->control->daemon_asleep, memory_order_seq_cst) == 0)
+	flag = atomic_load_explicit(&ring->control->daemon_asleep, memory_order_seq_cst);
+	if (flag == 0 || !is_pressing(ring, me, flag))
 		return;
 	/* Of all runners that see the flag one writes. relaxed: the tail is published already */
 	if (atomic_exchange_explicit(&ring->control->daemon_asleep, 0, memory_order_relaxed) != 0)

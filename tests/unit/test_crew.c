@@ -25,6 +25,23 @@ static void every_task_comes_back_once_under_every_shape(void **state)
 	}
 }
 
+/* The runners have milliseconds of work before them: no worker wakes the daemon, it looks by itself. */
+static void short_tasks_come_back_while_the_daemon_dozes(void **state)
+{
+	struct world *w = *state;
+	const struct workload *workload = world_plugin(w, "spin");
+
+	for (size_t i = 0; i < ARRAY_SIZE(shapes); i++) {
+		struct book *b = world_submit(w, 0, workload, shapes[i], 3000, (struct crew_job){ .idempotent = true });
+
+		b->input = "20";
+		world_run(w);
+		assert_int_equal(b->n_done, b->n);
+		assert_int_equal(crew_seat_out(b->seat), 0);
+		world_close_book(w, 0);
+	}
+}
+
 static suseconds_t cancel_when_begun(struct world *w)
 {
 	struct book *b = w->books[0];
@@ -217,6 +234,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WORLD_TEST(every_task_comes_back_once_under_every_shape),
+		WORLD_TEST(short_tasks_come_back_while_the_daemon_dozes),
 		WORLD_TEST(cancelled_tasks_end_by_themselves_within_grace),
 		WORLD_TEST(a_short_task_does_not_wait_behind_a_long_one),
 		WORLD_TEST(a_limit_of_workers_is_kept),

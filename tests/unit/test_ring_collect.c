@@ -1,4 +1,4 @@
-/* The rings: records handed up in runs. */
+/* The rings: records handed up in runs, and the naps between them. */
 #include "test_ring_fixture.h"
 
 static int user_a; /* only its address */
@@ -58,10 +58,96 @@ static void results_of_consecutive_tasks_come_as_one_run(void **state)
 	fixture_close(&f);
 }
 
+static const struct ring_geometry one_runner = { .n_runners = 1, .n_chunks = 16, .ring_bytes = 16384, .n_big = 1 };
+
+static void do_chunk_unseen(struct fixture *f)
+{
+	struct ring_claim claim;
+
+	assert_int_equal(ring_claim(f->worker, 0, &claim), 0);
+	for (uint32_t i = 0; i < claim.count; i++)
+		do_next(f, 0, &claim);
+	ring_publish(f->worker, 0);
+}
+
+static void a_nap_ends_when_half_of_what_waits_is_claimed(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f, &one_runner);
+	for (uint64_t i = 0; i < 8; i++)
+		(void)submit_numbers(&f, 2 * i, 2, NULL);
+	assert_true(ring_has_backlog(f.ring));
+	assert_true(ring_prepare_nap(f.ring, true));
+	for (int i = 0; i < 3; i++)
+		do_chunk_unseen(&f);
+	assert_false(readable(ring_event_fd(f.ring)));
+	do_chunk_unseen(&f); /* four wait */
+	assert_true(readable(ring_event_fd(f.ring)));
+	ring_awake(f.ring);
+	assert_int_equal(collect(&f, 0), 8);
+	do_chunk_unseen(&f);
+	assert_false(ring_has_backlog(f.ring));
+	assert_false(ring_prepare_nap(f.ring, false)); /* it was advertised */
+	assert_int_equal(collect(&f, 0), 2);
+	assert_true(ring_prepare_nap(f.ring, false)); /* with little that waits it is a sleep */
+	do_chunk_unseen(&f);
+	assert_true(readable(ring_event_fd(f.ring)));
+	fixture_close(&f);
+}
+
+static void a_nap_ends_when_a_ring_fills_up(void **state)
+{
+	static const uint8_t large[3000];
+	struct ring_claim claim;
+	struct ring_result r;
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f, &one_runner);
+	for (uint64_t i = 0; i < 16; i++)
+		(void)submit_numbers(&f, i, 1, NULL);
+	assert_true(ring_prepare_nap(f.ring, true));
+	for (int i = 0; i < 3; i++) {
+		assert_false(readable(ring_event_fd(f.ring)));
+		assert_int_equal(ring_claim(f.worker, 0, &claim), 0);
+		assert_int_equal(ring_begin(f.worker, 0, &claim), 0);
+		r = result_of(&claim, 0, large, sizeof(large));
+		ring_record(f.worker, 0, &r);
+		ring_publish(f.worker, 0);
+	}
+	assert_true(readable(ring_event_fd(f.ring))); /* more than half of 16 KiB */
+	fixture_close(&f);
+}
+
+static void precise_tails_are_looked_at_where_asked_for(void **state)
+{
+	struct ring_claim claim;
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f, &one_runner);
+	for (uint64_t i = 0; i < 6; i++)
+		(void)submit_numbers(&f, 2 * i, 2, NULL);
+	assert_int_equal(ring_claim(f.worker, 0, &claim), 0);
+	do_next(&f, 0, &claim); /* and is not published */
+	assert_true(ring_prepare_nap(f.ring, false));
+	ring_awake(f.ring);
+	assert_int_equal(collect(&f, 0), 0);
+	assert_false(ring_prepare_nap(f.ring, true));
+	assert_int_equal(collect(&f, 0), 1);
+	assert_true(ring_prepare_nap(f.ring, true));
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(results_of_consecutive_tasks_come_as_one_run),
+		cmocka_unit_test(a_nap_ends_when_half_of_what_waits_is_claimed),
+		cmocka_unit_test(a_nap_ends_when_a_ring_fills_up),
+		cmocka_unit_test(precise_tails_are_looked_at_where_asked_for),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
