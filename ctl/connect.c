@@ -75,9 +75,11 @@ int socket_find(const char *given, char ret_path[PATH_MAX], struct error *err)
 	/* A directory that may not be searched hides a daemon that does exist: connecting will say so. */
 	if (lstat(SYSTEM_SOCKET, &st) == 0 || errno == EACCES)
 		return 0;
-	if (!own_path(ret_path) || lstat(ret_path, &st) < 0)
+	if (!own_path(ret_path) || lstat(ret_path, &st) < 0) {
 		ret_path[0] = '\0';
-	return 0;
+		return 0;
+	}
+	return check_length(ret_path, err);
 }
 
 static void user_name(uid_t uid, char name[NAME_BYTES])
