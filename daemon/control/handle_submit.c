@@ -1,10 +1,15 @@
 /* Accepting jobs and further inputs. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/text.h"
+#include "control/format.h"
 #include "control/spec.h"
 #include "control/stream.h"
 #include "ctl/protocol.h"
@@ -40,27 +45,50 @@ static bool acceptance_settle(struct acceptance *acceptance, int status, const s
 	return false;
 }
 
-/* mark: "known", "joined", or NULL of a new job. */
+/* ,"KEY":"TEXT" behind what the buffer holds. 0 or -ENOMEM. */
+static int add_text(struct buffer *buffer, const char *key, const char *text)
+{
+	size_t len = strlen(text);
+	uint8_t *at;
+
+	if (buffer_reserve(buffer, strlen(key) + 6 * len + 6) < 0)
+		return -ENOMEM;
+	at = buffer->data + buffer->len;
+	at += sprintf((char *)at, ",\"%s\":", key); /* fits, see above */
+	at = format_json_string(at, (const uint8_t *)text, len);
+	buffer->len = (size_t)(at - buffer->data);
+	return 0;
+}
+
+/* By hand: a document takes a tenth of what accepting a small job costs this thread. mark: "known", "joined", or NULL of a
+ * new job. */
 static void answer_accepted(const struct call *call, const struct job *job, const char *mark)
 {
+	_cleanup_buffer_ struct buffer text = BUFFER_INIT;
+	char shape[SHAPE_TEXT_BYTES], head[512], tail[32];
 	struct job_view view;
-	char shape[SHAPE_TEXT_BYTES];
-	json_t *document;
+	int n, r;
 
 	job_view(job, &view);
 	shape_format(&view.shape, shape);
-	document = json_pack("{s:i, s:o, s:I, s:s, s:s, s:s, s:I, s:b, s:s}", "schema", PROTOCOL_SCHEMA, "job",
-			     json_sprintf("%llu", (unsigned long long)view.id), "inputs", (json_int_t)view.total, "state",
-			     job_state_name(view.state), "model", view.model, "shape", shape, "workers",
-			     (json_int_t)view.workers, "auto", view.by_auto, "model_reason",
-			     view.model_reason ? view.model_reason : "");
-	if (view.state == JOB_PAUSED && document) /* one that is held with all others; a missing line is no failure */
-		(void)json_object_set_new(document, "waiting", document_text(view.waiting));
-	if (mark && document && json_object_set_new(document, mark, json_true()) < 0) {
-		json_decref(document);
-		document = NULL;
+	n = snprintf(head, sizeof(head),
+		     "{\"schema\":%d,\"job\":\"%" PRIu64 "\",\"inputs\":%" PRIu64 ",\"state\":\"%s\",\"model\":\"%s\","
+		     "\"shape\":\"%s\",\"workers\":%" PRIu32 ",\"auto\":%s",
+		     PROTOCOL_SCHEMA, view.id, view.total, job_state_name(view.state), view.model, shape, view.workers,
+		     view.by_auto ? "true" : "false"); /* fits: names of ours, and numbers */
+	r = buffer_add(&text, head, (size_t)n);
+	if (r == 0)
+		r = add_text(&text, "model_reason", view.model_reason ? view.model_reason : "");
+	if (r == 0 && view.state == JOB_PAUSED && text_is_utf8(view.waiting, strlen(view.waiting)))
+		r = add_text(&text, "waiting", view.waiting); /* one that is held with all others */
+	if (r == 0) {
+		n = snprintf(tail, sizeof(tail), "%s%s%s}\n", mark ? ",\"" : "", mark ? mark : "", mark ? "\":true" : "");
+		r = buffer_add(&text, tail, (size_t)n);
 	}
-	reply_json(call->req, mark ? 200 : 201, document);
+	if (r < 0)
+		reply_json(call->req, 500, NULL); /* out of memory */
+	else
+		reply_json_text(call->req, mark ? 200 : 201, &text);
 }
 
 static void answer_known(const struct call *call, struct job *job)

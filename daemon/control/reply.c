@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "control/server.h"
@@ -39,6 +40,11 @@ void reply_json(struct http_request *req, int status, json_t *document)
 	}
 	text[len++] = '\n'; /* over the NUL: a line of its own on a terminal */
 	http_reply(req, status, NULL, JSON_TYPE, text, len);
+}
+
+void reply_json_text(struct http_request *req, int status, const struct buffer *text)
+{
+	http_reply(req, status, NULL, JSON_TYPE, text->data, text->len);
 }
 
 static json_t *error_document(const char *code, const char *message)

@@ -14,6 +14,7 @@
 #include "control/http.h"
 #include "control/socket.h"
 
+struct buffer;
 struct error;
 struct job;
 struct job_log;
@@ -113,6 +114,7 @@ void handle_send(const struct call *call);
 
 /* Any may be given a NULL document (out of memory). Takes ownership of the document. */
 void reply_json(struct http_request *req, int status, json_t *document);
+void reply_json_text(struct http_request *req, int status, const struct buffer *text); /* a document and a line feed */
 /* r: what the failing function returned; its words and code are in err, where there are any. */
 void reply_error(struct http_request *req, int r, const struct error *err);
 void reply_code(struct http_request *req, const char *code, const char *format, ...)

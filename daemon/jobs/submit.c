@@ -250,6 +250,7 @@ void submit_let_go(struct jobs *jobs)
 
 static char *make_submission(void)
 {
+	static const char digits[] = "0123456789abcdef";
 	unsigned char bytes[16];
 	char *text = malloc(2 * sizeof(bytes) + 1);
 
@@ -257,8 +258,11 @@ static char *make_submission(void)
 		free(text);
 		return NULL;
 	}
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		(void)snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+	for (size_t i = 0; i < sizeof(bytes); i++) {
+		text[2 * i] = digits[bytes[i] >> 4];
+		text[2 * i + 1] = digits[bytes[i] & 15];
+	}
+	text[2 * sizeof(bytes)] = '\0';
 	return text;
 }
 
