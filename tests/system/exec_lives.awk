@@ -24,6 +24,7 @@ FILENAME == ARGV[1] {
 	# Where it is none of these, its daemon had died before it loaded the plugin: the newest so far, or the one after that.
 	life = $4 in life_of ? life_of[$4] : newest + 0.5
 	if (life < newest) wrong("process " $3 " of an earlier daemon still ran task " $2)
+	key = $4 in life_of ? life : "of " $3 # two such processes need not have had the same one
 	if ($4 in life_of) newest = life
 	story[$2] = story[$2] "; " $1 " in " $3 " of " $4
 }
@@ -32,15 +33,15 @@ $1 == "begin" {
 	if (($2 in recorded && recorded[$2] < life) || ("*" in recorded && recorded["*"] < life))
 		wrong("task " $2 " began again though its outcome was on disk" story[$2])
 	if ($2 in last) {
-		if (life_in[$2] == life && !(last[$2] in dead))
+		if (life_in[$2] == key && !(last[$2] in dead))
 			wrong("task " $2 " began again though neither process " last[$2] " nor its daemon was killed" story[$2])
 		if (!(($2, last[$2]) in ended)) needed++
-		else if (life_in[$2] != life) finished++
+		else if (life_in[$2] != key) finished++
 		else if (++in_hand[last[$2]] > most) wrong("more than " most " tasks that process " last[$2] " had ended ran again")
 		else finished_in_hand++
 	}
 	last[$2] = $3
-	life_in[$2] = life
+	life_in[$2] = key
 	open_tasks[$3]++
 }
 $1 == "end" {
