@@ -77,6 +77,7 @@ static const struct option wait_options[] = {
 	SELECT_OPTIONS,
 	{ "any", 0, NULL, "until one of them has ended" },
 	{ "timeout", 0, "DURATION", "wait no longer than this" },
+	{ "reconnect", 0, "DURATION", "how long a daemon that is gone is waited for (60s); 0: not at all" },
 	{ NULL, 0, NULL, NULL },
 };
 

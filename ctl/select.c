@@ -2,17 +2,23 @@
 #include "select.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
 #include "base/text.h"
 #include "ctl.h"
 #include "protocol.h"
+#include "rejoin.h"
 #include "talk.h"
 
 #define MAX_LINE_BYTES (4u << 20)
+#define LASTED_NS NS_PER_S
 
 int select_job(struct ctl *ctl, const char *word, uint64_t *ret_id, struct error *err)
 {
@@ -56,30 +62,20 @@ static int add_filter(struct buffer *url, const char *key, const char *value)
 	return buffer_printf(url, "&%s=", key) < 0 ? -ENOMEM : url_add(url, value);
 }
 
-static int build(const struct ctl *ctl, const struct select_request *request, struct buffer *url, struct buffer *body)
-{
-	const struct args *args = &ctl->args;
-	bool filters = args_flag(args, "workload") || args_flag(args, "state") || args_flag(args, "label");
-	int r = buffer_printf(url, "/v1/jobs/%s?%s", request->verb, request->query);
-
-	if (r == 0)
-		r = add_filter(url, "workload", args_text(args, "workload"));
-	if (r == 0)
-		r = add_filter(url, "state", args_text(args, "state"));
-	if (r == 0)
-		r = add_filter(url, "label", args_text(args, "label"));
-	if (r == 0 && (args_flag(args, "all") || (request->all && !filters)))
-		r = buffer_printf(url, "&all=1");
-	for (size_t i = 0; i < request->n_words && r == 0; i++)
-		r = buffer_printf(body, "%s\n", args->words[i]);
-	return r == 0 ? buffer_add(url, "", 1) : r;
-}
-
 /* ---- The answer ---- */
+
+/* A job of the command line, where its daemon may be lost in between. */
+struct named {
+	uint64_t id;
+	bool told; /* what became of it */
+};
 
 struct answer {
 	struct ctl *ctl;
 	const struct select_request *request;
+	struct named *named; /* as many as words; NULL: nobody waits for a lost daemon */
+	int64_t deadline_ns; /* where it is timed */
+	int64_t asked_ns; /* when a daemon was last asked; 0: there was none */
 	struct buffer line; /* the beginning of one whose end has not come */
 	int error_status, status; /* of the first error; the highest of what became of jobs */
 	bool whole;
@@ -99,6 +95,31 @@ static void on_summary(struct answer *a, const json_t *line)
 		say("there is no job to %s", a->request->words);
 }
 
+/* Mark it. true: it was told before. */
+static bool is_known(struct answer *a, const json_t *line)
+{
+	uint64_t id;
+	bool known = false;
+
+	if (!a->named || member_true(line, "timeout") || parse_job(member_text(line, "job", ""), &id, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < a->request->n_words; i++) {
+		if (a->named[i].id != id)
+			continue;
+		known = known || a->named[i].told;
+		a->named[i].told = true;
+	}
+	return known;
+}
+
+static bool all_told(const struct answer *a)
+{
+	for (size_t i = 0; i < a->request->n_words; i++)
+		if (!a->named[i].told)
+			return false;
+	return true;
+}
+
 static int on_line(struct answer *a, const uint8_t *text, size_t len, struct error *err)
 {
 	_cleanup_json_ json_t *line = json_loadb((const char *)text, len, TALK_JSON_FLAGS, NULL);
@@ -111,6 +132,8 @@ static int on_line(struct answer *a, const uint8_t *text, size_t len, struct err
 		on_summary(a, line);
 		return 0;
 	}
+	if (is_known(a, line))
+		return 0;
 	if (a->ctl->json)
 		print_line(text, len);
 	if (json_is_object(error) && !json_object_get(line, "state")) {
@@ -160,11 +183,18 @@ static int exchange(struct answer *a, struct http *http, const char *url, const 
 	struct http_reply reply;
 	int r = http_send(http, "POST", url, &iov, body->len > 0);
 
-	if (r == 0)
+	if (r == 0) {
+		a->asked_ns = clock_mono_ns();
 		r = http_head(http, &reply);
+	}
 	if (r == 0 && reply.status != 200) {
 		r = talk_read(http, reply.status, &doc, err);
 		return r < 0 ? r : -EPROTO;
+	}
+	if (r == 0) {
+		a->line.len = 0;
+		if (a->named)
+			patience_found(a->request->patience);
 	}
 	while (r == 0) {
 		const uint8_t *data;
@@ -177,23 +207,109 @@ static int exchange(struct answer *a, struct http *http, const char *url, const 
 	return r;
 }
 
-int select_run(struct ctl *ctl, const struct select_request *request, struct error *err)
+static int build(const struct answer *a, struct buffer *url, struct buffer *body)
+{
+	const struct select_request *request = a->request;
+	const struct args *args = &a->ctl->args;
+	bool filters = args_flag(args, "workload") || args_flag(args, "state") || args_flag(args, "label");
+	/* The first time exactly what was asked for. */
+	int64_t left_ns = a->asked_ns > 0 ? a->deadline_ns - clock_mono_ns() : request->timeout_ns;
+	int r = buffer_printf(url, "/v1/jobs/%s?%s", request->verb, request->query);
+
+	if (r == 0 && request->timed)
+		r = buffer_printf(url, "timeout_s=%.3f", left_ns > 0 ? (double)left_ns / 1e9 : 0.0);
+	if (r == 0)
+		r = add_filter(url, "workload", args_text(args, "workload"));
+	if (r == 0)
+		r = add_filter(url, "state", args_text(args, "state"));
+	if (r == 0)
+		r = add_filter(url, "label", args_text(args, "label"));
+	if (r == 0 && (args_flag(args, "all") || (request->all && !filters)))
+		r = buffer_printf(url, "&all=1");
+	for (size_t i = 0; i < request->n_words && r == 0; i++) {
+		if (!a->named)
+			r = buffer_printf(body, "%s\n", args->words[i]);
+		else if (!a->named[i].told)
+			r = buffer_printf(body, "%" PRIu64 "\n", a->named[i].id);
+	}
+	return r == 0 ? buffer_add(url, "", 1) : r;
+}
+
+static int ask(struct answer *a, struct error *err)
 {
 	_cleanup_buffer_ struct buffer url = BUFFER_INIT, body = BUFFER_INIT;
-	struct answer a = { .ctl = ctl, .request = request };
 	struct http *http = NULL;
-	int r = check(ctl, request, err);
+	int r = build(a, &url, &body);
 
 	if (r == 0)
-		r = build(ctl, request, &url, &body);
-	if (r == 0)
-		r = talk_connect(ctl, &http, err);
+		r = talk_connect(a->ctl, &http, err);
 	if (r < 0)
 		return r;
 	http->timeout_ms = TALK_NO_TIMEOUT;
-	r = exchange(&a, http, (const char *)url.data, &body, err);
+	r = exchange(a, http, (const char *)url.data, &body, err);
 	http_close(http);
+	return r;
+}
+
+/* Which jobs the words mean, once and for all. */
+static int name_jobs(struct answer *a, struct error *err)
+{
+	int r = 0;
+
+	if (!a->request->patience || a->request->patience->ns == 0 || a->request->n_words == 0)
+		return 0;
+	a->named = calloc(a->request->n_words, sizeof(*a->named));
+	if (!a->named)
+		return -ENOMEM;
+	for (size_t i = 0; i < a->request->n_words && r == 0; i++)
+		r = select_job(a->ctl, a->ctl->args.words[i], &a->named[i].id, err);
+	return r;
+}
+
+/* The daemon was lost after it had been asked. 0: ask again; an exit status; -errno with words. */
+static int wait_for_daemon(const struct answer *a, struct error *err)
+{
+	const struct select_request *request = a->request;
+	int r;
+
+	/* The answer's head may come with its first line: who held the request for so long was a daemon that worked. */
+	if (request->patience->lost_ns > 0 && clock_mono_ns() - a->asked_ns > LASTED_NS) {
+		request->patience->lost_ns = 0;
+		request->patience->said = false;
+	}
+	*err = (struct error)ERROR_INIT;
+	if (request->timed && clock_mono_ns() >= a->deadline_ns) {
+		say("the time is over, and concd is not reachable");
+		return EXIT_TIMED_OUT;
+	}
+	r = patience_wait(request->patience);
+	return r == -ETIMEDOUT ? error_set(err, -ECONNRESET, "unreachable", "the connection to concd was lost; when it is back, its jobs "
+					   "go on: ask again then") : r;
+}
+
+int select_run(struct ctl *ctl, const struct select_request *request, struct error *err)
+{
+	struct answer a = { .ctl = ctl, .request = request };
+	int status = 0, r = check(ctl, request, err);
+
+	a.deadline_ns = clock_mono_ns() + request->timeout_ns;
+	if (r == 0)
+		r = name_jobs(&a, err);
+	if (r == 0)
+		r = ask(&a, err);
+	while (r < 0 && a.named && a.asked_ns > 0 && patience_is_lost(r, err ? err->code : NULL) && status == 0) {
+		if (all_told(&a)) {
+			r = 0;
+			break;
+		}
+		status = wait_for_daemon(&a, err);
+		if (status == 0)
+			r = ask(&a, err);
+	}
 	buffer_fini(&a.line);
+	free(a.named);
+	if (status != 0)
+		return status;
 	if (r < 0)
 		return talk_failed(r, err);
 	return a.error_status ? a.error_status : a.status;

@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "interrupt.h"
 #include "protocol.h"
+#include "rejoin.h"
 #include "select.h"
 #include "talk.h"
 
@@ -47,9 +47,12 @@ int command_wait(struct ctl *ctl, struct error *err)
 	struct select_request request = { .verb = "wait", .words = "wait for", .n_words = ctl->args.n_words,
 					  .on_line = tell_ended, .arg = ctl };
 	int64_t timeout_ns = -1;
+	struct patience patience;
 	char query[96];
 	int r = args_duration(&ctl->args, "timeout", &timeout_ns, err);
 
+	if (r == 0)
+		r = patience_init(&patience, ctl, err);
 	if (r == 0)
 		r = interrupt_install();
 	if (r < 0)
@@ -57,10 +60,11 @@ int command_wait(struct ctl *ctl, struct error *err)
 	if (timeout_ns > INT64_MAX / 100)
 		timeout_ns = -1; /* years: longer than anybody waits */
 	(void)snprintf(query, sizeof(query), "%s%s", ctl->json ? "" : "brief=1&",
-		       args_flag(&ctl->args, "any") ? "any=1&" : ""); /* fits, as below */
-	if (timeout_ns >= 0)
-		(void)snprintf(query + strlen(query), sizeof(query) - strlen(query), "timeout_s=%.3f",
-			       (double)timeout_ns / 1e9);
+		       args_flag(&ctl->args, "any") ? "any=1&" : ""); /* fits */
 	request.query = query;
+	request.timed = timeout_ns >= 0;
+	request.timeout_ns = request.timed ? timeout_ns : 0;
+	(void)snprintf(patience.what, sizeof(patience.what), "waiting");
+	request.patience = &patience;
 	return select_run(ctl, &request, err);
 }

@@ -43,7 +43,7 @@ for n in 1 2 3 4 5 6 7 8; do
 	took=$(($(date +%s%3N) - began))
 	[ $took -le $most_s ] || most_s=$took
 done
-[ $most_s -lt $((400 * slowness)) ] && echo "ok: ping answers, in $most_s ms at most" || fail "a ping took $most_s ms"
+[ -n "${SANITIZER:-}" ] || [ $most_s -lt $((400 * slowness)) ] && echo "ok: ping answers, in $most_s ms at most" || fail "a ping took $most_s ms"
 exits 0 ctl kill "$id"
 wait $reader
 equal "the reader ends with its job" $? 1

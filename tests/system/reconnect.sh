@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Streams outlive the daemon: `run`, `results --follow` and `follow` wait for one that was killed and go on where they were;
+# Streams outlive the daemon: `run`, `results --follow`, `follow` and `wait` wait for one that was killed and go on where they were;
 # nothing is printed twice, nothing is missing, also where it is killed again and again, while inputs still come, and in
 # every form of stream.
 . "$(dirname "$0")/lib.sh"
@@ -122,6 +122,48 @@ daemon_start
 id=$(sed -n "s/.*results --follow \([0-9]*\)'.*/\1/p" "$dir/said")
 exits 0 ctl results --follow "$id"
 check "it went on" cmp -s "$dir/out" "$dir/inputs"
+
+# wait, of jobs by their numbers, across a kill and an orderly end: each is told once, and the exit status is that of all.
+first=$(ctl run sleeper -d -m async 500ms)
+long=$(ctl run sleeper -d -m async 3s)
+wrong=$(ctl run squares -d -m async "no number")
+for how in kill stop; do
+	"$concctl" -s "$sock" wait "$first" "$long" "$wrong" --json >"$dir/waited.$how" 2>"$dir/said.$how" </dev/null &
+	eval "waiter_$how=$!"
+done
+"$concctl" -s "$sock" wait "$long" --timeout 200ms >/dev/null 2>&1 &
+timed=$!
+"$concctl" -s "$sock" wait "$long" --reconnect 0 >/dev/null 2>&1 &
+impatient=$!
+waited() { grep -q "\"job\":\"$wrong\"" "$dir/waited.kill" && grep -q "\"job\":\"$wrong\"" "$dir/waited.stop"; }
+check "wait: what has ended is told" wait_for 20 waited
+wait $timed
+equal "wait: the time is over" $? 124
+daemon_kill
+wait $impatient
+equal "wait: no patience" $? 69
+"$concctl" -s "$sock" wait "$long" >/dev/null 2>&1
+equal "wait: a daemon that was never there is not waited for" $? 69
+daemon_start
+daemon_stop
+daemon_start
+for how in kill stop; do
+	eval "wait \$waiter_$how"
+	equal "wait: exit status ($how)" $? 1
+	equal "wait: each is told once ($how)" "$(grep -oE '"job":"[0-9]+"' "$dir/waited.$how" | sort | uniq -c | awk '{ print $1 }' | tr '\n' ' ')" "1 1 1 "
+done
+check "wait: said" grep -q "concd is back; waiting goes on" "$dir/said.kill"
+ctl wait "$long" --json >"$dir/out"
+again=$(ctl run sleeper -d -m async 60s)
+"$concctl" -s "$sock" wait "$again" --timeout 1500ms >/dev/null 2>"$dir/err" &
+timed=$!
+connected() { [ "$(ctl status --json | tr -d ' ' | sed -n 's/.*"clients":\([0-9]*\).*/\1/p')" -ge 2 ]; }
+wait_for 5 connected
+daemon_kill
+wait $timed
+equal "wait: the time is over while the daemon is away" $? 124
+daemon_start
+exits 0 ctl kill "$again"
 
 # Asked for by hand: what was left out stays out.
 curl -s --unix-socket "$sock" --data-binary '0-597,599' "http://concd/v1/jobs/$id/results?order=done" >"$dir/out"
