@@ -33,7 +33,11 @@ up_is_sane() {
 
 offset 0
 clock_start
-service=$(ctl list -w well --json | tr -d ' \n' | grep -oE '"job":"[0-9]+"' | head -n 1 | grep -oE '[0-9]+')
+find_service() {
+	service=$(ctl list -w well --json | tr -d ' \n' | grep -oE '"job":"[0-9]+"' | head -n 1 | grep -oE '[0-9]+')
+	[ -n "$service" ] && [ "$(field up_s "$service")" != null ]
+}
+check "the service is up" wait_for 20 find_service
 for step in $((10 * DAY)) $((-10 * DAY)) 0; do
 	echo "== the clock is set to $((step / DAY)) days from now while jobs run"
 	limited=$(ctl run slow -d --timeout 30s --task-timeout 20s 1500ms 1500ms)
