@@ -77,6 +77,7 @@ void early_accepted(struct accept *accept)
 		lot_seated(job, lane_find(job->jobs, crew_of(job->main.seat)));
 	if (job->started_ns > 0)
 		lot_begun(job);
+	jobs_flush_later(job->jobs); /* it may have looked at the published jobs while this one was none: what has ended waits */
 	leave_early(job);
 }
 

@@ -42,10 +42,20 @@ before=$(commits)
 for ((n = 1; n <= 5; n++)); do ctl run once -q -m pool 1us >"$dir/out"; done
 check "three commits for each" [ $(($(commits) - before)) -ge 15 ]
 
+echo "== the first of two is there while the second runs"
+for ((n = 1; n <= 5; n++)); do
+	setsid env --default-signal=INT "$concctl" -s "$sock" run quick -q -m async --unordered 1ms 300s >"$dir/first" 2>"$dir/err" </dev/null &
+	second=$!
+	wait_for 20 grep -q '^1ms$' "$dir/first" || fail "run $n of 5: the first result waits for the second task"
+	kill -INT $second
+	wait $second
+done
+check "in each of five runs" [ $n -eq 6 ]
+
 echo "== one that takes longer"
+job=$(($(jobs_in_store) + 1))
 ctl run quick -m pool 300s >"$dir/out" 2>"$dir/err" </dev/null &
 client=$!
-job=$(($(jobs_in_store) + 1))
 check "is on disk soon" wait_for 20 ctl show $job
 check "its task is out" wait_for 20 tasks_out 1
 
