@@ -13,6 +13,9 @@ long=$(head -c 3000 /dev/zero | tr '\0' 'x')
 seq -f "%g-$long" 1 300 >"$dir/inputs" # a large piece: there may be many free pages to fill before the disk is full
 
 fill() { dd if=/dev/zero of="$dir/state/fill" bs=64k 2>/dev/null; dd if=/dev/zero of="$dir/state/fill2" bs=1k 2>/dev/null; }
+top_up() { # what was given free since
+	dd if=/dev/zero of="$dir/state/fill2" bs=1k oflag=append conv=notrunc 2>/dev/null
+}
 make_room() { rm -f "$dir/state/fill" "$dir/state/fill2"; }
 refused() {
 	ctl run identity -d -m pool -i "$dir/inputs" >/dev/null 2>"$dir/err"
@@ -24,6 +27,7 @@ done_of() { ctl show "$1" --json | tr -d ' ' | sed -n 's/.*"done":\([0-9]*\).*/\
 at_least() { [ "$(done_of "$1")" -ge "$2" ]; }
 held() { # nothing more of the job is done for a while
 	local before
+	top_up
 	before=$(done_of "$1")
 	read -r -t 0.3 _ <>"$dir/never" || :
 	[ "$(done_of "$1")" -eq "$before" ]
@@ -32,7 +36,7 @@ accepted() { ctl run noop -q -m pool 1; }
 
 echo "== accepting, and results on their way"
 daemon_start
-running=$(ctl run sleeper -d -m async -j 300 $(yes 10ms | head -n 20000))
+running=$(ctl run sleeper -d -m async -j 300 $(yes 100ms | head -n 40000))
 check "a job runs" wait_for 20 at_least "$running" 500
 fill
 check "a full disk refuses jobs with 75" wait_for 20 refused
@@ -48,7 +52,7 @@ exits 0 ctl list
 exits 0 ctl results "$running"
 before=$(wc -l <"$dir/out")
 check "what runs is held back" wait_for 60 held "$running"
-says_why() { ctl show "$running" | grep -qF "the store takes nothing: the disk of the state directory is full"; }
+says_why() { top_up; ctl show "$running" | grep -qF "the store takes nothing: the disk of the state directory is full"; }
 check "it says why" wait_for 20 says_why
 
 echo "== a kill and a restart on the full disk"
@@ -70,7 +74,7 @@ else
 fi
 check "it goes on by itself" wait_for 60 accepted
 exits 0 ctl wait "$running" --timeout 120s
-equal "every result is there, once" "$(ctl results "$running" | wc -l)" 20000
+equal "every result is there, once" "$(ctl results "$running" | wc -l)" 40000
 equal "what was refused left nothing" "$(in_store "SELECT count(*) FROM input WHERE CAST(packed AS TEXT) LIKE '%small%'")" 0
 
 echo "== the log and the database fill the disk themselves, then there is more of it"
