@@ -253,3 +253,17 @@ finish() {
 	[ "$failures" -eq 0 ]
 	exit
 }
+
+# field NAME JOB: what `show` says under this key, a number or a text.
+field() {
+	ctl show "$2" --json | tr -d ' \n' | grep -oE "\"$1\":(\"[^\"]*\"|-?[0-9]+)" | head -n 1 | cut -d: -f2 | tr -d '"'
+}
+# field_is NAME JOB VALUE
+field_is() {
+	[ "$(field "$1" "$2")" = "$3" ]
+}
+
+# state_count STATE: how many jobs `status` counts in it.
+state_count() {
+	ctl status --json | tr -d ' \n' | grep -oE "\"$1\":[0-9]+" | head -n 1 | cut -d: -f2
+}

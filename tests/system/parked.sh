@@ -9,15 +9,6 @@ BYTES=400 # of memory for each
 write_config 'limits = { max_running = 1; };'
 daemon_start
 
-field() {
-	ctl show "$2" --json | tr -d ' \n' | grep -oE "\"$1\":(\"[^\"]*\"|-?[0-9]+)" | head -n 1 | cut -d: -f2 | tr -d '"'
-}
-field_is() {
-	[ "$(field "$1" "$2")" = "$3" ]
-}
-state_count() {
-	ctl status --json | tr -d ' \n' | grep -oE "\"$1\":[0-9]+" | head -n 1 | cut -d: -f2
-}
 # A crew is given a task or two ahead, whose jobs then count as running.
 counts_are() {
 	equal "$1: $2 jobs unfinished, $3 paused besides" "$(($(state_count queued) + $(state_count running))) $(state_count paused)" "$2 $3"

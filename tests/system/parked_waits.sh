@@ -10,15 +10,6 @@ daemon_start
 run() {
 	ctl run sleeper -d -m pool --shape 1x1x1 "$@"
 }
-field() {
-	ctl show "$2" --json | tr -d ' \n' | grep -oE "\"$1\":(\"[^\"]*\"|-?[0-9]+)" | head -n 1 | cut -d: -f2 | tr -d '"'
-}
-field_is() {
-	[ "$(field "$1" "$2")" = "$3" ]
-}
-state_count() {
-	ctl status --json | tr -d ' \n' | grep -oE "\"$1\":[0-9]+" | head -n 1 | cut -d: -f2
-}
 count_is() {
 	[ "$(state_count "$1")" "$2" "$3" ]
 }
