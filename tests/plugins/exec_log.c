@@ -4,9 +4,10 @@
  * lock is tried, never waited for: refused means that another execution of the same task is still going on. Into DIR/log
  * it appends, one write each,
  *
- *	begin INDEX PID DAEMON		end INDEX PID DAEMON		overlap INDEX PID DAEMON
+ *	begin INDEX PROCESS DAEMON	end INDEX PROCESS DAEMON	overlap INDEX PROCESS DAEMON
  *
- * where DAEMON is the process that was its parent when the plugin was loaded.
+ * where DAEMON is the process that was its parent when the plugin was loaded. Each is PID.START, with the tick in which
+ * the process started: a number alone comes again within minutes on a machine that starts many.
  *
  * The lock belongs to the open file, so it ends with the process, however that dies. One job per directory.
  *
@@ -21,16 +22,46 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-static pid_t daemon_pid;
+static char self[40], parent[40];
 
-/* Later it may be dead, and another process the parent. */
-__attribute__((constructor)) static void note_daemon(void)
+/* PID.START of a process, without START where it is gone. */
+static void name_process(char *name, size_t size, pid_t pid)
 {
-	daemon_pid = getppid();
+	char path[40], stat[1024];
+	ssize_t n = -1;
+	char *at;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = read(fd, stat, sizeof(stat) - 1);
+		close(fd);
+	}
+	stat[n > 0 ? n : 0] = '\0';
+	at = strrchr(stat, ')'); /* ends field 2, which may have spaces in it */
+	for (int field = 2; field < 22 && at != NULL; field++)
+		at = strchr(at + 1, ' ');
+	if (at == NULL)
+		snprintf(name, size, "%ld.", (long)pid);
+	else
+		snprintf(name, size, "%ld.%llu", (long)pid, strtoull(at, NULL, 10));
+}
+
+/* Later the parent may be dead, and another process in its place. */
+__attribute__((constructor)) static void note_processes(void)
+{
+	pid_t pid = getppid();
+
+	name_process(self, sizeof(self), getpid());
+	name_process(parent, sizeof(parent), pid);
+	if (getppid() != pid)
+		snprintf(parent, sizeof(parent), "%ld.", (long)pid);
 }
 
 static int64_t now_ns(void)
@@ -44,11 +75,10 @@ static int64_t now_ns(void)
 /* Append a line. 0 or -errno. */
 static int log_line(int dir, const char *what, uint64_t index)
 {
-	char line[80];
+	char line[128];
 	int fd, n, r = 0;
 
-	n = snprintf(line, sizeof(line), "%s %" PRIu64 " %ld %ld\n", what, index, (long)getpid(),
-		     (long)daemon_pid);
+	n = snprintf(line, sizeof(line), "%s %" PRIu64 " %s %s\n", what, index, self, parent);
 	fd = openat(dir, "log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
 	if (fd < 0)
 		return -errno;

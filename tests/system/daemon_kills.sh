@@ -29,7 +29,7 @@ start_dying() {
 	local when=before
 	[ $((RANDOM % 2)) -eq 0 ] || when=after
 	daemon_start_dying "$1:$when" "$2" "$3"
-	pid=$daemon_pid
+	was=$daemon_process
 }
 pause_ms() {
 	read -r -t "0.$(printf %03d "$1")" _ <>"$dir/never" || :
@@ -38,7 +38,7 @@ died() {
 	deaths=$((deaths + 1))
 }
 
-# note_recorded PID: what was on disk when this daemon had died. Looked at in a copy: opening it would recover it.
+# note_recorded PROCESS: what was on disk when this daemon had died. Looked at in a copy: opening it would recover it.
 note_recorded() {
 	daemons="$daemons $1"
 	[ -f "$dir/state/concd.db" ] || return 0
@@ -71,8 +71,9 @@ kill_worker() {
 	mapfile -t victims < <(pgrep -P "$daemon_pid" -x concd-worker)
 	[ ${#victims[@]} -gt 0 ] || return 0
 	victim=${victims[RANDOM % ${#victims[@]}]}
+	process_of "$victim"
 	kill -KILL "$victim" 2>/dev/null || return 0
-	killed_workers="$killed_workers $victim"
+	killed_workers="$killed_workers $process"
 	worker_deaths=$((worker_deaths + 1))
 	died
 	pause_ms $((RANDOM % 20))
@@ -80,7 +81,7 @@ kill_worker() {
 
 round_random() {
 	daemon_start
-	pid=$daemon_pid
+	was=$daemon_process
 	submit "$1"
 	pause_ms $((RANDOM % 100))
 	kill_worker
@@ -112,10 +113,10 @@ round_recovery() {
 	daemon_start
 	submit "$1"
 	pause_ms 20
-	pid=$daemon_pid
+	was=$daemon_process
 	daemon_kill
 	died
-	note_recorded "$pid"
+	note_recorded "$was"
 	start_dying $((RANDOM % 40 + 1)) 1 all
 	if wait_for 5 daemon_has_died; then hits_recovery=$((hits_recovery + 1)); daemon_reap; else daemon_kill; fi
 }
@@ -134,7 +135,7 @@ round_migration() {
 	[ $((RANDOM % 2)) -eq 0 ] || when=after
 	LD_PRELOAD=$shim CONCD_KILL_AT=$((RANDOM % 8 + 1)):$when CONCD_KILL_ARMED=0 CONCD_KILL_CALLS=migration \
 		CONCD_KILL_LOG=$dir/shim "$concd" -c "$dir/old.conf" >>"$dir/log" 2>&1 </dev/null &
-	daemon_pid=$!
+	daemon_is $!
 	until daemon_has_died || "$concctl" -s "$dir/old-sock" ping >/dev/null 2>&1; do :; done
 	if daemon_has_died; then hits_migration=$((hits_migration + 1)); daemon_reap; else daemon_kill; fi
 	version=$(old_store 'PRAGMA user_version')
@@ -145,7 +146,7 @@ round_migration() {
 }
 
 for ((i = 0; i < ROUNDS; i++)); do
-	pid=
+	was=
 	if [ -n "$shim_why" ]; then
 		round_random $i
 	else
@@ -159,12 +160,12 @@ for ((i = 0; i < ROUNDS; i++)); do
 		esac
 	fi
 	died
-	[ -z "$pid" ] || note_recorded "$pid"
+	[ -z "$was" ] || note_recorded "$was"
 done
 
 # What was accepted completes, each result once and right.
 daemon_start
-daemons="$daemons $daemon_pid"
+daemons="$daemons $daemon_process"
 for ((i = 0; i < ROUNDS; i++)); do
 	[ -n "${acked[$i]:-}" ] || continue
 	id=${acked[$i]}

@@ -1,7 +1,9 @@
-# Judge the execution log of one job over several daemons (tests/plugins/exec_log.c): awk -v job=ID -v daemons="PID PID"
-# -v killed="PID PID" -v most=M RECORDED LOG
+# Judge the execution log of one job over several daemons (tests/plugins/exec_log.c): awk -v job=ID -v daemons="PROCESS PROCESS"
+# -v killed="PROCESS PROCESS" -v most=M RECORDED LOG
+#
+# A PROCESS is PID.START, as the log has it.
 # daemons: in the order they lived. killed: worker processes that were killed. most: tasks that a process runs at once.
-# RECORDED: a line "JOB TASK PID" for each outcome (TASK * for all) that was on disk when daemon PID had died.
+# RECORDED: a line "JOB TASK PROCESS" for each outcome (TASK * for all) that was on disk when that daemon had died.
 #
 # No execution overlaps another of the same task. Processes of one daemon are gone before the next one hands anything out. A task
 # begins again only where its process, or its daemon, was killed, and never once its outcome is on disk. What a process leaves

@@ -1,4 +1,5 @@
-# Judge an execution log (tests/plugins/exec_log.c): awk -v n=TASKS -v killed="PID PID" -v threads=T
+# Judge an execution log (tests/plugins/exec_log.c): awk -v n=TASKS -v killed="PROCESS PROCESS" -v threads=T
+# A PROCESS is PID.START, as the log has it.
 # Every task must have ended; a task may begin again only after the process of its earlier begin was killed, and of
 # what a killed process had ended only what one hand held (a result on its way per thread) may run again.
 {

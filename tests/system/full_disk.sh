@@ -58,7 +58,7 @@ check "it says why" wait_for 20 says_why
 echo "== a kill and a restart on the full disk"
 daemon_kill
 "$concd" -c "$dir/concd.conf" >>"$dir/log" 2>&1 </dev/null &
-daemon_pid=$!
+daemon_is $!
 answers_or_ended() { ctl list || daemon_has_died; }
 check "it starts, or says why it cannot" wait_for 20 answers_or_ended
 if daemon_has_died; then

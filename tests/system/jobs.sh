@@ -198,9 +198,10 @@ mkdir "$dir/exec"
 id=$(ctl run exec_log -d --shape 1x6x1 -j 3 -p dir="$dir/exec" -p us=10000 $(seq 1 100))
 check "it runs" wait_for 10 at_least done 5 "$id"
 victim=$(pgrep -P "$daemon_pid" -x concd-worker -n)
+process_of "$victim"
 kill -KILL "$victim"
 exits 0 ctl wait "$id" --timeout 20s
-equal "tasks that run alone after a death count within -j" "$(awk -v killed="$victim" '
+equal "tasks that run alone after a death count within -j" "$(awk -v killed="$process" '
 	$3 != killed && !gone { gone = 1; n = 0 }
 	$1 == "begin" { if (++n > most) most = n }
 	$1 == "end" { n-- }

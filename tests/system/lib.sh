@@ -81,11 +81,27 @@ wait_for() {
 }
 mkfifo "$dir/never"
 
+# process_of PID: sets $process to PID.START, its number and the tick in which it started: numbers are given again within minutes here,
+# the two together are not. No START: it is gone.
+process_of() {
+	local stat
+	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || stat=
+	read -ra stat <<<"${stat##*) }"
+	process=$1.${stat[19]:-}
+}
+
+# daemon_is PID: the daemon that was started.
+daemon_is() {
+	daemon_pid=$1
+	process_of "$1"
+	daemon_process=$process
+}
+
 # daemon_start [LAUNCHER...]: start and wait until the socket answers.
 daemon_start() {
 	[ -f "$dir/concd.conf" ] || write_config
 	"$@" "$concd" -c "$dir/concd.conf" >>"$dir/log" 2>&1 </dev/null &
-	daemon_pid=$!
+	daemon_is $!
 	if ! wait_for 20 ctl ping; then
 		echo "FAIL: the daemon does not answer"
 		exit 1
@@ -114,12 +130,13 @@ daemon_start_dying() {
 	: >"$dir/shim"
 	LD_PRELOAD=$shim CONCD_KILL_AT=$1 CONCD_KILL_ARMED=$2 CONCD_KILL_CALLS=$3 CONCD_KILL_LOG=$dir/shim \
 		"$concd" -c "$dir/concd.conf" >>"$dir/log" 2>&1 </dev/null &
-	daemon_pid=$!
+	daemon_is $!
 }
 
 # daemon_has_died: it has ended by itself (not by daemon_kill).
 daemon_has_died() {
-	! kill -0 "$daemon_pid" 2>/dev/null
+	process_of "$daemon_pid"
+	[ "$process" != "$daemon_process" ]
 }
 
 daemon_reap() {

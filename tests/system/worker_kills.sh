@@ -10,7 +10,7 @@ echo "SEED=$SEED KILLS=$KILLS"
 write_config "workloads = { $(stanza exec_log 'max_crashes = 0;') };"
 daemon_start
 
-# kill_some KILLS JOB: kill random worker processes until that many are gone; their pids in $killed.
+# kill_some KILLS JOB: kill random worker processes until that many are gone; as process_of names them in $killed.
 kill_some() {
 	local left=$1 victims victim
 	killed=
@@ -20,8 +20,9 @@ kill_some() {
 		if [ ${#victims[@]} -gt 0 ]; then
 			victim=${victims[RANDOM % ${#victims[@]}]}
 			# Only one that runs tasks: what a start-up kill breaks is tested elsewhere.
-			if grep -q "begin [0-9]* $victim " "$dir/exec/log" 2>/dev/null && kill -KILL "$victim" 2>/dev/null; then
-				killed="$killed $victim"
+			process_of "$victim"
+			if grep -q "begin [0-9]* $process " "$dir/exec/log" 2>/dev/null && kill -KILL "$victim" 2>/dev/null; then
+				killed="$killed $process"
 				left=$((left - 1))
 			fi
 		fi
