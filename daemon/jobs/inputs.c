@@ -29,18 +29,37 @@ void inputs_init(struct inputs *inputs, struct store *store, uint64_t job, const
 	};
 }
 
+/* Where it is counted with others; NULL: nowhere. */
+static uint64_t *common_bytes(const struct inputs *inputs)
+{
+	return inputs->store ? inputs->cached_bytes : inputs->shared_bytes;
+}
+
 static void add_resident(struct inputs *inputs, uint64_t bytes)
 {
+	uint64_t *common = common_bytes(inputs);
+
 	inputs->resident_bytes += bytes;
-	if (!inputs->store && inputs->shared_bytes)
-		*inputs->shared_bytes += bytes;
+	if (common)
+		*common += bytes;
 }
 
 static void sub_resident(struct inputs *inputs, uint64_t bytes)
 {
+	uint64_t *common = common_bytes(inputs);
+
 	inputs->resident_bytes -= bytes;
-	if (!inputs->store && inputs->shared_bytes)
-		*inputs->shared_bytes -= bytes;
+	if (common)
+		*common -= bytes;
+}
+
+/* Is there memory for so many bytes more? */
+static bool has_room(const struct inputs *inputs, uint64_t more)
+{
+	const uint64_t *common = common_bytes(inputs);
+
+	return inputs->resident_bytes + more <= INPUTS_RESIDENT_BYTES ||
+	       (common && *common + more <= (inputs->store ? INPUTS_CACHED_BYTES : INPUTS_SHARED_BYTES));
 }
 
 static void input_row_fini(struct input_row *row)
@@ -73,7 +92,7 @@ void inputs_put_out(struct inputs *inputs)
 	input_rows_free(inputs->rows, inputs->n);
 	inputs->rows = NULL;
 	inputs->n = inputs->cap = 0;
-	inputs->resident_bytes = 0;
+	sub_resident(inputs, inputs->resident_bytes);
 }
 
 /* Fill in offsets and check that the row holds exactly count inputs. 0, -EBADMSG, -ENOMEM. */
@@ -203,32 +222,50 @@ static int inputs_insert(struct inputs *inputs, const struct input_row *row)
 	return 0;
 }
 
-/* Drop the least recently used rows of a durable job, never the one at `keep`, until the window holds the rest. */
-static void evict(struct inputs *inputs, uint64_t keep)
+static void row_forget(struct inputs *inputs, struct input_row *row)
 {
-	while (inputs->resident_bytes > INPUTS_RESIDENT_BYTES) {
-		struct input_row *oldest = NULL;
-
-		for (size_t i = 0; i < inputs->n; i++) {
-			struct input_row *row = &inputs->rows[i];
-
-			if (row->first != keep && (!oldest || row->used < oldest->used))
-				oldest = row;
-		}
-		if (!oldest)
-			return;
-		inputs->resident_bytes -= oldest->bytes;
-		input_row_fini(oldest);
-		inputs->n--;
-		memmove(oldest, oldest + 1, (size_t)(inputs->rows + inputs->n - oldest) * sizeof(*oldest));
-	}
+	sub_resident(inputs, row->bytes);
+	input_row_fini(row);
+	inputs->n--;
+	memmove(row, row + 1, (size_t)(inputs->rows + inputs->n - row) * sizeof(*row));
 }
 
-/* Is there memory for so many bytes more of a job that is not durable? */
-static bool has_room(const struct inputs *inputs, uint64_t more)
+/* The least recently used of the first n rows, but for the one at `keep`; NULL: there is none. */
+static struct input_row *oldest_row(struct inputs *inputs, size_t n, uint64_t keep)
 {
-	return inputs->resident_bytes + more <= INPUTS_RESIDENT_BYTES ||
-	       (inputs->shared_bytes && *inputs->shared_bytes + more <= INPUTS_SHARED_BYTES);
+	struct input_row *oldest = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		struct input_row *row = &inputs->rows[i];
+
+		if (row->first != keep && (!oldest || row->used < oldest->used))
+			oldest = row;
+	}
+	return oldest;
+}
+
+/* Drop the least recently used rows of a durable job, never the one at `keep`, until there is room for the rest. */
+static void evict(struct inputs *inputs, uint64_t keep)
+{
+	struct input_row *row;
+
+	while (!has_room(inputs, 0) && (row = oldest_row(inputs, inputs->n, keep)))
+		row_forget(inputs, row);
+}
+
+/* A durable job's tasks are asked for from another row on: of the `n` rows before it no more stay than the window holds. */
+static void evict_passed(struct inputs *inputs, size_t n)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < n; i++)
+		bytes += inputs->rows[i].bytes;
+	while (bytes > INPUTS_RESIDENT_BYTES) {
+		struct input_row *row = oldest_row(inputs, n--, UINT64_MAX);
+
+		bytes -= row->bytes;
+		row_forget(inputs, row);
+	}
 }
 
 /* Rows of a job that is not durable: what goes over the window is written out first, so that a failure loses nothing. */
@@ -261,8 +298,7 @@ int inputs_add(struct inputs *inputs, struct input_row *rows, size_t n)
 	}
 	for (size_t i = 0; i < n; i++) {
 		struct input_row *row = &rows[i];
-		bool drop = inputs->store && inputs->resident_bytes + row->bytes > INPUTS_RESIDENT_BYTES &&
-			    inputs->n > 0;
+		bool drop = inputs->store && inputs->n > 0 && !has_room(inputs, row->bytes);
 
 		assert(row->first == inputs->total);
 		inputs->total += row->count;
@@ -421,6 +457,11 @@ static int inputs_row(struct inputs *inputs, uint64_t task, struct input_row **r
 		evict_spilled(inputs, row->first);
 	}
 	row->used = ++inputs->clock;
+	if (inputs->store && row->first != inputs->last_row) {
+		inputs->last_row = row->first;
+		evict_passed(inputs, i);
+		row = &inputs->rows[inputs_search(inputs, task, &found)]; /* those before it may be fewer */
+	}
 	if (inputs->store && row->first + row->count < inputs->total) {
 		uint64_t next = row->first + row->count;
 

@@ -1,8 +1,9 @@
 /* The inputs of one job: packed rows, a window of which is in memory.
  *
- * A durable job's rows are in the store and this is a cache of at most INPUTS_RESIDENT_BYTES of them, read ahead in
- * the order of tasks. A job that is not kept has its rows here, in memory up to the same size, beyond that while all such
- * jobs have little enough there, and else in its spill file. The control thread's.
+ * A durable job's rows are in the store and this is a cache of them: of those that were handed out INPUTS_RESIDENT_BYTES at
+ * most, of those to come as many again, read ahead in the order of tasks, or what came with the submission while all durable
+ * jobs have little enough in memory. A job that is not kept has its rows here, in memory up to the same size, beyond that
+ * while all such jobs have little enough there, and else in its spill file. The control thread's.
  */
 #ifndef CONCD_JOBS_INPUTS_H
 #define CONCD_JOBS_INPUTS_H
@@ -19,6 +20,7 @@ struct store;
 #define INPUTS_ROW_BYTES (128u << 10) /* of one row, unless a single input is larger */
 #define INPUTS_RESIDENT_BYTES (512u << 10)
 #define INPUTS_SHARED_BYTES (32u << 20) /* while memory that jobs share is below, a job not on disk keeps more */
+#define INPUTS_CACHED_BYTES (16u << 20) /* while all durable jobs have less in memory, one keeps what else were read back at once */
 
 struct input_row {
 	uint64_t first;
@@ -44,8 +46,9 @@ struct inputs {
 
 	struct spill spill;
 	const char *spill_dir;
-	/* Of a job that is not on disk: its resident_bytes are counted here too; not owned; NULL: nowhere. */
-	uint64_t *shared_bytes;
+	uint64_t *shared_bytes; /* of a job that is not on disk: its resident_bytes are counted here too; not owned; NULL: nowhere */
+	uint64_t *cached_bytes; /* the same of a durable one */
+	uint64_t last_row; /* a durable job's: first task of the row that was looked at last */
 
 	void (*on_loaded)(struct inputs *inputs); /* after a read, also a failed one */
 	int load_error; /* of the last failed read; peeks return it */

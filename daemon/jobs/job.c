@@ -64,6 +64,7 @@ struct job *job_new(struct jobs *jobs, uint64_t id)
 	halves_init(&job->halves);
 	inputs_init(&job->inputs, NULL, id, jobs->config->state_dir, on_inputs_loaded);
 	job->inputs.shared_bytes = &jobs->resident_bytes;
+	job->inputs.cached_bytes = &jobs->cached_input_bytes;
 	return job;
 }
 

@@ -247,6 +247,7 @@ struct jobs {
 	struct kept_list kept; /* ended jobs that are not on disk, oldest first */
 	uint32_t n_kept;
 	uint64_t resident_bytes; /* recorded segments in memory, of all jobs, and inputs of those that are not on disk */
+	uint64_t cached_input_bytes; /* of inputs in memory, of all jobs on disk */
 	struct buffer packing; /* for one segment */
 	struct event *rest_event; /* no job has ended or become whole for a while: memory is given back */
 	uint32_t stall_tokens; /* lines that may be logged of tasks that hold their thread */

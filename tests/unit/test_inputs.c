@@ -253,6 +253,56 @@ static void a_job_not_on_disk_keeps_what_shared_memory_has_room_for(void **state
 	assert_int_equal(others, INPUTS_SHARED_BYTES - (1u << 20));
 }
 
+static void fill_cached(struct inputs *inputs, uint64_t n, uint64_t *cached)
+{
+	inputs_init(inputs, (struct store *)(void *)&fake, 1, ".", on_loaded);
+	inputs->cached_bytes = cached;
+	add_numbers(inputs, n, true);
+}
+
+static void what_came_with_a_durable_job_is_not_read_back_while_there_is_room(void **state)
+{
+	struct inputs inputs;
+	uint64_t n = 400000, cached = 0, all;
+
+	(void)state;
+	fill_cached(&inputs, n, &cached);
+	assert_true(cached == inputs.resident_bytes && cached > 2 * INPUTS_RESIDENT_BYTES);
+	all = cached;
+	for (uint64_t task = 0; task < n;)
+		task += check_peek(&inputs, task, 64);
+	assert_int_equal(fake.loaded, 0);
+	/* what was handed out does not stay */
+	assert_true(all > INPUTS_RESIDENT_BYTES + INPUTS_ROW_BYTES && cached <= INPUTS_RESIDENT_BYTES + INPUTS_ROW_BYTES);
+	(void)check_peek(&inputs, 3, 64); /* but can be had again */
+	assert_true(fake.loaded > 0);
+	deliver();
+	inputs_put_out(&inputs);
+	assert_int_equal(cached, 0);
+	(void)check_peek(&inputs, 200000, 64);
+	deliver();
+	assert_true(cached == inputs.resident_bytes && cached > 0);
+	inputs_fini(&inputs);
+	assert_int_equal(cached, 0);
+}
+
+static void a_durable_job_has_its_window_where_others_have_all_the_room(void **state)
+{
+	struct inputs inputs;
+	uint64_t others = INPUTS_CACHED_BYTES;
+
+	(void)state;
+	fill_cached(&inputs, 200000, &others);
+	assert_true(inputs.resident_bytes <= INPUTS_RESIDENT_BYTES);
+	for (uint64_t task = 0; task < 200000;) {
+		task += check_peek(&inputs, task, 64);
+		assert_true(inputs.resident_bytes <= INPUTS_RESIDENT_BYTES);
+	}
+	deliver();
+	inputs_fini(&inputs);
+	assert_int_equal(others, INPUTS_CACHED_BYTES);
+}
+
 static void any_byte_may_occur_and_large_inputs_have_a_row_of_their_own(void **state)
 {
 	static const char odd[] = "a\nb\0c\xff";
@@ -350,6 +400,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_durable_window_stays_within_its_size, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_job_that_is_not_kept_spills_and_reads_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_job_not_on_disk_keeps_what_shared_memory_has_room_for, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_came_with_a_durable_job_is_not_read_back_while_there_is_room, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_durable_job_has_its_window_where_others_have_all_the_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(any_byte_may_occur_and_large_inputs_have_a_row_of_their_own, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(malformed_inputs_are_refused, setup, teardown),
