@@ -29,6 +29,24 @@
 
 #define SHOWN 3 /* predecessors that a job's reason for waiting names */
 
+static uint64_t hash_followed(const struct hash_link *link)
+{
+	return hash_number(container_of(link, struct followed, link)->id);
+}
+
+void after_init(struct jobs *jobs)
+{
+	linear_hash_init(&jobs->followed, hash_followed);
+}
+
+static struct followed *followed_find(const struct jobs *jobs, uint64_t id)
+{
+	for (struct hash_link *link = linear_hash_find(&jobs->followed, hash_number(id)); link; link = link->next)
+		if (container_of(link, struct followed, link)->id == id)
+			return container_of(link, struct followed, link);
+	return NULL;
+}
+
 void follower_leave(struct jobs *jobs, struct follower *follower)
 {
 	struct followed *followed = follower->followed;
@@ -39,22 +57,21 @@ void follower_leave(struct jobs *jobs, struct follower *follower)
 	follower->followed = NULL;
 	if (!LIST_EMPTY(&followed->followers))
 		return;
-	HASH_DEL(jobs->followed, followed);
+	linear_hash_remove(&jobs->followed, &followed->link);
 	free(followed);
 }
 
 int follower_wait(struct jobs *jobs, struct follower *follower, uint64_t id)
 {
-	struct followed *followed;
+	struct followed *followed = followed_find(jobs, id);
 
-	HASH_FIND(hh, jobs->followed, &id, sizeof(id), followed);
 	if (!followed) {
 		followed = calloc(1, sizeof(*followed));
 		if (!followed)
 			return -ENOMEM;
 		followed->id = id;
 		LIST_INIT(&followed->followers);
-		HASH_ADD(hh, jobs->followed, id, sizeof(followed->id), followed);
+		linear_hash_add(&jobs->followed, &followed->link);
 	}
 	LIST_INSERT_HEAD(&followed->followers, follower, link);
 	follower->followed = followed;
@@ -180,9 +197,8 @@ static void after_ended(struct after *after, const char *how)
 
 void after_job_ended(struct jobs *jobs, uint64_t id, enum job_state state)
 {
-	struct followed *followed;
+	struct followed *followed = followed_find(jobs, id);
 
-	HASH_FIND(hh, jobs->followed, &id, sizeof(id), followed);
 	while (followed) {
 		struct follower *follower = LIST_FIRST(&followed->followers);
 

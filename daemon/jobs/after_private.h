@@ -6,8 +6,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include <uthash.h>
-
+#include "base/linear_hash.h"
 #include "jobs/jobs.h"
 
 struct parked_wait;
@@ -23,7 +22,7 @@ struct follower {
 struct followed {
 	uint64_t id;
 	LIST_HEAD(, follower) followers;
-	UT_hash_handle hh; /* jobs->followed */
+	struct hash_link link; /* jobs->followed */
 };
 
 /* One predecessor of one job in memory. */

@@ -13,7 +13,7 @@ void dates_fini(struct dates *dates)
 static void set(struct dates *dates, size_t i, struct date *date)
 {
 	dates->at[i] = date;
-	date->place = i + 1;
+	date->place = (uint32_t)(i + 1);
 }
 
 /* Move what is at i to where it belongs. */
@@ -41,7 +41,7 @@ int dates_put(struct dates *dates, struct date *date, int64_t unix_us)
 {
 	if (date->place == 0 && dates->n == dates->cap) {
 		size_t cap = dates->cap ? dates->cap * 2 : 16;
-		struct date **at = reallocarray(dates->at, cap, sizeof(struct date *));
+		struct date **at = cap < UINT32_MAX ? reallocarray(dates->at, cap, sizeof(struct date *)) : NULL;
 
 		if (!at)
 			return -ENOMEM;

@@ -9,7 +9,7 @@
 /* The waiting one's memory. */
 struct date {
 	int64_t unix_us;
-	size_t place; /* in the heap, from 1 on; 0: it is in none */
+	uint32_t place; /* in the heap, from 1 on; 0: it is in none */
 };
 
 struct dates {

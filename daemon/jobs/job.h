@@ -29,7 +29,6 @@
 
 struct crew;
 struct alarm;
-struct followed;
 struct last;
 struct unique;
 struct crew_seat;
@@ -203,7 +202,7 @@ struct jobs {
 	struct job *table; /* published jobs by id */
 	struct job *submissions; /* those not on disk, by submission */
 	struct job_list list; /* the published ones by id, ascending */
-	struct parked *parked; /* by id */
+	struct linear_hash parked; /* by id */
 	struct dates parked_dates; /* of these */
 	STAILQ_HEAD(parked_due, parked_wait) parked_due; /* of these: they are to end */
 	bool due_loading; /* some of them are being read */
@@ -224,8 +223,8 @@ struct jobs {
 	struct alarm *alarm; /* for the first of them */
 	struct hook_list hooks, hooks_running; /* of ended jobs (hook.c) */
 	uint32_t n_hooks; /* that run */
-	struct unique *uniques; /* keys of jobs that have not ended */
-	struct followed *followed; /* jobs that others wait for, by id */
+	struct linear_hash uniques; /* keys of jobs that have not ended */
+	struct linear_hash followed; /* jobs that others wait for, by id */
 	struct breaking *breakings; /* those that must not be removed yet (after_private.h) */
 
 	uint64_t last_group; /* number of the last group of tasks that run apart */
@@ -340,6 +339,7 @@ void begin_view(const struct job *job, struct job_view *view);
 const char *begin_waiting(const struct job *job, char *scratch, size_t scratch_bytes);
 
 /* after.c */
+void after_init(struct jobs *jobs); /* nothing is left of it once nobody follows anybody */
 /* Look for the jobs that it follows. 0: all are there; 1: on_found (may be NULL) follows, and then after_status(); -errno: one
  * is not, see after_status(). */
 int after_find(struct job *job, void (*on_found)(struct job *job, void *arg), void *arg);
@@ -368,6 +368,7 @@ void hooks_forget(struct jobs *jobs);
 int hook_resolve(struct job *job, const struct job_spec *spec, struct error *err); /* 0, or -EINVAL with words */
 
 /* unique.c */
+void unique_init(struct jobs *jobs); /* nothing is left of it once no key is held */
 uint64_t unique_holder_id(const struct job *job); /* the job that has its key now; 0: none, or it has no key */
 struct job *unique_holder(const struct job *job); /* the same; NULL where it is parked too */
 void unique_hold(struct job *job); /* its key is taken from here on, where it has one and nobody holds it */

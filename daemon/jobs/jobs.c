@@ -244,6 +244,9 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 	TAILQ_INIT(&jobs->touched);
 	STAILQ_INIT(&jobs->turns);
 	STAILQ_INIT(&jobs->parked_due);
+	lots_init(jobs);
+	after_init(jobs);
+	unique_init(jobs);
 	jobs->settle_event = event_new(loop_base(loop), -1, 0, on_settle, jobs);
 	jobs->lots_event = event_new(loop_base(loop), -1, 0, on_lots, jobs);
 	jobs->flush_event = event_new(loop_base(loop), -1, 0, on_flush, jobs);
@@ -372,7 +375,7 @@ int jobs_walk_users(const struct jobs *jobs, int (*fn)(void *arg, uint32_t uid, 
 
 bool jobs_have_parked(const struct jobs *jobs)
 {
-	return jobs->parked != NULL;
+	return jobs->parked.n > 0;
 }
 
 void jobs_view(struct jobs *jobs, struct jobs_view *ret_view)

@@ -190,17 +190,17 @@ static struct parked *record_add(struct jobs *jobs, struct lot *lot, const struc
 		wait->parked = parked;
 	lot->n_parked++;
 	lot->n_paused += paused;
-	HASH_ADD(hh, jobs->parked, turn.id, sizeof(parked->turn.id), parked);
+	linear_hash_add(&jobs->parked, &parked->link);
 	return parked;
 }
 
-/* What it waits for is the caller's now. */
+/* What it waits for, and its key, are the caller's now. */
 static void record_remove(struct jobs *jobs, struct parked *parked)
 {
 	parked_leaves_line(parked);
 	parked->lot->n_parked--;
 	parked->lot->n_paused -= parked->paused;
-	HASH_DEL(jobs->parked, parked);
+	linear_hash_remove(&jobs->parked, &parked->link);
 	free(parked);
 }
 
@@ -252,8 +252,7 @@ bool job_park(struct job *job, unsigned int n_own, bool is_new)
 		parked_wait_free(jobs, wait);
 		return false;
 	}
-	if (wait)
-		parked_wait_take_key(wait, job);
+	parked->unique = unique_park(job);
 	parked->input_bytes = job->input_bytes;
 	schedule_give_up(job);
 	job_unpublish(job);
@@ -284,23 +283,27 @@ bool park_row(struct jobs *jobs, const struct store_recovered_job *row)
 	const struct quota_count count = { .jobs = 1, .tasks = row->state.total, .bytes = row->input_bytes };
 	bool paused = row->state.state == JOB_PAUSED;
 	struct parked_wait *wait = NULL;
+	struct unique *unique = NULL;
 	struct parked *parked = NULL;
 	struct park_lane lane;
 	struct lot *lot = lot_of_row(jobs, row, &lane);
 
-	if (lot && parked_wait_recover(jobs, row, &lane, &wait) == 0 &&
+	if (lot && parked_wait_recover(jobs, &lane, &wait) == 0 &&
 	    (paused || parked_wait_keeps(wait) || enough_wait(jobs, lot, &turn)) &&
+	    (!lane.unique || unique_recover(jobs, row, lane.unique, &unique) == 0) &&
 	    quota_add(&jobs->quota, row->job.uid, &count) == 0) {
 		parked = record_add(jobs, lot, &turn, paused, wait);
 		if (!parked)
 			quota_sub(&jobs->quota, row->job.uid, &count);
 	}
 	if (!parked) {
+		unique_drop(jobs, unique);
 		parked_wait_free(jobs, wait);
 		if (lot)
 			lot_drop(jobs, lot);
 		return false;
 	}
+	parked->unique = unique;
 	parked->input_bytes = row->input_bytes;
 	parked_wait_start(jobs, wait);
 	parked_lines_up(jobs, parked);
@@ -311,10 +314,10 @@ bool park_row(struct jobs *jobs, const struct store_recovered_job *row)
 
 struct parked *parked_find(const struct jobs *jobs, uint64_t id)
 {
-	struct parked *parked;
-
-	HASH_FIND(hh, jobs->parked, &id, sizeof(id), parked);
-	return parked;
+	for (struct hash_link *link = linear_hash_find(&jobs->parked, hash_number(id)); link; link = link->next)
+		if (container_of(link, struct parked, link)->turn.id == id)
+			return container_of(link, struct parked, link);
+	return NULL;
 }
 
 struct job *parked_take(struct parked *parked, struct jobs *jobs, const struct store_recovered_job *row)
@@ -333,6 +336,7 @@ struct job *parked_take(struct parked *parked, struct jobs *jobs, const struct s
 	if (!job) {
 		log_error("jobs: job %" PRIu64 " stays on disk and does not run: %s", row->job.id, err.text);
 		quota_sub(&jobs->quota, row->job.uid, &count);
+		unique_drop(jobs, was.unique);
 		parked_wait_free(jobs, was.wait);
 		lot_drop(jobs, was.lot);
 		return NULL;
@@ -346,6 +350,8 @@ struct job *parked_take(struct parked *parked, struct jobs *jobs, const struct s
 	job->paused = was.paused;
 	if (job->paused)
 		job_set_state(job, JOB_PAUSED);
+	if (was.unique)
+		unique_unpark(job, was.unique);
 	parked_wait_hand_over(was.wait, job);
 	parked_wait_free(jobs, was.wait);
 	lot_review(job);
@@ -496,13 +502,26 @@ void lots_refill(struct jobs *jobs)
 	parked_due_go_on(jobs);
 }
 
+static uint64_t hash_parked(const struct hash_link *link)
+{
+	return hash_number(container_of(link, struct parked, link)->turn.id);
+}
+
+void lots_init(struct jobs *jobs)
+{
+	linear_hash_init(&jobs->parked, hash_parked);
+}
+
 void lots_close(struct jobs *jobs)
 {
-	struct parked *parked, *next_parked;
+	struct hash_link *left = linear_hash_clear(&jobs->parked);
 	struct lot *lot, *next_lot;
 
-	HASH_ITER(hh, jobs->parked, parked, next_parked) {
-		HASH_DEL(jobs->parked, parked);
+	while (left) {
+		struct parked *parked = container_of(left, struct parked, link);
+
+		left = left->next;
+		unique_drop(jobs, parked->unique);
 		parked_wait_free(jobs, parked->wait);
 		free(parked);
 	}

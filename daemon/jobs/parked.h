@@ -26,6 +26,7 @@
 
 #include <uthash.h>
 
+#include "base/linear_hash.h"
 #include "crew/model.h"
 #include "jobs/turns.h"
 
@@ -40,6 +41,7 @@ struct lane;
 struct lot_load;
 struct parked_wait;
 struct store_recovered_job;
+struct unique;
 struct workload;
 
 struct lot_key {
@@ -64,14 +66,16 @@ struct lot {
 	UT_hash_handle hh;
 };
 
+/* There may be very many: 72 bytes, which malloc() makes 80. */
 struct parked {
 	struct turn turn; /* in its lot, where it stands in line; has its id */
+	struct hash_link link; /* jobs->parked, by turn.id */
 	struct lot *lot;
 	uint64_t input_bytes;
 	struct parked_wait *wait; /* dates and the like; owned; NULL: none */
+	struct unique *unique; /* its key; owned; NULL: none */
 	bool paused;
 	bool loading; /* it was in line, and its row is being read */
-	UT_hash_handle hh; /* jobs->parked, by turn.id */
 };
 
 /* Of a job that may be parked one day, its lane as text (park_lane.h), to be kept in its row. "" else; malloc'ed; NULL: out of
@@ -104,6 +108,7 @@ void lots_count(const struct jobs *jobs, uint64_t *ret_queued, uint64_t *ret_pau
 void lots_refill(struct jobs *jobs); /* every one of them */
 /* Its lane has somebody with this turn, but one of higher priority comes first and is being loaded: the lane is kicked then. */
 bool lot_goes_first(struct jobs *jobs, struct lot *lot, const struct turn *turn);
+void lots_init(struct jobs *jobs);
 void lots_close(struct jobs *jobs); /* frees all; no job is left */
 
 #endif

@@ -25,7 +25,7 @@ static struct parked_wait *wait_new(uint32_t n)
 	struct parked_wait *wait = calloc(1, sizeof(*wait) + n * sizeof(struct follower));
 
 	if (wait)
-		wait->n = n;
+		wait->n = (uint16_t)n; /* PARK_AFTER_MAX at most */
 	return wait;
 }
 
@@ -42,7 +42,7 @@ static int await(struct jobs *jobs, struct parked_wait *wait, uint64_t id)
 	int r = follower_wait(jobs, follower, id);
 
 	follower->wait = wait;
-	wait->n_awaited += r == 0;
+	wait->n_awaited = (uint16_t)(wait->n_awaited + (r == 0));
 	return r;
 }
 
@@ -53,7 +53,7 @@ int parked_wait_new(struct job *job, struct parked_wait **ret_wait)
 	struct parked_wait *wait;
 	int r = 0;
 
-	if (n == 0 && !job->begin.delayed && job->begin.expires_unix_us == 0 && !job->unique) {
+	if (n == 0 && !job->begin.delayed && job->begin.expires_unix_us) {
 		*ret_wait = NULL;
 		return 0;
 	}
@@ -76,11 +76,6 @@ int parked_wait_new(struct job *job, struct parked_wait **ret_wait)
 	return 0;
 }
 
-void parked_wait_take_key(struct parked_wait *wait, struct job *job)
-{
-	wait->unique = unique_park(job);
-}
-
 void parked_wait_free(struct jobs *jobs, struct parked_wait *wait)
 {
 	if (!wait)
@@ -92,7 +87,6 @@ void parked_wait_free(struct jobs *jobs, struct parked_wait *wait)
 		STAILQ_REMOVE(&jobs->parked_due, wait, parked_wait, due_link);
 	if (wait->broken_by > 0)
 		breaking_end(jobs, wait->broken_by);
-	unique_drop(jobs, wait->unique);
 	free(wait);
 }
 
@@ -127,13 +121,12 @@ static int recover_after(struct jobs *jobs, struct parked_wait *wait, const stru
 	return 0;
 }
 
-int parked_wait_recover(struct jobs *jobs, const struct store_recovered_job *row, const struct park_lane *lane,
-			struct parked_wait **ret_wait)
+int parked_wait_recover(struct jobs *jobs, const struct park_lane *lane, struct parked_wait **ret_wait)
 {
 	struct parked_wait *wait = NULL;
 	int r = 0;
 
-	if (lane->begins_unix_us > 0 || lane->expires_unix_us > 0 || lane->n_after > 0 || lane->unique) {
+	if (lane->begins_unix_us > 0 || lane->expires_unix_us > 0 || lane->n_after > 0) {
 		wait = wait_new(lane->n_after);
 		if (!wait)
 			return -ENOMEM;
@@ -144,8 +137,6 @@ int parked_wait_recover(struct jobs *jobs, const struct store_recovered_job *row
 			r = recover_after(jobs, wait, &lane->after[i]);
 		if (r == 0)
 			r = wait_for_next_date(jobs, wait, lane->begins_unix_us);
-		if (r == 0 && lane->unique)
-			r = unique_recover(jobs, row, lane->unique, &wait->unique);
 	}
 	if (r < 0) {
 		parked_wait_free(jobs, wait);
@@ -236,8 +227,6 @@ void parked_wait_describe(const struct parked_wait *wait, struct job *job)
 void parked_wait_hand_over(struct parked_wait *wait, struct job *job)
 {
 	parked_wait_describe(wait, job);
-	if (wait && wait->unique)
-		unique_unpark(job, take_ptr(wait->unique));
 	if (wait && wait->broken_by > 0)
 		after_broken_by(job, wait->broken_by, (enum job_state)wait->broken_state);
 	begin_unparked(job);

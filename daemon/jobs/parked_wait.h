@@ -1,4 +1,4 @@
-/* What a parked job has besides its place: dates, jobs that it follows, a unique key. Most parked jobs have none of it.
+/* What a parked job waits for besides its turn: dates, jobs that it follows. Most parked jobs have none of it.
  *
  * It stands in its lot's line only once nothing of this keeps it from beginning. One that is to end before that, because it
  * expires or because a job that it follows ended badly, is due: it is loaded as soon as possible, whatever waits before it,
@@ -18,32 +18,26 @@ struct job;
 struct jobs;
 struct park_lane;
 struct parked;
-struct store_recovered_job;
-struct unique;
 
 struct parked_wait {
 	struct parked *parked;
 	struct date date; /* the next one, in jobs->parked_dates */
 	int64_t expires_unix_us; /* 0: never */
-	struct unique *unique; /* its key; owned; NULL: none */
 	STAILQ_ENTRY(parked_wait) due_link; /* jobs->parked_due */
 	uint64_t broken_by; /* a job that it follows and that ended badly; 0: none did */
 	uint8_t broken_state; /* how: enum job_state; JOB_OPEN: nobody knows any more */
-	bool delayed; /* its date to begin has not come */
-	bool after_any; /* it does not matter how they end */
-	bool is_due; /* in jobs->parked_due */
-	uint32_t n_awaited; /* of followers[]: those that have not ended */
-	uint32_t n;
+	bool delayed : 1; /* its date to begin has not come */
+	bool after_any : 1; /* it does not matter how they end */
+	bool is_due : 1; /* in jobs->parked_due */
+	uint16_t n_awaited; /* of followers[]: those that have not ended */
+	uint16_t n;
 	struct follower followers[];
 };
 
-/* Of a live job that is to be parked, all but its key, which parked_wait_take_key() moves once nothing can fail any more.
- * 0: there may be nothing, *ret_wait NULL; -ENOMEM. */
+/* Of a live job that is to be parked. 0: there may be nothing, *ret_wait NULL; -ENOMEM. */
 int parked_wait_new(struct job *job, struct parked_wait **ret_wait);
-void parked_wait_take_key(struct parked_wait *wait, struct job *job);
 /* The same at recovery. 0; -ENOMEM; -EAGAIN: what it follows has to be looked at more closely: it cannot be parked now. */
-int parked_wait_recover(struct jobs *jobs, const struct store_recovered_job *row, const struct park_lane *lane,
-			struct parked_wait **ret_wait);
+int parked_wait_recover(struct jobs *jobs, const struct park_lane *lane, struct parked_wait **ret_wait);
 void parked_wait_free(struct jobs *jobs, struct parked_wait *wait); /* NULL is fine */
 
 bool parked_wait_keeps(const struct parked_wait *wait); /* it does not stand in line; NULL: it does */

@@ -222,8 +222,8 @@ int recover_some(struct jobs *jobs, uint64_t *above, int64_t until_ns, struct er
 	int r = store_recover_jobs(jobs->store, *above, on_row, &pass);
 
 	*above = pass.last;
-	if (r == 0 && HASH_COUNT(jobs->parked) > 0)
-		log_info("jobs: %u more jobs wait", HASH_COUNT(jobs->parked));
+	if (r == 0 && jobs->parked.n > 0)
+		log_info("jobs: %zu more jobs wait", jobs->parked.n);
 	return r < 0 ? error_set(err, r, "internal", "unfinished jobs could not be read: %s", strerror(-r)) : r;
 }
 
@@ -392,7 +392,7 @@ void jobs_list_ended(struct jobs *jobs, uint64_t below, uint32_t limit,
 		.type = STORE_READ_JOBS,
 		.below = below,
 		.limit = limit,
-		.unfinished = jobs->parked,
+		.unfinished = jobs->parked.n > 0,
 		.on_done = on_jobs_read,
 	};
 	jobs_op_submitted(jobs);

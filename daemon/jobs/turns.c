@@ -18,6 +18,8 @@ int turns_reserve(struct turns *turns, size_t n)
 
 	if (n <= turns->cap)
 		return 0;
+	if (n >= UINT32_MAX)
+		return -ENOMEM;
 	while (cap < n)
 		cap *= 2;
 	heap = reallocarray(turns->heap, cap, sizeof(struct turn *));
@@ -43,7 +45,7 @@ bool turn_before(const struct turn *a, const struct turn *b)
 static void put(struct turns *turns, size_t i, struct turn *turn)
 {
 	turns->heap[i] = turn;
-	turn->at = i + 1;
+	turn->at = (uint32_t)(i + 1);
 }
 
 static void sift_up(struct turns *turns, size_t i, struct turn *turn)

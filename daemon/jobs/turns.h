@@ -22,7 +22,7 @@
 struct turn {
 	int64_t since_ns; /* CLOCK_MONOTONIC: it was served last, or it came; changed only while it is in no heap */
 	uint64_t id; /* decides between those who came together: the lower one is first */
-	size_t at; /* its place in the heap, from 1 on; 0: it is in none */
+	uint32_t at; /* its place in the heap, from 1 on; 0: it is in none */
 	int32_t priority; /* changed only while it is in no heap */
 };
 

@@ -16,33 +16,46 @@
 #include "jobs/job.h"
 #include "store/store.h"
 
+/* There may be very many: as small as it can be. */
 struct unique {
-	uint64_t id; /* whose it is */
-	struct job *job; /* the same; NULL: it is parked */
-	UT_hash_handle hh;
+	struct hash_link link; /* jobs->uniques */
+	union { /* whose it is */
+		struct job *job;
+		uint64_t id; /* where it is parked */
+	};
+	bool parked;
 	bool held; /* it is in jobs->uniques */
-	uint32_t key_at; /* in scope */
+	uint8_t key_at; /* in scope */
 	char scope[]; /* user, workload and key, in one text; the first two have no '/' in them */
 };
 
-static struct unique *unique_new(uint64_t id, uint32_t uid, const char *workload, const char *key)
+static uint64_t hash_unique(const struct hash_link *link)
+{
+	return hash_text(container_of(link, struct unique, link)->scope);
+}
+
+void unique_init(struct jobs *jobs)
+{
+	linear_hash_init(&jobs->uniques, hash_unique);
+}
+
+static struct unique *unique_new(uint32_t uid, const char *workload, const char *key)
 {
 	char user[16];
 	int user_len = snprintf(user, sizeof(user), "%u/", uid);
 	size_t key_at = (size_t)user_len + strlen(workload) + 1, size = key_at + strlen(key) + 1;
-	struct unique *unique = calloc(1, sizeof(*unique) + size);
+	struct unique *unique = calloc(1, offsetof(struct unique, scope) + size);
 
 	if (!unique)
 		return NULL;
-	unique->id = id;
-	unique->key_at = (uint32_t)key_at;
+	unique->key_at = (uint8_t)key_at; /* a workload's name has 32 bytes at most */
 	(void)snprintf(unique->scope, size, "%s%s/%s", user, workload, key); /* fits */
 	return unique;
 }
 
 static int set_key(struct job *job, const char *key)
 {
-	job->unique = unique_new(job->id, job->uid, job->workload_name, key);
+	job->unique = unique_new(job->uid, job->workload_name, key);
 	if (!job->unique)
 		return -ENOMEM;
 	job->unique->job = job;
@@ -77,18 +90,19 @@ const char *unique_key(const struct job *job)
 
 static struct unique *find(const struct jobs *jobs, const struct unique *like)
 {
-	struct unique *unique = NULL;
+	struct hash_link *link = like ? linear_hash_find(&jobs->uniques, hash_unique(&like->link)) : NULL;
 
-	if (like)
-		HASH_FIND_STR(jobs->uniques, like->scope, unique);
-	return unique;
+	for (; link; link = link->next)
+		if (strcmp(container_of(link, struct unique, link)->scope, like->scope) == 0)
+			return container_of(link, struct unique, link);
+	return NULL;
 }
 
 static void hold(struct jobs *jobs, struct unique *unique)
 {
 	if (!unique || unique->held || find(jobs, unique))
 		return;
-	HASH_ADD_STR(jobs->uniques, scope, unique);
+	linear_hash_add(&jobs->uniques, &unique->link);
 	unique->held = true;
 }
 
@@ -96,7 +110,7 @@ static void release(struct jobs *jobs, struct unique *unique)
 {
 	if (!unique || !unique->held)
 		return;
-	HASH_DEL(jobs->uniques, unique);
+	linear_hash_remove(&jobs->uniques, &unique->link);
 	unique->held = false;
 }
 
@@ -104,14 +118,14 @@ uint64_t unique_holder_id(const struct job *job)
 {
 	const struct unique *unique = find(job->jobs, job->unique);
 
-	return unique ? unique->id : 0;
+	return !unique ? 0 : unique->parked ? unique->id : unique->job->id;
 }
 
 struct job *unique_holder(const struct job *job)
 {
 	const struct unique *unique = find(job->jobs, job->unique);
 
-	return unique ? unique->job : NULL;
+	return unique && !unique->parked ? unique->job : NULL;
 }
 
 void unique_hold(struct job *job)
@@ -131,24 +145,29 @@ struct unique *unique_park(struct job *job)
 	struct unique *unique = job->unique;
 
 	job->unique = NULL;
-	if (unique)
-		unique->job = NULL;
+	if (unique) {
+		unique->parked = true;
+		unique->id = job->id;
+	}
 	return unique;
 }
 
 void unique_unpark(struct job *job, struct unique *unique)
 {
 	unique_free(job); /* the same, as its specification has it */
+	unique->parked = false;
 	unique->job = job;
 	job->unique = unique;
 }
 
 int unique_recover(struct jobs *jobs, const struct store_recovered_job *row, const char *key, struct unique **ret_unique)
 {
-	struct unique *unique = unique_new(row->job.id, row->job.uid, row->job.workload, key);
+	struct unique *unique = unique_new(row->job.uid, row->job.workload, key);
 
 	if (!unique)
 		return -ENOMEM;
+	unique->parked = true;
+	unique->id = row->job.id;
 	hold(jobs, unique);
 	*ret_unique = unique;
 	return 0;

@@ -4,7 +4,9 @@
 . "$(dirname "$0")/lib.sh"
 N=${N:-50000} # of each kind, made on disk while no daemon runs
 [ -z "${SANITIZER:-}" ] || N=1000
-BYTES=400 # of memory for each
+# What a job costs is what so many more of them cost: the caches of the store's connections, full with either number, are no job's.
+FEW=$((N / 5))
+BYTES=300 # of memory for each; 400 are promised
 write_config 'limits = { max_running = 1; };'
 daemon_start
 run() {
@@ -13,8 +15,8 @@ run() {
 count_is() {
 	[ "$(state_count "$1")" "$2" "$3" ]
 }
-private_kb() {
-	awk '/^Private/ { n += $2 } END { print n }' "/proc/$daemon_pid/smaps_rollup"
+dirty_kb() {
+	awk '/^Private_Dirty/ { n += $2 } END { print n }' "/proc/$daemon_pid/smaps_rollup"
 }
 waits_for() {
 	ctl list -n 1000 --json >"$dir/out"
@@ -88,28 +90,35 @@ equal "each ran once, in order" "$(in_store "SELECT count(*) FROM job a JOIN job
 	AND a.done = 1 AND b.done = 1 AND a.ended_us <= b.ended_us")" 50
 
 # Very many of each kind.
-# many WHAT SPEC LANE OPTION...: so many jobs with these options, whose rows get these columns. (The first may have been
-# handed to the crew ahead, and so have begun.)
-many() {
-	local what=$1 spec=$2 lane=$3 template before more
-	shift 3
-	template=$(run "$@" 0)
-	daemon_stop
-	daemon_start
-	check "the holder runs beside $what" wait_for 20 field_is running "$hold" 1
-	before=$(private_kb)
-	daemon_kill
-	in_store "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $N)
+# copies FROM TO: the template's rows, for these of them.
+copies() {
+	in_store "WITH RECURSIVE n (i) AS (SELECT $1 UNION ALL SELECT i + 1 FROM n WHERE i < $2)
 	     INSERT INTO job (id, submission, workload, spec, uid, created_us, state, open, total, started_us, ended_us, done, failed,
 	      cancelled, cpu_s, wait_s, runq_s, wall_s, peak_rss, priority, lane, bytes)
 	     SELECT $template + i, lower(hex(randomblob(16))), workload, $spec, uid, created_us, state, open, total,
 	      0, ended_us, done, failed, cancelled, cpu_s, wait_s, runq_s, wall_s, peak_rss, priority, $lane, bytes
 	     FROM n, (SELECT * FROM job WHERE id = $template)" \
 	    "INSERT INTO input (job, first, count, sum, packed) SELECT j.id, first, count, sum, packed
-	     FROM job j, (SELECT * FROM input WHERE job = $template) WHERE j.id > $template" >/dev/null
+	     FROM job j, (SELECT * FROM input WHERE job = $template) WHERE j.id >= $template + $1 AND j.id > $template" >/dev/null
+}
+# many WHAT SPEC LANE OPTION...: so many jobs with these options, whose rows get these columns. (The first may have been
+# handed to the crew ahead, and so have begun.)
+many() {
+	local what=$1 spec=$2 lane=$3 template before more
+	shift 3
+	template=$(run "$@" 0)
+	daemon_kill
+	copies 1 "$FEW"
+	daemon_start
+	check "many wait: $what" wait_for 60 count_is queued -gt $((FEW - 100))
+	check "the holder runs beside $what" wait_for 20 field_is running "$hold" 1
+	before=$(dirty_kb)
+	daemon_kill
+	copies $((FEW + 1)) "$N"
 	daemon_start
 	check "very many wait: $what" wait_for 60 count_is queued -gt $((N - 100))
-	more=$((($(private_kb) - before) * 1024 / N))
+	check "the holder runs beside very many $what" wait_for 20 field_is running "$hold" 1
+	more=$((($(dirty_kb) - before) * 1024 / (N - FEW)))
 	echo "$more bytes each: $what"
 	[ -n "${SANITIZER:-}" ] || check "$what cost at most $BYTES bytes each" [ $more -le $BYTES ]
 	daemon_kill

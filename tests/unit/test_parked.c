@@ -57,12 +57,6 @@ bool after_is_over(const struct job *job)
 	return true;
 }
 
-const char *unique_key(const struct job *job)
-{
-	(void)job; /* none has a key */
-	return NULL;
-}
-
 uint64_t crew_seat_out(const struct crew_seat *seat)
 {
 	(void)seat;
@@ -140,60 +134,6 @@ void store_read(struct store *store, struct store_read *read)
 void store_read_fini(struct store_read *read)
 {
 	free(read->jobs);
-}
-
-/* Of what parked jobs wait for, nothing here. */
-int parked_wait_new(struct job *job, struct parked_wait **ret_wait)
-{
-	(void)job;
-	*ret_wait = NULL;
-	return 0;
-}
-
-int parked_wait_recover(struct jobs *of, const struct store_recovered_job *row, const struct park_lane *text,
-			struct parked_wait **ret_wait)
-{
-	(void)of;
-	(void)row;
-	(void)text;
-	*ret_wait = NULL;
-	return 0;
-}
-
-void parked_wait_take_key(struct parked_wait *wait, struct job *job)
-{
-	(void)wait;
-	(void)job;
-	fail();
-}
-
-void parked_wait_free(struct jobs *of, struct parked_wait *wait)
-{
-	(void)of;
-	assert_null(wait);
-}
-
-bool parked_wait_keeps(const struct parked_wait *wait)
-{
-	(void)wait;
-	return false;
-}
-
-void parked_wait_start(struct jobs *of, struct parked_wait *wait)
-{
-	(void)of;
-	(void)wait;
-}
-
-void parked_wait_hand_over(struct parked_wait *wait, struct job *job)
-{
-	(void)wait;
-	(void)job;
-}
-
-void parked_due_go_on(struct jobs *of)
-{
-	(void)of;
 }
 
 /* ---- Jobs ---- */
@@ -293,6 +233,7 @@ static int make_world(void **state)
 	now_ns = 1000 * S;
 	reads_fail = kicked = false;
 	jobs = (struct jobs){ .crews = (struct crews *)&jobs }; /* never looked into */
+	lots_init(&jobs);
 	lane = (struct lane){ .crew = (struct crew *)&lane };
 	return 0;
 }
@@ -368,6 +309,7 @@ static void restart(void)
 {
 	end_world(NULL);
 	jobs = (struct jobs){ .crews = NULL };
+	lots_init(&jobs);
 	lane = (struct lane){ .crew = (struct crew *)&lane };
 	for (uint64_t id = 1; id <= n_entries; id++) {
 		struct store_recovered_job row = { .job = { .id = id, .workload = "w", .lane = "1x1x1" } };
@@ -487,7 +429,7 @@ static void play(uint64_t from, int steps, uint64_t max_tasks, bool restarts)
 		if (!hand_out() && n_reads == 0)
 			fail_msg("%d jobs wait for ever", (int)n_there);
 	}
-	assert_int_equal(HASH_COUNT(jobs.parked), 0);
+	assert_int_equal(jobs.parked.n, 0);
 }
 
 static void nobody_of_lower_priority_has_a_turn_first(void **state)
