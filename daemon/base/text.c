@@ -267,3 +267,43 @@ bool text_is_utf8(const void *data, size_t len)
 	}
 	return true;
 }
+
+static uint8_t *put_escape(uint8_t *at, uint8_t c)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	*at++ = '\\';
+	switch (c) {
+	case '"':
+	case '\\':
+		*at++ = c;
+		return at;
+	case '\n':
+		*at++ = 'n';
+		return at;
+	case '\r':
+		*at++ = 'r';
+		return at;
+	case '\t':
+		*at++ = 't';
+		return at;
+	default:
+		memcpy(at, "u00", 3);
+		at[3] = (uint8_t)digits[c >> 4];
+		at[4] = (uint8_t)digits[c & 15];
+		return at + 5;
+	}
+}
+
+uint8_t *text_put_json(uint8_t *at, const uint8_t *data, size_t len)
+{
+	*at++ = '"';
+	for (const uint8_t *end = data + len; data < end; data++) {
+		if (*data >= ' ' && *data != '"' && *data != '\\')
+			*at++ = *data;
+		else
+			at = put_escape(at, *data);
+	}
+	*at++ = '"';
+	return at;
+}

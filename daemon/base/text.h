@@ -30,4 +30,7 @@ const char *text_nearest(const char *word, const void *names, size_t n,
 
 bool text_is_utf8(const void *data, size_t len);
 
+/* Write a JSON string, with its quotes; the bytes are UTF-8. At most 6 * len + 2 bytes. Returns behind it. */
+uint8_t *text_put_json(uint8_t *at, const uint8_t *data, size_t len);
+
 #endif

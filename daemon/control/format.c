@@ -110,43 +110,6 @@ uint8_t *format_escaped(uint8_t *at, const uint8_t *data, size_t len)
 	return at;
 }
 
-static uint8_t *json_control(uint8_t *at, uint8_t c)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	switch (c) {
-	case '"':
-	case '\\':
-		*at++ = '\\';
-		*at++ = c;
-		return at;
-	case '\n':
-		return PUT(at, "\\n");
-	case '\r':
-		return PUT(at, "\\r");
-	case '\t':
-		return PUT(at, "\\t");
-	default:
-		at = PUT(at, "\\u00");
-		*at++ = (uint8_t)digits[c >> 4];
-		*at++ = (uint8_t)digits[c & 15];
-		return at;
-	}
-}
-
-uint8_t *format_json_string(uint8_t *at, const uint8_t *data, size_t len)
-{
-	*at++ = '"';
-	for (const uint8_t *end = data + len; data < end; data++) {
-		if (*data >= ' ' && *data != '"' && *data != '\\')
-			*at++ = *data;
-		else
-			at = json_control(at, *data);
-	}
-	*at++ = '"';
-	return at;
-}
-
 #define ONES UINT64_C(0x0101010101010101)
 #define HIGHS UINT64_C(0x8080808080808080)
 
@@ -214,7 +177,7 @@ uint8_t *format_json_bytes(uint8_t *at, const char *key, const uint8_t *data, si
 	at = put_text(at, key);
 	if (is_utf8(data, len)) {
 		at = PUT(at, "\":");
-		return format_json_string(at, data, len);
+		return text_put_json(at, data, len);
 	}
 	at = PUT(at, "_b64\":\"");
 	at = base64_encode(data, len, at);

@@ -29,8 +29,6 @@ uint8_t *format_seconds(uint8_t *at, int64_t ns); /* "1.25", "0.0": at most 9 de
 
 /* Backslash, TAB, CR and LF escaped. At most 2 * len bytes. */
 uint8_t *format_escaped(uint8_t *at, const uint8_t *data, size_t len);
-/* A JSON string with its quotes; the bytes are UTF-8. At most 6 * len + 2. */
-uint8_t *format_json_string(uint8_t *at, const uint8_t *data, size_t len);
 /* ,"KEY":"..." or, where it is not UTF-8, ,"KEY_b64":"..." */
 uint8_t *format_json_bytes(uint8_t *at, const char *key, const uint8_t *data, size_t len);
 

@@ -55,7 +55,7 @@ static int add_text(struct buffer *buffer, const char *key, const char *text)
 		return -ENOMEM;
 	at = buffer->data + buffer->len;
 	at += sprintf((char *)at, ",\"%s\":", key); /* fits, see above */
-	at = format_json_string(at, (const uint8_t *)text, len);
+	at = text_put_json(at, (const uint8_t *)text, len);
 	buffer->len = (size_t)(at - buffer->data);
 	return 0;
 }

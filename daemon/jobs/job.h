@@ -284,9 +284,12 @@ void job_tell(struct job *job, unsigned int level, uint32_t worker_pid, const ch
 /* resolve.c */
 /* Check a specification and fill in what is fixed at acceptance. 0, or -errno with words. */
 int job_resolve(struct job *job, const struct job_spec *spec, struct error *err);
-/* The resolved specification as JSON, and back. The text is malloc'ed; NULL: out of memory. */
-char *job_spec_format(const struct job *job);
+/* The resolved specification back from its JSON. */
 int job_spec_parse(struct job *job, const char *text, struct error *err);
+
+/* spec_text.c */
+/* The resolved specification as JSON, malloc'ed. NULL: out of memory, or a text that is not UTF-8. */
+char *job_spec_format(const struct job *job);
 
 /* submit.c */
 void job_arm_open_timeout(struct job *job);

@@ -147,41 +147,6 @@ int jobs_check(struct jobs *jobs, const struct job_spec *spec, struct model_choi
 	return r;
 }
 
-char *job_spec_format(const struct job *job)
-{
-	char shape[SHAPE_TEXT_BYTES];
-	json_t *params = json_object(), *spec;
-	bool failed = false;
-	char *text;
-
-	for (size_t i = 0; i < job->n_params; i++)
-		failed = json_object_set_new(params, job->params[i].name, json_string(job->params[i].value)) < 0 || failed;
-	shape_format(&job->choice.crew_shape, shape);
-	spec = json_pack("{s:s, s:s, s:I, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:o}", "model",
-			 job->choice.model->name, "shape", shape, "workers", (json_int_t)job->choice.workers,
-			 "dedicated", job->choice.dedicated, "auto", job->choice.by_auto, "reason",
-			 job->model_reason, "timeout_ns", (json_int_t)job->timeout_ns, "task_timeout_ns",
-			 (json_int_t)job->task_timeout_ns, "grace_ns", (json_int_t)job->grace_ns, "max_crashes",
-			 (json_int_t)job->max_crashes, "params", params);
-	if (spec && job->retries > 0) {
-		(void)json_object_set_new(spec, "retries", json_integer((json_int_t)job->retries)); /* as below */
-		(void)json_object_set_new(spec, "backoff_ns", json_integer((json_int_t)job->backoff_ns));
-	}
-	if (spec && job->halt.when != JOB_HALT_NEVER)
-		(void)json_object_set_new(spec, "halt", json_pack("[i, I, i]", (int)job->halt.when,
-								  (json_int_t)job->halt.fail, (int)job->halt.percent));
-	failed = failed || (spec && (begin_format(job, spec) < 0 || unique_format(job, spec) < 0 || again_format(job, spec) < 0));
-	if (spec && job->on_done)
-		failed = json_object_set_new(spec, "on_done", json_string(job->on_done)) < 0 || failed;
-	if (spec && job->label)
-		(void)json_object_set_new(spec, "label", json_string(job->label)); /* shows as a missing label */
-	if (spec && job->service)
-		failed = json_object_set_new(spec, "service", json_true()) < 0 || failed;
-	text = spec && !failed ? json_dumps(spec, JSON_COMPACT) : NULL;
-	json_decref(spec);
-	return text;
-}
-
 static int parse_params(struct job *job, json_t *params)
 {
 	const char *name;

@@ -184,6 +184,18 @@ static void test_broken_utf8_is_recognised(void **state)
 	assert_true(text_is_utf8("a\0b", 3));
 }
 
+static void test_a_json_string_escapes_what_it_must_and_nothing_else(void **state)
+{
+	static const char text[] = "a\"b\\c\n\r\t\x01\x1f/gr\xc3\xbc";
+	static const char wanted[] = "\"a\\\"b\\\\c\\n\\r\\t\\u0001\\u001f/gr\xc3\xbc\"";
+	uint8_t json[6 * sizeof(text) + 2];
+	uint8_t *end = text_put_json(json, (const uint8_t *)text, sizeof(text) - 1);
+
+	(void)state;
+	assert_int_equal(end - json, sizeof(wanted) - 1);
+	assert_memory_equal(json, wanted, sizeof(wanted) - 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -196,6 +208,7 @@ int main(void)
 		cmocka_unit_test(test_people_read_durations_and_sizes_in_fitting_units),
 		cmocka_unit_test(test_a_slip_finds_the_word_that_was_meant),
 		cmocka_unit_test(test_broken_utf8_is_recognised),
+		cmocka_unit_test(test_a_json_string_escapes_what_it_must_and_nothing_else),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
