@@ -53,7 +53,7 @@ int parked_wait_new(struct job *job, struct parked_wait **ret_wait)
 	struct parked_wait *wait;
 	int r = 0;
 
-	if (n == 0 && !job->begin.delayed && job->begin.expires_unix_us) {
+	if (n == 0 && !job->begin.delayed && job->begin.expires_unix_us == 0) {
 		*ret_wait = NULL;
 		return 0;
 	}
