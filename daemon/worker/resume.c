@@ -3,9 +3,11 @@
  * A task has one waker, made when the first handle is asked for; every handle is a counted reference to it, and the
  * task holds one itself. resume() marks the waker as posted and pushes it on its runner's stack; only the one who marks it
  * pushes, so a waker is in the stack once at most. The runner takes the stack whole, unmarks each (before it looks at
- * the task, so a resume from then on pushes again) and wakes the task if it is still there.
+ * the task, so a resume from then on pushes again) and wakes the task if it is still there. Once a waker is pushed the
+ * task may go on, end and free every handle: from there on host_resume() looks at the runner only, which counts it.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include "worker/runner_private.h"
@@ -84,6 +86,8 @@ void host_resume(struct concd_resumer *resumer)
 	if (atomic_exchange_explicit(&waker->posted, true, memory_order_acq_rel))
 		return;
 	waker_ref(waker);
+	/* relaxed: before the push, whose taker's thread runner_free() joins */
+	(void)atomic_fetch_add_explicit(&runner->resuming, 1, memory_order_relaxed);
 	head = atomic_load_explicit(&runner->posted, memory_order_relaxed); /* only compared */
 	do {
 		waker->next = head;
@@ -92,6 +96,15 @@ void host_resume(struct concd_resumer *resumer)
 							memory_order_relaxed));
 	if (!head) /* else whoever posted on the empty stack wakes the runner */
 		runner_wake(runner);
+	/* release: the last that is done to the runner here; see resume_settle() */
+	(void)atomic_fetch_sub_explicit(&runner->resuming, 1, memory_order_release);
+}
+
+/* Who pushed may still be about to wake a runner that found the waker by itself, and has ended since. */
+void resume_settle(const struct runner *runner)
+{
+	while (atomic_load_explicit(&runner->resuming, memory_order_acquire) > 0) /* all they did to it is done */
+		(void)sched_yield(); /* never fails here; they are a system call from the end */
 }
 
 bool resume_has_posted(const struct runner *runner)

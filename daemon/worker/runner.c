@@ -508,6 +508,7 @@ void runner_free(struct runner *runner)
 	if (runner->has_thread)
 		(void)pthread_join(runner->thread, NULL); /* it is joined once, and by nobody else */
 	resume_take_posted(runner); /* what came after its end */
+	resume_settle(runner);
 	if (runner->has_thread)
 		helpers_settle(runner->options.helpers); /* the last one that woke it may still be at it */
 	timers_fini(&runner->timers);

@@ -172,6 +172,7 @@ struct runner {
 	/* Any thread writes, the runner's reads. */
 	_Atomic uint32_t attention; /* LOOK_* */
 	_Atomic(struct waker *) posted; /* stack of wakers that were resumed from elsewhere */
+	_Atomic uint32_t resuming; /* threads in host_resume() that are not done with the runner */
 	_Atomic(struct offload *) offloaded; /* stack of those whose function has ended */
 	_Atomic int asleep; /* enum asleep: written by the runner's thread, read by who wakes it */
 
@@ -271,6 +272,7 @@ void host_resume(struct concd_resumer *resumer);
 void host_resumer_free(struct concd_resumer *resumer);
 void resume_detach(struct slot *slot); /* its task ended */
 void resume_take_posted(struct runner *runner);
+void resume_settle(const struct runner *runner); /* until no thread is about to wake it; blocks */
 bool resume_has_posted(const struct runner *runner);
 
 /* steps.c */

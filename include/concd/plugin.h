@@ -371,7 +371,9 @@ CONCD_YIELDS static inline int concd_offload(struct concd_task *task, void (*fn)
  *	concd_resumer_free(host, r);
  *
  * concd_resumer() gives a new counted handle (NULL: out of memory, or not on the task's own thread); each is freed once,
- * by any thread, also after the task ended, but before worker_exit returns. host is task->host, which outlives all.
+ * by any thread, also after the task ended, but before worker_exit returns. Nobody may use a handle that was freed: where
+ * concd_suspend() may return before the callback has come (a timeout, a cancel), the callback gets a handle of its own and
+ * frees it. host is task->host, which outlives all.
  * concd_resume() may be called by any thread and from callbacks: it only posts, and the task goes on after
  * the callback has returned; several calls before the task runs count as one; on an ended task it does nothing.
  * concd_suspend(): 0; -ETIMEDOUT; -ECANCELED, after which the other side may still call concd_resume(). */

@@ -313,10 +313,15 @@ void ring_sleep_end(struct worker_ring *ring, uint32_t runner)
 
 void ring_kick(struct worker_ring *ring, uint32_t runner)
 {
+	void (*on_kick)(void);
+
 	lock(ring);
 	ring->runners[runner].kicked = true;
 	pthread_cond_broadcast(&ring->changed);
+	on_kick = ring->on_kick;
 	unlock(ring);
+	if (on_kick)
+		on_kick();
 }
 
 /* The runner neither opens nor closes its ring, but what links the host needs the names. */

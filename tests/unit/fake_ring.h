@@ -47,6 +47,7 @@ struct worker_ring {
 	uint64_t n_released; /* large inputs */
 	bool refuse_lines;
 	char last_line[256];
+	void (*on_kick)(void); /* NULL: nothing; on the thread that kicked, without the lock */
 	struct {
 		bool kicked, asleep, in_base;
 		int event_fd;

@@ -265,6 +265,7 @@ static void resumes_from_other_threads_are_never_lost(void **state)
 
 	(void)state;
 	for (size_t s = 0; s < 2; s++) {
+		struct concd_resumer *resumer;
 		struct rig rig;
 
 		open_rig(&rig, run_suspend, shapes[s]);
@@ -277,9 +278,75 @@ static void resumes_from_other_threads_are_never_lost(void **state)
 		hammering = false;
 		for (int i = 0; i < HAMMERERS; i++)
 			pthread_join(threads[i], NULL);
+		resumer = atomic_exchange(&hammered, NULL);
+		if (resumer) { /* its task was resumed once more by an earlier one, and has ended: this one does nothing */
+			concd_resume(&host_services, resumer);
+			concd_resumer_free(&host_services, resumer);
+		}
 		assert_int_equal(fake_ring_count(rig.ring, RING_DONE), shapes[s]);
 		close_rig(&rig);
 	}
+}
+
+/* The other side has a copy of the one handle: the task may free it, and end, before concd_resume() has returned. */
+static struct rig *woken_rig;
+static _Atomic(struct concd_resumer *) copied;
+static _Thread_local bool resumes;
+static _Atomic bool rig_closed, runner_outlived;
+
+static void stay_in_resume(void)
+{
+	int64_t end_ns = clock_mono_ns() + 100 * NS_PER_MS;
+
+	if (!resumes)
+		return;
+	while (!rig_closed && clock_mono_ns() < end_ns)
+		sched_yield();
+	runner_outlived = !rig_closed;
+}
+
+static void *resume_sleeper(void *arg)
+{
+	struct worker_ring *ring = woken_rig->ring;
+	bool sleeps = false;
+
+	resumes = true;
+	while (!sleeps) {
+		sched_yield();
+		pthread_mutex_lock(&ring->lock);
+		sleeps = copied && ring->runners[1].asleep && !ring->runners[1].in_base;
+		pthread_mutex_unlock(&ring->lock);
+	}
+	concd_resume(arg, copied);
+	return NULL;
+}
+
+static int run_freed_at_once(struct concd_task *task)
+{
+	struct concd_resumer *resumer = concd_resumer(task);
+
+	copied = resumer;
+	assert_int_equal(concd_suspend(task, CONCD_NO_TIMEOUT), 0);
+	concd_resumer_free(task->host, resumer);
+	return 0;
+}
+
+static void a_runner_outlives_whoever_is_about_to_wake_it(void **state)
+{
+	pthread_t thread;
+	struct rig rig;
+
+	(void)state;
+	open_rig(&rig, run_freed_at_once, 2);
+	rig.ring->on_kick = stay_in_resume;
+	woken_rig = &rig;
+	assert_int_equal(pthread_create(&thread, NULL, resume_sleeper, (void *)(uintptr_t)&host_services), 0);
+	fake_ring_submit_many(rig.ring, JOB, 1, "");
+	fake_ring_wait(rig.ring, 1);
+	close_rig(&rig);
+	rig_closed = true;
+	pthread_join(thread, NULL);
+	assert_true(runner_outlived);
 }
 
 static struct concd_resumer *kept;
@@ -394,6 +461,7 @@ int main(void)
 		cmocka_unit_test(wait_fd_returns_what_is_ready),
 		cmocka_unit_test(a_regular_file_cannot_be_waited_for),
 		cmocka_unit_test(resumes_from_other_threads_are_never_lost),
+		cmocka_unit_test(a_runner_outlives_whoever_is_about_to_wake_it),
 		cmocka_unit_test(a_resume_before_its_suspend_counts_and_after_the_end_does_nothing),
 		cmocka_unit_test(callbacks_on_the_base_resume_tasks_and_may_not_wait),
 		cmocka_unit_test(other_threads_may_not_wait),
