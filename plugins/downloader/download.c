@@ -80,7 +80,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 		if (d->file_error < 0)
 			return 0;
 	}
-	if (curl_easy_getinfo(d->transfer.easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &total) == CURLE_OK && total > 0)
+	if (curl_easy_getinfo(d->transfer.easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &total) == CURLE_OK && total > d->bytes)
 		concd_progress(d->task, (double)d->bytes / (double)total);
 	return len;
 }
@@ -99,7 +99,7 @@ static int set_options(struct download *d)
 	CURL *easy = d->transfer.easy;
 
 	d->transfer.is_special = options->ca_file[0] != '\0';
-	if (curl_easy_setopt(easy, CURLOPT_USERAGENT, options->user_agent) != CURLE_OK ||
+	if (handle_set_agent(&d->transfer.handle, options->user_agent) < 0 ||
 	    (options->ca_file[0] != '\0' && curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_file) != CURLE_OK))
 		return -ENOMEM;
 	(void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -159,8 +159,9 @@ CONCD_YIELDS static int exchange(struct download *d)
 
 	d->status = 0;
 	d->bytes = d->discarded = 0;
-	if (curl_easy_setopt(transfer->easy, CURLOPT_URL, d->target.url) != CURLE_OK)
-		return -ENOMEM;
+	r = handle_set_url(&transfer->handle, d->target.url, d->target.origin_len, d->target.plain);
+	if (r < 0)
+		return r;
 	r = gate_enter(session_gate(transfer->session), d->task, transfer->resumer, d->target.key, d->target.named,
 		       (uint32_t)d->options->per_host, &transfer->pass);
 	if (r == -EHOSTUNREACH)
@@ -224,31 +225,59 @@ static int fail_status(struct download *d)
 		    -1, "the server answered %ld", d->status);
 }
 
-/* The body is complete: name the file and set the result, `STATUS BYTES URL[ FILE]`. */
+/* A number at *at, which goes on behind it. */
+static void put_number(char **at, uint64_t number)
+{
+	char digits[20], *digit = digits + sizeof(digits);
+
+	do
+		*--digit = (char)('0' + number % 10);
+	while ((number /= 10) > 0);
+	*at = mempcpy(*at, digit, (size_t)(digits + sizeof(digits) - digit));
+}
+
+/* Set the result, `STATUS BYTES URL[ FILE]`. Not with printf(): it is a thirtieth of what a small download computes. */
+static int give_result(struct download *d, const char *name)
+{
+	size_t shown_len = strlen(d->target.shown), dir_len = strlen(d->options->dir), name_len = strlen(name);
+	char *text = malloc(2 * 20 + 4 + shown_len + dir_len + name_len), *at = text;
+	int r;
+
+	if (text == NULL)
+		return -ENOMEM;
+	put_number(&at, (uint64_t)d->status);
+	*at++ = ' ';
+	put_number(&at, (uint64_t)d->bytes);
+	*at++ = ' ';
+	at = mempcpy(at, d->target.shown, shown_len);
+	if (has_file(d)) {
+		*at++ = ' ';
+		at = mempcpy(at, d->options->dir, dir_len);
+		if (at[-1] != '/')
+			*at++ = '/';
+		at = mempcpy(at, name, name_len);
+	}
+	r = concd_result(d->task, text, (size_t)(at - text));
+	free(text);
+	return r;
+}
+
+/* The body is complete: name the file and set the result. */
 static int finish(struct download *d)
 {
-	const char *dir = d->options->dir;
-	char name[FILE_NAME_SIZE], *text;
-	int n, r;
+	char name[FILE_NAME_SIZE] = "";
+	int r;
 
-	if (!has_file(d)) {
-		n = asprintf(&text, "%ld %" PRId64 " %s", d->status, d->bytes, d->target.shown);
-	} else {
-		r = d->file.is_open ? 0 : file_open(&d->file, dir, d->name); /* an empty body */
+	if (has_file(d)) {
+		r = d->file.is_open ? 0 : file_open(&d->file, d->options->dir, d->name); /* an empty body */
 		if (r == 0)
 			r = file_keep(&d->file, d->name, name);
 		if (r < 0) {
 			d->file_error = r;
 			return fail_code(d, CURLE_WRITE_ERROR);
 		}
-		n = asprintf(&text, "%ld %" PRId64 " %s %s%s%s", d->status, d->bytes, d->target.shown, dir,
-			     dir[strlen(dir) - 1] == '/' ? "" : "/", name);
 	}
-	if (n < 0)
-		return -ENOMEM;
-	r = concd_result(d->task, text, (size_t)n);
-	free(text);
-	return r;
+	return give_result(d, name);
 }
 
 CONCD_YIELDS static int download(struct download *d)

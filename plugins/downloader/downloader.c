@@ -8,6 +8,7 @@
  *	target.c	URLs that are acceptable
  *	gate.c		who may start now: per-host limit, look-ups in flight, reuse of connections
  *	session.c	libcurl's multi handle on the runner's event base
+ *	handle.c	libcurl's handle for a transfer, and its URL
  *	file.c		files that appear only when they are complete
  */
 #include <concd/plugin.h>

@@ -17,7 +17,7 @@
 /* Large bodies want a large buffer; many small ones at once want the memory. */
 #define BUFFER_LARGE (256L * 1024)
 #define BUFFER_SMALL (32L * 1024)
-#define LARGE_UP_TO 64u /* transfers at once */
+#define LARGE_UP_TO 16u /* transfers at once */
 #define SPARE_MAX 256u /* handles kept for the next transfers */
 #define WATCHES_MIN 64u
 
@@ -40,7 +40,7 @@ struct session {
 	struct watch *watches; /* by descriptor */
 	size_t n_watches;
 	uint32_t n_transfers, n_spare;
-	CURL *spare[SPARE_MAX];
+	struct handle spare[SPARE_MAX];
 };
 
 /* Once per process, by the first runner; libcurl's global state stays until the process ends. */
@@ -246,7 +246,7 @@ void session_close(struct session *session)
 	if (session == NULL)
 		return;
 	while (session->n_spare > 0)
-		curl_easy_cleanup(session->spare[--session->n_spare]);
+		handle_fini(&session->spare[--session->n_spare]);
 	if (session->multi != NULL)
 		(void)curl_multi_cleanup(session->multi);
 	if (session->share != NULL)
@@ -285,7 +285,8 @@ static CURL *easy_new(struct session *session)
 	if (easy == NULL)
 		return NULL;
 	if (curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") != CURLE_OK ||
-	    curl_easy_setopt(easy, CURLOPT_PROXY, "") != CURLE_OK) { /* what the environment says is not asked */
+	    /* What the environment says is not asked: neither for a proxy nor for exceptions. */
+	    curl_easy_setopt(easy, CURLOPT_PROXY, "") != CURLE_OK || curl_easy_setopt(easy, CURLOPT_NOPROXY, "*") != CURLE_OK) {
 		curl_easy_cleanup(easy);
 		return NULL;
 	}
@@ -306,32 +307,45 @@ static CURL *easy_new(struct session *session)
 	return easy;
 }
 
-static CURL *easy_take(struct session *session)
+static int handle_take(struct session *session, struct handle *ret_handle)
 {
-	return session->n_spare > 0 ? session->spare[--session->n_spare] : easy_new(session);
+	CURL *easy;
+
+	if (session->n_spare > 0) {
+		*ret_handle = session->spare[--session->n_spare];
+		return 0;
+	}
+	easy = easy_new(session);
+	if (easy == NULL)
+		return -ENOMEM;
+	*ret_handle = (struct handle){.easy = easy};
+	return 0;
 }
 
-static void easy_give(struct session *session, CURL *easy, bool is_special)
+static void handle_give(struct session *session, struct handle *handle, bool is_special)
 {
-	(void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL); /* the transfer's */
-	if (is_special || session->n_spare == SPARE_MAX)
-		curl_easy_cleanup(easy);
-	else
-		session->spare[session->n_spare++] = easy;
+	if (is_special || session->n_spare == SPARE_MAX) {
+		handle_fini(handle);
+		return;
+	}
+	(void)curl_easy_setopt(handle->easy, CURLOPT_ERRORBUFFER, NULL); /* the transfer's */
+	handle->used = true;
+	session->spare[session->n_spare++] = *handle;
 }
 
 int transfer_open(struct transfer *transfer, struct session *session, struct concd_task *task)
 {
 	CURL *easy;
+	int r;
 
 	*transfer = (struct transfer){.session = session, .task = task};
 	transfer->resumer = concd_resumer(task);
 	if (transfer->resumer == NULL)
 		return -ENOMEM;
-	easy = easy_take(session);
-	if (easy == NULL)
-		return -ENOMEM;
-	transfer->easy = easy;
+	r = handle_take(session, &transfer->handle);
+	if (r < 0)
+		return r;
+	transfer->easy = easy = transfer->handle.easy;
 	count_transfers(session, 1);
 	(void)curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
 	(void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
@@ -348,7 +362,7 @@ void transfer_close(struct transfer *transfer)
 		return;
 	gate_leave(&transfer->pass, GATE_END_CLOSED);
 	if (transfer->easy != NULL) {
-		easy_give(transfer->session, transfer->easy, transfer->is_special);
+		handle_give(transfer->session, &transfer->handle, transfer->is_special);
 		count_transfers(transfer->session, -1);
 	}
 	if (transfer->resumer != NULL)

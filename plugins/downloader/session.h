@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "gate.h"
+#include "handle.h"
 
 struct session;
 
@@ -28,8 +29,10 @@ struct transfer {
 	struct concd_task *task;
 	struct concd_resumer *resumer;
 	/* Its options are the caller's to set between exchanges. It may come from an earlier transfer, with the options that
-	 * one gave it: each user of a session sets always the same ones, or says that this handle is not to be used again. */
-	CURL *easy;
+	 * one gave it: each user of a session sets always the same ones, or says that this handle is not to be used again.
+	 * Users that never tell a URL in parts may set CURLOPT_URL themselves. */
+	struct handle handle;
+	CURL *easy; /* the handle's */
 	bool is_special; /* the caller's to set */
 	struct gate_pass pass;
 	int64_t stall_timeout_ns; /* 0: none; the caller's to set */

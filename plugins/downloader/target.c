@@ -10,6 +10,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -27,6 +28,8 @@ struct pieces {
 	struct piece host; /* with its brackets */
 	struct piece port; /* empty: the scheme's */
 	struct piece path, query; /* the query with its question mark */
+	size_t origin_len; /* up to the path */
+	bool plain;
 };
 
 static struct piece cut(const char *from, const char *to)
@@ -34,10 +37,44 @@ static struct piece cut(const char *from, const char *to)
 	return (struct piece){.at = from, .len = (size_t)(to - from)};
 }
 
-/* Where the first of these characters is, else `end`. */
-static const char *first_of(const char *from, const char *end, const char *set)
+/* What a character of a URL is. */
+enum {
+	BAD = 1, /* not allowed */
+	ENDS_AUTHORITY = 2,
+	ENDS_PATH = 4,
+	SPECIAL = 8, /* libcurl may read more into it than the character */
+};
+
+static const uint8_t kind_of[256] = {
+	[0 ... ' '] = BAD,
+	[0x7f] = BAD,
+	[0x80 ... 0xff] = SPECIAL,
+	['/'] = ENDS_AUTHORITY,
+	['?'] = ENDS_AUTHORITY | ENDS_PATH,
+	['#'] = ENDS_AUTHORITY | ENDS_PATH | SPECIAL,
+	['%'] = SPECIAL,
+	['@'] = SPECIAL,
+	['['] = SPECIAL,
+	[']'] = SPECIAL,
+	['\\'] = SPECIAL,
+};
+
+static uint8_t kind(char c)
 {
-	while (from < end && strchr(set, *from) == NULL)
+	return kind_of[(unsigned char)c];
+}
+
+/* Where the first character of this kind is, else `end`. */
+static const char *first_of(const char *from, const char *end, uint8_t wanted)
+{
+	while (from < end && !(kind(*from) & wanted))
+		from++;
+	return from;
+}
+
+static const char *first_char(const char *from, const char *end, char c)
+{
+	while (from < end && *from != c)
 		from++;
 	return from;
 }
@@ -67,7 +104,7 @@ static bool port_is_good(struct piece port)
 static const char *take_authority(const char *at, const char *end, struct pieces *pieces)
 {
 	const char *login = memrchr(at, '@', (size_t)(end - at)), *host = login != NULL ? login + 1 : at;
-	const char *from = host < end && *host == '[' ? first_of(host, end, "]") : host, *colon = first_of(from, end, ":");
+	const char *from = host < end && *host == '[' ? first_char(host, end, ']') : host, *colon = first_char(from, end, ':');
 
 	pieces->host = cut(host, colon);
 	pieces->port = cut(colon < end ? colon + 1 : end, end);
@@ -80,28 +117,39 @@ static const char *take_authority(const char *at, const char *end, struct pieces
 	return port_is_good(pieces->port) ? NULL : "bad port number";
 }
 
+/* Is all that libcurl reads in path and query what stands there? Dots between slashes it takes out, and a question mark
+ * with nothing behind it. */
+static bool rest_is_plain(struct piece path, const char *end)
+{
+	return path.len > 0 && memmem(path.at, path.len, "/.", 2) == NULL && end[-1] != '?';
+}
+
 /* NULL, or why this cannot be downloaded. */
 static const char *take_apart(const char *text, size_t len, struct pieces *pieces)
 {
 	const char *end = text + len, *authority, *path, *query, *why;
+	uint8_t seen = 0;
 
 	if (len > TARGET_URL_MAX)
 		return "longer than 16384 bytes";
 	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)text[i] <= ' ' || text[i] == 0x7f)
-			return "not a URL: it has spaces or control characters in it";
+		seen |= kind(text[i]);
+	if (seen & BAD)
+		return "not a URL: it has spaces or control characters in it";
 	pieces->secure = begins_with(text, len, "https://");
 	if (!pieces->secure && !begins_with(text, len, "http://"))
 		return memmem(text, len, "://", 3) != NULL ?
 			       "neither http nor https" : "not a URL: expected http://HOST/PATH or https://HOST/PATH";
 	authority = text + strlen(pieces->secure ? "https://" : "http://");
-	path = first_of(authority, end, "/?#");
+	path = first_of(authority, end, ENDS_AUTHORITY);
 	why = take_authority(authority, path, pieces);
 	if (why != NULL)
 		return why;
-	query = first_of(path, end, "?#");
+	query = first_of(path, end, ENDS_PATH);
 	pieces->path = cut(path, query);
-	pieces->query = cut(query, first_of(query, end, "#"));
+	pieces->query = cut(query, first_char(query, end, '#'));
+	pieces->origin_len = (size_t)(path - text);
+	pieces->plain = !(seen & SPECIAL) && rest_is_plain(pieces->path, end);
 	return NULL;
 }
 
@@ -125,20 +173,15 @@ static bool host_is_named(const char *host, size_t len)
 	return len > local_len && host[len - local_len - 1] != '.';
 }
 
-/* The pieces one behind the other; NULL: out of memory. */
-static char *join(const struct piece *pieces, size_t n)
+/* A text of these pieces, one behind the other, at *at, which goes on behind it. */
+static char *join(char **at, const struct piece *pieces, size_t n)
 {
-	size_t len = 0;
-	char *text, *at;
+	char *text = *at, *end = text;
 
 	for (size_t i = 0; i < n; i++)
-		len += pieces[i].len;
-	text = at = malloc(len + 1);
-	if (text == NULL)
-		return NULL;
-	for (size_t i = 0; i < n; i++)
-		at = mempcpy(at, pieces[i].at, pieces[i].len);
-	*at = '\0';
+		end = mempcpy(end, pieces[i].at, pieces[i].len);
+	*end = '\0';
+	*at = end + 1;
 	return text;
 }
 
@@ -148,40 +191,36 @@ int target_parse(const char *text, size_t len, struct target *ret_target, const 
 {
 	static const struct piece schemes[] = {PIECE("http://"), PIECE("https://")}, ports[] = {PIECE("80"), PIECE("443")};
 	static const struct piece colon = PIECE(":"), slash = PIECE("/"), nothing = PIECE("");
-	const struct piece whole = {.at = text, .len = len};
 	struct pieces url = {0};
-	struct target target;
 	const char *why = take_apart(text, len, &url);
-	bool bare; /* with the scheme's own port */
+	bool bare = url.port.len == 0; /* with the scheme's own port */
+	char *at;
 
 	if (why != NULL) {
 		*ret_why = why;
 		return -EINVAL;
 	}
-	bare = url.port.len == 0;
 	if (url.path.len == 0)
 		url.path = slash;
-	target = (struct target){
-		.url = join(&whole, 1),
-		.shown = join((struct piece[]){schemes[url.secure], url.host, bare ? nothing : colon, url.port, url.path,
-					       url.query}, 6),
-		.path = join(&url.path, 1),
-		.key = join((struct piece[]){url.host, colon, bare ? ports[url.secure] : url.port}, 3),
+	/* For each text a NUL; two for a path that is not there, four for the port's number. */
+	at = malloc(2 * len + url.path.len + url.host.len + url.port.len + 4 + 2 + 5);
+	if (at == NULL)
+		return -ENOMEM;
+	*ret_target = (struct target){
+		.origin_len = url.origin_len,
+		.plain = url.plain,
 		.named = host_is_named(url.host.at, url.host.len),
 	};
-	if (target.url == NULL || target.shown == NULL || target.path == NULL || target.key == NULL) {
-		target_fini(&target);
-		return -ENOMEM;
-	}
-	*ret_target = target;
+	ret_target->url = join(&at, &(struct piece){.at = text, .len = len}, 1);
+	ret_target->shown = join(&at, (struct piece[]){schemes[url.secure], url.host, bare ? nothing : colon, url.port,
+						       url.path, url.query}, 6);
+	ret_target->path = join(&at, &url.path, 1);
+	ret_target->key = join(&at, (struct piece[]){url.host, colon, bare ? ports[url.secure] : url.port}, 3);
 	return 0;
 }
 
 void target_fini(struct target *target)
 {
 	free(target->url);
-	free(target->shown);
-	free(target->path);
-	free(target->key);
 	*target = (struct target){0};
 }

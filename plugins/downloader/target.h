@@ -8,10 +8,12 @@
 #define TARGET_URL_MAX 16384
 
 struct target {
-	char *url; /* for libcurl */
-	char *shown; /* without user, password and fragment, for results and messages */
-	char *path;
-	char *key; /* host:port */
+	char *url; /* for libcurl; the texts below are in the same memory */
+	const char *shown; /* without user, password and fragment, for results and messages */
+	const char *path;
+	const char *key; /* host:port */
+	size_t origin_len; /* of the url's beginning, up to its path */
+	bool plain; /* nothing in the url is special: what comes after origin_len is path and query as they stand */
 	bool named; /* the host has to be looked up: it is neither an address nor localhost */
 };
 

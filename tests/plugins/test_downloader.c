@@ -394,6 +394,44 @@ static void connections_are_kept_and_used_again(void **state)
 	assert_true(after - before <= 2 + 2 + 2); /* two at once; one a get_stats */
 }
 
+/* A handle that goes from one URL to the next keeps nothing of the one before. */
+static void urls_after_each_other_are_asked_for_as_they_stand(void **state)
+{
+	static const struct {
+		const char *path, *lands; /* NULL: 404 */
+		unsigned long long bytes;
+	} urls[] = {
+		{"/bytes/1", "/bytes/1", 1},
+		{"/bytes/2", "/bytes/2", 2}, /* from here on the handle has been used */
+		{"/bytes/3?ms=1", "/bytes/3?ms=1", 3},
+		{"/redirect-to?url=/bytes/4", "/bytes/4", 4},
+		{"/redirect-to", NULL, 0}, /* without the query before */
+		{"/redirect-to?url=/bytes/5", "/bytes/5", 5},
+		{"/x/../bytes/6", "/x/../bytes/6", 6},
+		{"/bytes/7?a=/../b", "/bytes/7?a=/../b", 7},
+		{"/bytes/8#part", "/bytes/8", 8},
+		{"/bytes/9?", "/bytes/9?", 9},
+		{"/bytes/10", "/bytes/10", 10},
+		{"/agent/me", "/agent/me", 2},
+		{"/agent/you", NULL, 0},
+	};
+	struct harness *h = open_downloader();
+
+	(void)state;
+	harness_param(h, "user_agent", "me");
+	assert_int_equal(harness_start(h), 0);
+	for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+		struct harness_task *t = get(h, urls[i].path);
+
+		harness_run(h);
+		if (urls[i].lands != NULL)
+			expect_result(t, "200 %llu http://127.0.0.1:%d%s", urls[i].bytes, server.port, urls[i].lands);
+		else
+			expect_failure(t, CONCD_FAIL_PERMANENT, "404");
+	}
+	harness_close(h);
+}
+
 static void many_run_at_once_and_per_host_holds_them_back(void **state)
 {
 	unsigned long long connections, max;
@@ -487,6 +525,7 @@ int main(void)
 		cmocka_unit_test(a_relative_directory_is_refused),
 		cmocka_unit_test(a_cancelled_download_ends_and_leaves_no_file),
 		cmocka_unit_test(connections_are_kept_and_used_again),
+		cmocka_unit_test(urls_after_each_other_are_asked_for_as_they_stand),
 		cmocka_unit_test(many_run_at_once_and_per_host_holds_them_back),
 		cmocka_unit_test(names_from_urls_are_safe),
 		cmocka_unit_test(a_full_row_of_names_still_finds_one),

@@ -13,6 +13,7 @@
  *	/drop, /drop/N		closes without an answer, or after N of 1,000 announced bytes
  *	/slow/N			N bytes, one every 20 ms
  *	/close/N		N bytes, and the connection is closed
+ *	/agent/NAME		2 bytes where the client calls itself so, else 404
  *	/stats			`connections C requests R active A max-active M`; ?reset sets M to 0
  *
  * Every other path answers 404.
@@ -136,6 +137,14 @@ __attribute__((format(printf, 4, 5))) static void answer(struct conn *conn, int 
 	conn->body_len = len;
 }
 
+static bool says_agent(const char *headers, const char *name)
+{
+	const char *at = strcasestr(headers, "\nUser-Agent: ");
+	size_t len = strlen(name);
+
+	return at != NULL && strncmp(at + 13, name, len) == 0 && (at[13 + len] == '\r' || at[13 + len] == '\0');
+}
+
 /* Fill in the answer to a request for `path`. False: drop the connection at once. */
 static bool conn_route(struct conn *conn, const char *path)
 {
@@ -169,6 +178,8 @@ static bool conn_route(struct conn *conn, const char *path)
 		answer(conn, 200, 1000, "\r\n");
 	} else if (strncmp(path, "/drop", 5) == 0) {
 		return false;
+	} else if (sscanf(path, "/agent/%63s", text) == 1) {
+		answer(conn, says_agent(path + strlen(path) + 1, text) ? 200 : 404, 2, "\r\n");
 	} else if (strncmp(path, "/stats", 6) == 0) {
 		(void)snprintf(text, sizeof(text), "connections %llu requests %llu active %llu max-active %llu\n",
 			       (unsigned long long)server.n_connections, (unsigned long long)server.n_requests,
