@@ -31,18 +31,6 @@ static void take_log(struct crew *crew, const struct runner_of *who, const struc
 		ops->on_log(crew->crews->ctx, crew->seats->user, &log);
 }
 
-/* What these tasks say of those to come. */
-static void add_times(struct crew_seat *seat, const struct ring_run *run, uint64_t first)
-{
-	double wall_s = 0, cpu_s = 0; /* no sum of floats is too large for them */
-
-	for (uint32_t i = 0; i < run->n; i++) {
-		wall_s += (double)run->records[i].wall_s;
-		cpu_s += (double)run->records[i].cpu_s;
-	}
-	estimate_add(seat_estimate(seat, first), run->n, (float)(wall_s / run->n), (float)(cpu_s / run->n));
-}
-
 void crew_records(void *arg, const struct ring_run *records)
 {
 	struct crew *crew = arg;
@@ -61,11 +49,14 @@ void crew_records(void *arg, const struct ring_run *records)
 		.first = f->first + records->records[0].index,
 		.n = records->n,
 		.all_done = records->all_done,
+		.wall_s = records->wall_s,
+		.cpu_s = records->cpu_s,
+		.runq_s = records->runq_s,
 		.worker_pid = who->pid,
 		.worker_thread = who->thread,
 		.records = records->records,
 	};
-	add_times(seat, records, run.first);
+	estimate_add(seat_estimate(seat, run.first), run.n, (float)(records->wall_s / run.n), (float)(records->cpu_s / run.n));
 	seat->out -= run.n;
 	crew->out -= run.n;
 	crew->ended += run.n;

@@ -50,6 +50,7 @@ struct crew_run {
 	uint64_t first; /* they are first..first + n - 1 */
 	uint32_t n;
 	bool all_done; /* every one is RING_DONE */
+	double wall_s, cpu_s, runq_s; /* sums over them, where all are done */
 	uint32_t worker_pid;
 	uint16_t worker_thread;
 	const struct ring_record *records; /* how each of them ended; valid during the callback */

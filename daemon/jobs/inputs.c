@@ -122,10 +122,10 @@ static int input_row_index(struct input_row *row)
 /* One row of the run at *at: as many inputs as fit INPUTS_ROW_BYTES, at least one. Advances *at. */
 static int cut_row(const uint8_t **at, const uint8_t *end, size_t max_input_bytes, struct input_row *ret_row)
 {
+	uint32_t offsets[INPUTS_ROW_BYTES / OFFSET_EVERY + 1]; /* an input has a byte at least */
 	const uint8_t *start = *at, *data;
 	struct input_row row = { .first = 0 };
-	size_t len;
-	int r;
+	size_t len, offsets_bytes;
 
 	while (*at < end) {
 		const uint8_t *next = packed_next(*at, end, &data, &len);
@@ -136,19 +136,21 @@ static int cut_row(const uint8_t **at, const uint8_t *end, size_t max_input_byte
 			return -EMSGSIZE;
 		if (row.count > 0 && (size_t)(next - start) > INPUTS_ROW_BYTES)
 			break;
+		if (row.count % OFFSET_EVERY == 0)
+			offsets[row.count / OFFSET_EVERY] = (uint32_t)(*at - start);
 		row.count++;
 		*at = next;
 	}
 	row.bytes = (uint32_t)(*at - start);
+	offsets_bytes = (row.count / OFFSET_EVERY + 1) * sizeof(offsets[0]);
 	row.packed = malloc(row.bytes);
-	if (!row.packed)
+	row.offsets = malloc(offsets_bytes);
+	if (!row.packed || !row.offsets) {
+		input_row_fini(&row);
 		return -ENOMEM;
-	memcpy(row.packed, start, row.bytes);
-	r = input_row_index(&row);
-	if (r < 0) {
-		free(row.packed);
-		return r;
 	}
+	memcpy(row.packed, start, row.bytes);
+	memcpy(row.offsets, offsets, (row.count + OFFSET_EVERY - 1) / OFFSET_EVERY * sizeof(offsets[0]));
 	*ret_row = row;
 	return 0;
 }

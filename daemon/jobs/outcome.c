@@ -208,40 +208,19 @@ static bool is_plain(const struct job *job, const struct crew_run *run)
 static uint32_t plain_ended(struct jobs *jobs, const struct crew_run *run)
 {
 	struct job *job = ((struct job_seat *)run->user)->job;
-	struct task_record records[RING_CHUNK_TASKS];
-	const void *data[RING_CHUNK_TASKS];
-	double cpu_s = 0, runq_s = 0, wait_s = 0;
-	uint32_t n;
+	double wall_s = run->wall_s, cpu_s = run->cpu_s, runq_s = run->runq_s;
+	uint32_t n = results_put_run(job, run);
 
-	for (uint32_t i = 0; i < run->n; i++) {
-		const struct ring_record *ended = &run->records[i];
-		int64_t queue_ns = ended->begin_ns - job->ready_ns;
-
-		records[i] = (struct task_record){
-			.length = (uint32_t)ended->len,
-			.begin_unix_us = ended->begin_ns / NS_PER_US + jobs->unix_offset_us,
-			.wall_s = ended->wall_s,
-			.cpu_s = ended->cpu_s,
-			.runq_s = ended->runq_s,
-			.queue_s = queue_ns > 0 ? (float)queue_ns / 1e9f : 0,
-			.worker_pid = run->worker_pid,
-			.worker_thread = run->worker_thread,
-			.attempts = 1,
-			.state = TASK_DONE,
-		};
-		data[i] = ended->data;
-	}
-	n = results_put_run(job, run->first, records, data, run->n);
-	for (uint32_t i = 0; i < n; i++) {
-		cpu_s += (double)records[i].cpu_s;
-		runq_s += (double)records[i].runq_s;
-		wait_s += (double)(records[i].wall_s - records[i].cpu_s - records[i].runq_s);
+	for (uint32_t i = n; i < run->n; i++) {
+		wall_s -= (double)run->records[i].wall_s;
+		cpu_s -= (double)run->records[i].cpu_s;
+		runq_s -= (double)run->records[i].runq_s;
 	}
 	jobs->tasks_done += n;
 	job->done += n;
 	job->cpu_s += cpu_s;
 	job->runq_s += runq_s;
-	job->wait_s += wait_s;
+	job->wait_s += wall_s - cpu_s - runq_s;
 	if (n > 0 && !job->touched)
 		job_touch(job);
 	return n;

@@ -165,8 +165,7 @@ static void segment_filled(struct job *job, struct result_slot *slot)
 		slot->dirty_ns = clock_mono_ns(); /* no memory now: results_flush() tries again */
 }
 
-/* The slot that an outcome of this segment belongs into. 0, -EALREADY, -ENOMEM. */
-static int slot_to_fill(struct job *job, uint64_t number, struct result_slot **ret_slot)
+int slot_to_fill(struct job *job, uint64_t number, struct result_slot **ret_slot)
 {
 	struct result_slot *slot = slot_find(&job->results, number);
 
@@ -182,8 +181,7 @@ static int slot_to_fill(struct job *job, uint64_t number, struct result_slot **r
 	return 0;
 }
 
-/* Outcomes were put into it: `n` of the job are not counted yet. */
-static void slot_filled(struct job *job, struct result_slot *slot, uint64_t n)
+void slot_filled(struct job *job, struct result_slot *slot, uint64_t n)
 {
 	if (job->durable && slot->dirty_ns == 0) {
 		slot->dirty_ns = clock_mono_ns();
@@ -215,29 +213,6 @@ int results_put(struct job *job, uint64_t task, const struct task_record *record
 		slot_recorded(job, slot, index);
 	slot_filled(job, slot, 1);
 	return 0;
-}
-
-uint32_t results_put_run(struct job *job, uint64_t first, struct task_record *records, const void *const *data, uint32_t n)
-{
-	uint32_t put = 0;
-
-	for (uint32_t i = 0; i < n; i++)
-		records[i].recorded = !job->durable;
-	while (put < n) {
-		uint32_t index = (uint32_t)((first + put) % SEGMENT_TASKS), part = n - put;
-		struct result_slot *slot;
-
-		if (part > SEGMENT_TASKS - index)
-			part = SEGMENT_TASKS - index; /* the rest is the next segment's */
-		if (slot_to_fill(job, (first + put) / SEGMENT_TASKS, &slot) < 0 || index + part > slot->segment->count ||
-		    segment_put_run(slot->segment, index, part, records + put, data + put) < 0)
-			break;
-		put += part;
-		if (!job->durable)
-			job->results.recorded += part;
-		slot_filled(job, slot, put);
-	}
-	return put;
 }
 
 int results_recovered_segment(struct job *job, uint64_t first, uint32_t count)

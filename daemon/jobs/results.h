@@ -18,6 +18,7 @@
 #include "jobs/ranges.h"
 #include "store/segment.h"
 
+struct crew_run;
 struct job;
 struct results_load;
 
@@ -49,9 +50,8 @@ struct results {
 void results_fini(struct job *job);
 /* Record an outcome. 0; -EALREADY: the task has one; -ENOMEM, -EMSGSIZE. */
 int results_put(struct job *job, uint64_t task, const struct task_record *record, const void *data, size_t len);
-/* The same for results (TASK_DONE) of consecutive tasks, whose lengths their records say. How many were put; the first of the
- * rest is results_put()'s to refuse. */
-uint32_t results_put_run(struct job *job, uint64_t first, struct task_record *records, const void *const *data, uint32_t n);
+/* The same for a run of which all are done. How many were put; the first of the rest is results_put()'s to refuse. */
+uint32_t results_put_run(struct job *job, const struct crew_run *run);
 /* What is on disk already, at recovery: a whole segment; a single task. 0 or -errno. */
 int results_recovered_segment(struct job *job, uint64_t first, uint32_t count);
 int results_recovered_task(struct job *job, uint64_t task, const struct task_record *record, const void *data,

@@ -1,5 +1,5 @@
-/* What the files of a job's results share: results.c (into segments, to the disk, and back), results_keep.c (how long they
- * stay in memory). */
+/* What the files of a job's results share: results.c (into segments, to the disk, and back), results_run.c (many at once),
+ * results_keep.c (how long they stay in memory). */
 #ifndef CONCD_JOBS_RESULTS_PRIVATE_H
 #define CONCD_JOBS_RESULTS_PRIVATE_H
 
@@ -8,6 +8,10 @@
 /* results.c */
 struct result_slot *slot_find(struct results *results, uint64_t number); /* NULL: there is none */
 void slot_free(struct results *results, struct result_slot *slot);
+/* The slot that an outcome of this segment belongs into. 0, -EALREADY, -ENOMEM. */
+int slot_to_fill(struct job *job, uint64_t number, struct result_slot **ret_slot);
+/* Outcomes were put into it: `n` of the job are not counted yet. */
+void slot_filled(struct job *job, struct result_slot *slot, uint64_t n);
 
 /* results_keep.c */
 uint64_t segment_bytes(const struct segment *segment); /* of memory */

@@ -117,7 +117,9 @@ struct ring_record {
 	float wall_s, cpu_s, runq_s; /* checked: finite, >= 0, cpu + runq <= wall after clamping */
 	int64_t begin_ns; /* CLOCK_MONOTONIC; checked to be no later than the record's collection */
 	int64_t retry_after_ns;
-	const uint8_t *data; /* payload, valid during the callback; in shared memory: copy it, then interpret it */
+	/* Payload, valid during the callback; in shared memory: copy it, then interpret it. What lies behind it up to the next
+	 * multiple of 8 bytes may be read as well. */
+	const uint8_t *data;
 	size_t len;
 };
 
@@ -128,6 +130,7 @@ struct ring_run {
 	uint32_t n; /* 1..RING_CHUNK_TASKS */
 	const struct ring_record *records; /* n of them, valid during the callback */
 	bool all_done; /* RESULT: every status is RING_DONE */
+	double wall_s, cpu_s, runq_s; /* RESULT: sums over the records */
 	bool chunk_done; /* with this run the chunk is complete and free again; `user` is given a last time */
 	uint32_t runner;
 	uint32_t chunk;

@@ -106,27 +106,30 @@ static inline int take_end(struct collecting *c, const struct shared_record *h, 
 	return 0;
 }
 
-/* Results of tasks first..first + n - 1 of the chunk have come. */
-static void hand_on(struct collecting *c, uint32_t chunk, const struct ring_record *records, uint32_t n, bool all_done)
+static inline void run_add(struct ring_run *run, const struct ring_record *record)
+{
+	run->n++;
+	run->wall_s += (double)record->wall_s; /* no sum of floats is too large for a double */
+	run->cpu_s += (double)record->cpu_s;
+	run->runq_s += (double)record->runq_s;
+}
+
+/* Results of consecutive tasks of the chunk have come. */
+static void hand_on(struct collecting *c, uint32_t chunk, struct ring_run *run)
 {
 	struct chunk_meta *meta = &c->ring->chunks[chunk];
-	struct ring_run run = {
-		.kind = RING_RECORD_RESULT,
-		.n = n,
-		.records = records,
-		.all_done = all_done,
-		.runner = c->runner,
-		.chunk = chunk,
-		.user = meta->user,
-	};
 
-	meta->done |= task_bits(n) << records[0].index;
+	run->kind = RING_RECORD_RESULT;
+	run->runner = c->runner;
+	run->chunk = chunk;
+	run->user = meta->user;
+	meta->done |= task_bits(run->n) << run->records[0].index;
 	meta->recorder = (uint16_t)(c->runner + 1);
 	if (meta->done == task_bits(meta->end)) {
-		run.chunk_done = true;
+		run->chunk_done = true;
 		chunk_free(c->ring, chunk);
 	}
-	c->fn(c->arg, &run);
+	c->fn(c->arg, run);
 }
 
 /* A result put together from its parts. */
@@ -134,12 +137,14 @@ static int take_result(struct collecting *c, const struct shared_record *h, cons
 		       const uint8_t *data, size_t len)
 {
 	struct ring_record record;
+	struct ring_run run = { .records = &record, .all_done = h->status == RING_DONE };
 
 	if (!names_open_task(c, h) || take_end(c, h, extra, &record) < 0)
 		return -EBADMSG;
 	record.data = data;
 	record.len = len;
-	hand_on(c, h->chunk, &record, 1, h->status == RING_DONE);
+	run_add(&run, &record);
+	hand_on(c, h->chunk, &run);
 	return 1;
 }
 
@@ -215,14 +220,15 @@ static int take_run(struct collecting *c, uint64_t offset, uint64_t left, uint32
 	const struct chunk_meta *meta = NULL;
 	struct shared_record h;
 	struct shared_extra extra;
+	struct ring_run run = { .records = c->records };
 	unsigned int statuses = RING_DONE;
-	uint32_t n = 0, chunk = 0, next = 0, bytes;
+	uint32_t chunk = 0, next = 0, bytes;
 
-	while (n < most && read_header(c, offset, left, &h, &bytes) && h.kind == SHARED_RESULT && !(h.flags & SHARED_MORE)) {
-		struct ring_record *record = &c->records[n];
+	while (run.n < most && read_header(c, offset, left, &h, &bytes) && h.kind == SHARED_RESULT && !(h.flags & SHARED_MORE)) {
+		struct ring_record *record = &c->records[run.n];
 		const uint8_t *data = c->bytes + offset + sizeof(h);
 
-		if (n == 0) {
+		if (run.n == 0) {
 			if (!names_open_task(c, &h))
 				break;
 			chunk = h.chunk;
@@ -241,17 +247,18 @@ static int take_run(struct collecting *c, uint64_t offset, uint64_t left, uint32
 		record->len = h.len;
 		statuses |= h.status;
 		next = h.index + 1u;
-		n++;
+		run_add(&run, record);
 		offset += bytes;
 		left -= bytes;
 		if (offset - first_offset >= most_bytes)
 			break;
 	}
-	if (n == 0)
+	if (run.n == 0)
 		return -EBADMSG;
 	*ret_bytes = (uint32_t)(offset - first_offset);
-	hand_on(c, chunk, c->records, n, statuses == RING_DONE);
-	return (int)n;
+	run.all_done = statuses == RING_DONE;
+	hand_on(c, chunk, &run);
+	return (int)run.n;
 }
 
 /* What begins at `offset`, of which `left` bytes lie before the end of what may be read in one piece. Returns how many

@@ -7,6 +7,7 @@
 
 #include "base/copy.h"
 
+#define MOST_BYTES_AHEAD (256u << 10)
 #define ONES UINT64_C(0x0101010101010101)
 #define HIGHS UINT64_C(0x8080808080808080)
 
@@ -145,37 +146,48 @@ int segment_put(struct segment *segment, uint32_t index, const struct task_recor
 	return 0;
 }
 
-int segment_put_run(struct segment *segment, uint32_t index, uint32_t n, const struct task_record *outcomes,
-		    const void *const *data)
+/* What all of its results will take if they go on like this, so that the bytes are not moved again and again. */
+static size_t bytes_ahead(const struct segment *segment, uint32_t n, size_t bytes)
 {
-	struct task_record *records = &segment->records[index];
-	const size_t offset = segment->bytes.len;
-	size_t at = offset;
+	size_t all = (segment->bytes.len + bytes) * segment->count / (segment->ended + n);
 
-	assert(index <= segment->count && n <= segment->count - index);
-	for (uint32_t i = 0; i < n; i++) {
-		if (records[i].state != TASK_QUEUED)
+	all += all / 8;
+	return all > segment->bytes.len + bytes && all <= MOST_BYTES_AHEAD ? all - segment->bytes.len : bytes;
+}
+
+int segment_fill_begin(struct segment *segment, uint32_t index, uint32_t n, size_t bytes, struct segment_fill *ret_fill)
+{
+	const size_t offset = segment->bytes.len;
+
+	assert(n > 0 && index <= segment->count && n <= segment->count - index);
+	for (uint32_t i = 0; i < n; i++)
+		if (segment->records[index + i].state != TASK_QUEUED)
 			return -EALREADY;
-		at += outcomes[i].length;
-	}
-	if (at > UINT32_MAX)
+	if (bytes > UINT32_MAX - offset)
 		return -EMSGSIZE;
-	if (buffer_reserve(&segment->bytes, at - offset) < 0)
+	if (segment->bytes.cap - offset < bytes + SEGMENT_SPARE_BYTES &&
+	    buffer_reserve(&segment->bytes, bytes_ahead(segment, n, bytes) + SEGMENT_SPARE_BYTES) < 0)
 		return -ENOMEM;
-	at = offset;
-	for (uint32_t i = 0; i < n; i++) {
-		assert(outcomes[i].state == TASK_DONE);
-		copy_bytes(segment->bytes.data + at, data[i], outcomes[i].length);
-		records[i] = outcomes[i];
-		records[i].offset = (uint32_t)at;
-		at += outcomes[i].length;
-		segment->n_recorded += outcomes[i].recorded;
-	}
-	segment->bytes.len = at;
-	segment->ended += n;
-	if (!segment->special && has_special(segment->bytes.data + offset, at - offset)) /* of all in one go */
-		segment->special = true;
+	*ret_fill = (struct segment_fill){
+		.segment = segment,
+		.record = &segment->records[index],
+		.offset = (uint32_t)offset,
+	};
 	return 0;
+}
+
+void segment_fill_end(struct segment_fill *fill)
+{
+	struct segment *segment = fill->segment;
+	const size_t offset = segment->bytes.len;
+
+	assert(fill->n > 0 && fill->offset <= segment->bytes.cap);
+	segment->bytes.len = fill->offset;
+	segment->ended += fill->n;
+	if (fill->record[-1].recorded)
+		segment->n_recorded += fill->n;
+	if (!segment->special && has_special(segment->bytes.data + offset, fill->offset - offset)) /* of all in one go */
+		segment->special = true;
 }
 
 void segment_sum(const struct segment *segment, struct segment_sums *ret_sums)

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/buffer.h"
 
@@ -70,10 +71,41 @@ void segment_unref(struct segment *segment); /* NULL is fine */
  * an outcome; -ENOMEM; -EMSGSIZE: more than 4 GiB of results in one segment. */
 int segment_put(struct segment *segment, uint32_t index, const struct task_record *outcome, const void *data,
 		size_t len);
-/* The same for results (TASK_DONE) of consecutive tasks, all or none of them; each outcome's length says how many bytes
- * its data has. */
-int segment_put_run(struct segment *segment, uint32_t index, uint32_t n, const struct task_record *outcomes,
-		    const void *const *data);
+/* The same for results (TASK_DONE) of consecutive tasks, in place: segment_fill_begin() makes room for `n` of them with
+ * `bytes` bytes in all, from the index-th on, or fails as segment_put() and changes nothing; segment_fill() is then called for
+ * each, in order, and segment_fill_end() last. */
+struct segment_fill {
+	struct segment *segment;
+	struct task_record *record; /* of the next one */
+	uint32_t offset; /* of its bytes */
+	uint32_t n;
+};
+
+int segment_fill_begin(struct segment *segment, uint32_t index, uint32_t n, size_t bytes, struct segment_fill *ret_fill);
+void segment_fill_end(struct segment_fill *fill);
+
+#define SEGMENT_SPARE_BYTES 16 /* behind what a run was given room for */
+
+/* `data` has outcome->length bytes, and can be read up to the next multiple of 8 behind them. The outcome's offset is set here;
+ * `recorded` is the same for all of a run. */
+static inline void segment_fill(struct segment_fill *fill, const struct task_record *outcome, const uint8_t *data)
+{
+	uint8_t *to = fill->segment->bytes.data + fill->offset;
+
+	/* Most are short, and copied whole whatever their length: what is too much is overwritten by the next. */
+	if (outcome->length > 16)
+		memcpy(to, data, outcome->length);
+	else if (outcome->length > 8)
+		memcpy(to, data, 16);
+	else if (outcome->length > 0)
+		memcpy(to, data, 8);
+	*fill->record = *outcome;
+	fill->record->offset = fill->offset;
+	fill->record++;
+	fill->offset += outcome->length;
+	fill->n++;
+}
+
 static inline bool segment_full(const struct segment *segment)
 {
 	return segment->ended == segment->count;

@@ -218,37 +218,80 @@ static void a_second_outcome_is_refused(void **state)
 	segment_unref(segment);
 }
 
+/* Each text as a worker's ring has it: with bytes behind it up to the next multiple of 8. */
+static int put_run(struct segment *segment, uint32_t index, uint32_t n, const char texts[][40], bool recorded)
+{
+	struct task_record record = done_record();
+	struct segment_fill fill;
+	size_t bytes = 0;
+	int r;
+
+	for (uint32_t i = 0; i < n; i++)
+		bytes += strlen(texts[i]);
+	r = segment_fill_begin(segment, index, n, bytes, &fill);
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < n; i++) {
+		record.length = (uint32_t)strlen(texts[i]);
+		record.recorded = recorded;
+		segment_fill(&fill, &record, (const uint8_t *)texts[i]);
+	}
+	segment_fill_end(&fill);
+	return 0;
+}
+
 static void a_run_is_put_whole_or_not_at_all(void **state)
 {
-	static const char *const texts[] = { "one", "", "a result of more than sixteen bytes", "tab\there" };
-	struct segment *segment = segment_new(0, 6);
-	struct task_record records[4], record = done_record();
+	static const char texts[][40] = { "one", "", "a result of more than sixteen bytes", "eleven....!", "eight888",
+					  "tab\there" };
+	struct segment *segment = segment_new(0, 8);
+	struct task_record record = done_record();
 
 	(void)state;
-	for (uint32_t i = 0; i < 4; i++) {
-		records[i] = done_record();
-		records[i].length = (uint32_t)strlen(texts[i]);
-		records[i].recorded = i == 1;
-	}
-	put(segment, 5, &record, "last");
-	assert_int_equal(segment_put_run(segment, 2, 4, records, (const void *const *)texts), -EALREADY);
+	put(segment, 7, &record, "last");
+	assert_int_equal(put_run(segment, 2, 6, texts, false), -EALREADY);
 	assert_int_equal(segment->ended, 1);
 	assert_int_equal(segment->bytes.len, 4);
 	assert_int_equal(segment->records[2].state, TASK_QUEUED);
-	assert_int_equal(segment_put_run(segment, 0, 3, records, (const void *const *)texts), 0);
+	assert_int_equal(put_run(segment, 0, 5, texts, true), 0);
 	assert_false(segment->special);
-	assert_int_equal(segment_put_run(segment, 3, 1, records + 3, (const void *const *)texts + 3), 0);
+	assert_int_equal(segment->n_recorded, 5);
+	assert_int_equal(put_run(segment, 5, 1, texts + 5, false), 0);
 	assert_true(segment->special);
-	assert_int_equal(segment->ended, 5);
-	assert_int_equal(segment->n_recorded, 1);
-	for (uint32_t i = 0; i < 4; i++) {
+	assert_int_equal(segment->ended, 7);
+	assert_int_equal(segment->n_recorded, 5);
+	for (uint32_t i = 0; i < 6; i++) {
 		const struct task_record *r = &segment->records[i];
 
 		assert_int_equal(r->length, strlen(texts[i]));
 		assert_memory_equal(segment->bytes.data + r->offset, texts[i], r->length);
 	}
-	put(segment, 4, &record, "");
+	put(segment, 6, &record, "");
 	assert_true(segment_full(segment));
+	segment_unref(segment);
+}
+
+/* Long results at its beginning do not make a segment ask for more than there may be. */
+static void runs_of_any_length_fill_a_segment(void **state)
+{
+	static const uint8_t bytes[2048];
+	struct segment *segment = segment_new(0, SEGMENT_TASKS);
+	struct task_record record = done_record();
+	struct segment_fill fill;
+	size_t all = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < SEGMENT_TASKS; i += 64) {
+		record.length = i == 64 ? sizeof(bytes) : i % 19;
+		assert_int_equal(segment_fill_begin(segment, i, 64, (size_t)64 * record.length, &fill), 0);
+		for (uint32_t k = 0; k < 64; k++)
+			segment_fill(&fill, &record, bytes);
+		segment_fill_end(&fill);
+		all += (size_t)64 * record.length;
+		assert_int_equal(segment->bytes.len, all);
+		assert_true(segment->bytes.cap >= all + SEGMENT_SPARE_BYTES);
+	}
+	assert_true(segment_full(segment) && segment->bytes.cap <= 2 << 20);
 	segment_unref(segment);
 }
 
@@ -430,6 +473,7 @@ int main(void)
 		cmocka_unit_test(times_that_are_no_times_pack_as_limits),
 		cmocka_unit_test(a_second_outcome_is_refused),
 		cmocka_unit_test(a_run_is_put_whole_or_not_at_all),
+		cmocka_unit_test(runs_of_any_length_fill_a_segment),
 		cmocka_unit_test(recorded_outcomes_are_counted),
 		cmocka_unit_test(special_bytes_are_seen_wherever_they_stand),
 		cmocka_unit_test(one_outcome_survives_packing),
