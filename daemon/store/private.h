@@ -77,7 +77,7 @@ int writer_new(struct store *store, sqlite3 *db, struct writer **ret_writer, str
 void writer_free(struct writer *writer);
 void *writer_main(void *store);
 
-/* ---- What each op does (write_op.c) ---- */
+/* ---- What each op does (write_op.c), and its statements (statements.c) ---- */
 
 struct statements;
 int statements_new(sqlite3 *db, struct statements **ret_statements); /* 0 or -errno */
