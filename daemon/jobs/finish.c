@@ -46,7 +46,8 @@ void job_forget_kept(struct job *job)
 
 	TAILQ_REMOVE(&jobs->kept, job, kept_link);
 	jobs->n_kept--;
-	HASH_DELETE(hh_submission, jobs->submissions, job);
+	if (job->submission)
+		HASH_DELETE(hh_submission, jobs->submissions, job);
 	job_unpublish(job);
 }
 

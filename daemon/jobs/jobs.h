@@ -73,7 +73,7 @@ struct job_halt {
 #define JOB_MAX_AFTER 1000
 
 struct job_spec {
-	const char *submission; /* the client's own id; NULL: one is made */
+	const char *submission; /* the client's own id; NULL: none, and no answer can be asked for again */
 	const char *workload;
 	struct model_request model;
 	const struct config_pair *params; /* -p */

@@ -39,7 +39,8 @@ void accept_joined(struct accept *accept)
 		accept_describe_failure(accept->job->jobs, accept->status, &err);
 		accept->on_accepted(accept->arg, accept->status, NULL, 0, &err);
 	} else {
-		bool same = accept->job->submission && strcmp(accept->job->submission, holder->submission) == 0;
+		bool same = accept->job->submission && holder->submission &&
+			    strcmp(accept->job->submission, holder->submission) == 0;
 
 		accept->on_accepted(accept->arg, same ? -EEXIST : -EALREADY, holder, holder->id, NULL);
 	}

@@ -17,7 +17,7 @@ struct job *job_from_row(struct jobs *jobs, const struct store_recovered_job *ro
 	struct job *job = job_new(jobs, row->job.id);
 	struct error why = ERROR_INIT;
 
-	if (!job || !(job->submission = strdup(row->job.submission)) ||
+	if (!job || (*row->job.submission && !(job->submission = strdup(row->job.submission))) ||
 	    !(job->workload_name = strdup(row->job.workload))) {
 		(void)error_set(err, -ENOMEM, "internal", "out of memory");
 		goto fail;

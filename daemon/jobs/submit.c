@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include <event2/event.h>
 
@@ -151,7 +150,7 @@ static void accepted(struct accept *accept, int status)
 	struct error err = ERROR_INIT;
 	struct job *known = NULL;
 
-	if (status == 0 && !job->durable)
+	if (status == 0 && !job->durable && job->submission)
 		HASH_FIND(hh_submission, job->jobs->submissions, job->submission, strlen(job->submission), known);
 	if (known) {
 		accept->on_accepted(accept->arg, -EEXIST, known, known->id, NULL);
@@ -170,7 +169,7 @@ static void accepted(struct accept *accept, int status)
 	last_note(job);
 	if (accept->early)
 		early_accepted(accept);
-	if (!job->durable)
+	if (!job->durable && job->submission)
 		HASH_ADD_KEYPTR(hh_submission, job->jobs->submissions, job->submission, strlen(job->submission), job);
 	begin_wait(job);
 	job_arm_open_timeout(job);
@@ -248,24 +247,6 @@ void submit_let_go(struct jobs *jobs)
 
 /* ---- Submitting ---- */
 
-static char *make_submission(void)
-{
-	static const char digits[] = "0123456789abcdef";
-	unsigned char bytes[16];
-	char *text = malloc(2 * sizeof(bytes) + 1);
-
-	if (!text || getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes)) {
-		free(text);
-		return NULL;
-	}
-	for (size_t i = 0; i < sizeof(bytes); i++) {
-		text[2 * i] = digits[bytes[i] >> 4];
-		text[2 * i + 1] = digits[bytes[i] & 15];
-	}
-	text[2 * sizeof(bytes)] = '\0';
-	return text;
-}
-
 static int accept_durable(struct accept *accept, const struct job_spec *spec)
 {
 	struct job *job = accept->job;
@@ -279,7 +260,7 @@ static int accept_durable(struct accept *accept, const struct job_spec *spec)
 	accept->op.type = STORE_JOB_ADD;
 	accept->op.u.add.job = (struct store_job){
 		.id = job->id,
-		.submission = job->submission,
+		.submission = job->submission ? job->submission : "",
 		.workload = job->workload_name,
 		.spec = accept->spec,
 		.lane = accept->lane,
@@ -391,8 +372,8 @@ int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *i
 	if (r < 0)
 		goto fail;
 	job->created_unix_us = clock_unix_us();
-	job->submission = spec->submission ? strdup(spec->submission) : make_submission();
-	r = job->submission ? 0 : -ENOMEM;
+	if (spec->submission && !(job->submission = strdup(spec->submission)))
+		r = -ENOMEM;
 	jobs->next_id++;
 	unique_hold(job);
 	job->accept = accept;

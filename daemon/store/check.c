@@ -28,12 +28,17 @@ enum {
 	PARTS,
 	TASKS,
 	BEYOND,
-	STEPS, /* of the version below on */
+	STEPS,
 	N_QUERIES,
 };
 
+/* Older versions have less: */
+#define STEPS_SINCE 2
+#define HEADS_SINCE 3
+
 static const char *const sql[N_QUERIES] = {
-	[INPUTS] = "SELECT first, count, sum, packed FROM input WHERE job = ? ORDER BY first",
+	[INPUTS] = "SELECT 0, head_count, head_sum, head FROM job WHERE id = ?1 AND head_count > 0 UNION ALL"
+		   " SELECT first, count, sum, packed FROM input WHERE job = ?1 ORDER BY 1",
 	[SEGMENTS] = "SELECT segment, count, done, failed, cancelled, size, sum, packed FROM segment WHERE job = ?"
 		     " ORDER BY segment",
 	[PARTS] = "SELECT packed FROM part WHERE job = ? AND segment = ? ORDER BY part",
@@ -43,7 +48,7 @@ static const char *const sql[N_QUERIES] = {
 	[BEYOND] = "SELECT count(*) FROM started WHERE job = ? AND (task >= ? AND task < ? OR task >= ?)",
 	[STEPS] = "SELECT step, sum, packed FROM step WHERE job = ? ORDER BY step",
 };
-#define STEPS_SINCE 2
+static const char inputs_without_heads[] = "SELECT first, count, sum, packed FROM input WHERE job = ? ORDER BY first";
 _Static_assert(SEGMENT_TASKS == 4096, "a number in the text above");
 
 struct check {
@@ -328,7 +333,8 @@ static int check_jobs(struct check *c)
 					 " json_valid(spec) FROM job ORDER BY id");
 
 	for (size_t i = 0; i < (c->version < STEPS_SINCE ? STEPS : N_QUERIES) && r == 0; i++)
-		r = query_prepare(&c->queries[i], c->db, sql[i]);
+		r = query_prepare(&c->queries[i], c->db,
+				  i == INPUTS && c->version < HEADS_SINCE ? inputs_without_heads : sql[i]);
 	while (r == 0 && (r = query_step(&q)) == 1)
 		r = check_job(c, &q);
 	for (size_t i = 0; i < N_QUERIES; i++)

@@ -28,14 +28,15 @@ enum statement {
 static const char *const sql[N_STATEMENTS] = {
 	[READ_BEGIN] = "BEGIN",
 	[READ_END] = "COMMIT",
-	[INPUT_AT] = "SELECT first, count, sum, packed FROM input WHERE job = ? AND first <= ?"
-		     " ORDER BY first DESC LIMIT 1",
+	[INPUT_AT] = "SELECT 0, head_count, head_sum, head FROM job WHERE id = ?1 AND head_count > ?2 UNION ALL"
+		     " SELECT * FROM (SELECT first, count, sum, packed FROM input WHERE job = ?1 AND first <= ?2"
+		     " ORDER BY first DESC LIMIT 1) LIMIT 1",
 	[SEGMENT_AT] = "SELECT count, size, sum, packed FROM segment WHERE job = ? AND segment = ?",
 	[PARTS_AT] = "SELECT packed FROM part WHERE job = ? AND segment = ? ORDER BY part",
 	[TASKS_AT] = "SELECT task, sum, packed FROM task WHERE job = ? AND task >= ? AND task < ? ORDER BY task",
 	[JOB_SIZE] = "SELECT total, open FROM job WHERE id = ?",
 	[JOB_BY_ID] = "SELECT " JOB_COLUMNS " FROM job WHERE id = ?",
-	[JOB_BY_SUBMISSION] = "SELECT " JOB_COLUMNS " FROM job WHERE submission = ?",
+	[JOB_BY_SUBMISSION] = "SELECT " JOB_COLUMNS " FROM job WHERE submission = ? AND submission != ''",
 	[ALL_JOBS_BELOW] = "SELECT " JOB_COLUMNS " FROM job WHERE id < ? ORDER BY id DESC LIMIT ?",
 	[JOBS_BELOW] = "SELECT " JOB_COLUMNS " FROM job WHERE ended_us != 0 AND id < ? ORDER BY id DESC LIMIT ?",
 	[JOB_LAST] = "SELECT " JOB_COLUMNS " FROM job WHERE uid = ? AND id < ? ORDER BY id DESC LIMIT 1",

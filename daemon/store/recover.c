@@ -153,8 +153,9 @@ int store_recover_tasks(struct store *store, uint64_t job, const struct store_re
 	int r = 0;
 
 	if (ops->on_input)
-		r = walk_rows(store, "SELECT first, count, length(packed) FROM input WHERE job = ? ORDER BY first", job,
-			      input_row, ops, arg);
+		r = walk_rows(store, "SELECT 0, head_count, length(head) FROM job WHERE id = ?1 AND head_count > 0 UNION ALL"
+				     " SELECT first, count, length(packed) FROM input WHERE job = ?1 ORDER BY 1",
+			      job, input_row, ops, arg);
 	if (r == 0 && ops->on_segment)
 		r = walk_rows(store, "SELECT segment, count, done, failed, cancelled, cpu_s, wait_s, runq_s"
 				     " FROM segment WHERE job = ? ORDER BY segment",

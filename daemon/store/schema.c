@@ -10,8 +10,9 @@
  *	step     parts of divided tasks without an outcome, and what they gave
  *
  * Numbers are signed 64-bit, times microseconds since 1970 (0: not yet). `sum` is db_sum() of the bytes beside it.
- * Bytes are the last column: what stands behind them is only reached by reading through them. Every further index is
- * one more page in each commit that accepts a job, so unfinished jobs are found by looking at all.
+ * Bytes are the last column: what stands behind them is only reached by reading through them. Every further table or
+ * index is one more page in each commit that accepts a job: so a few bytes of inputs are in the job's row (head), a job
+ * that was submitted without an id is in no index, and unfinished jobs are found by looking at all.
  */
 #include "schema.h"
 
@@ -65,6 +66,23 @@ static const char *const migrations[] = {
 	/* lane: which jobs it takes turns with, of one that may wait on disk alone; bytes: of its inputs */
 	"ALTER TABLE job ADD COLUMN lane TEXT NOT NULL DEFAULT '';"
 	"ALTER TABLE job ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;",
+
+	/* The table anew, because SQLite takes no constraint away: submission is '' where the client named none. head: the
+	 * inputs of tasks 0 to head_count - 1 */
+	"CREATE TABLE new_job (id INTEGER PRIMARY KEY, submission TEXT NOT NULL, workload TEXT NOT NULL,"
+	" spec TEXT NOT NULL, uid INTEGER NOT NULL, created_us INTEGER NOT NULL, state INTEGER NOT NULL,"
+	" open INTEGER NOT NULL, total INTEGER NOT NULL, started_us INTEGER NOT NULL, ended_us INTEGER NOT NULL,"
+	" done INTEGER NOT NULL, failed INTEGER NOT NULL, cancelled INTEGER NOT NULL, cpu_s REAL NOT NULL,"
+	" wait_s REAL NOT NULL, runq_s REAL NOT NULL, wall_s REAL NOT NULL, peak_rss INTEGER NOT NULL,"
+	" error_code TEXT, error_text TEXT, priority INTEGER NOT NULL DEFAULT 0, stalls BLOB,"
+	" lane TEXT NOT NULL DEFAULT '', bytes INTEGER NOT NULL DEFAULT 0, head_count INTEGER NOT NULL DEFAULT 0,"
+	" head_sum INTEGER NOT NULL DEFAULT 0, head BLOB);"
+	"INSERT INTO new_job SELECT id, submission, workload, spec, uid, created_us, state, open, total, started_us,"
+	" ended_us, done, failed, cancelled, cpu_s, wait_s, runq_s, wall_s, peak_rss, error_code, error_text, priority,"
+	" stalls, lane, bytes, 0, 0, NULL FROM job;"
+	"DROP TABLE job;"
+	"ALTER TABLE new_job RENAME TO job;"
+	"CREATE UNIQUE INDEX job_submission ON job (submission) WHERE submission != '';",
 };
 
 _Static_assert(ARRAY_SIZE(migrations) == SCHEMA_VERSION, "one row per version");

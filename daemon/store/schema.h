@@ -8,7 +8,7 @@
 
 struct error;
 
-#define SCHEMA_VERSION 2 /* what this program writes: the last row of the migration table */
+#define SCHEMA_VERSION 3 /* what this program writes: the last row of the migration table */
 
 /* Make the schema of an empty database, or bring an older one up to SCHEMA_VERSION, each step in a transaction of its
  * own. 0 or -errno with words as schema_known(). Blocks. */

@@ -7,10 +7,10 @@
 #define BLOB_REST_BYTES (64u * 1024) /* at rest */
 
 static const char *const sql[N_STATEMENTS] = {
-	[JOB_FIND_SUBMISSION] = "SELECT id FROM job WHERE submission = ?",
+	[JOB_FIND_SUBMISSION] = "SELECT id FROM job WHERE submission = ? AND submission != ''",
 	[JOB_EXISTS] = "SELECT 1 FROM job WHERE id = ?",
-	[JOB_INSERT] = "INSERT INTO job (" JOB_COLUMNS ", lane, bytes"
-		       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[JOB_INSERT] = "INSERT INTO job (" JOB_COLUMNS ", lane, bytes, head_count, head_sum, head"
+		       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[JOB_EXTEND] = "UPDATE job SET total = ?3, open = ?4, bytes = bytes + ?5 WHERE id = ?1 AND total = ?2 AND open",
 	[JOB_UPDATE] = "UPDATE job SET state = ?2, open = open AND ?3, started_us = ?4, ended_us = ?5, done = ?6,"
 		       " failed = ?7, cancelled = ?8, cpu_s = ?9, wait_s = ?10, runq_s = ?11, wall_s = ?12,"

@@ -378,7 +378,9 @@ static int64_t salvage_next_id(const char *path)
 	static const char *const sources[] = {
 		"SELECT value - 1 FROM meta WHERE key = 'next_id'",
 		"SELECT max(id) FROM job",
+		"SELECT max(id) FROM job INDEXED BY job_submission WHERE submission != ''",
 		"SELECT max(job) FROM input",
+		"SELECT max(job) FROM segment",
 	};
 	int64_t highest = 0;
 	sqlite3 *db = NULL;

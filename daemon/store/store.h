@@ -96,7 +96,7 @@ enum store_op_type {
 /* What of a job does not change after acceptance. Texts are owned by whoever holds the struct. */
 struct store_job {
 	uint64_t id;
-	const char *submission; /* the client's id of this submission: unique */
+	const char *submission; /* the client's id of this submission: unique; "": it has none */
 	const char *workload;
 	const char *spec; /* JSON object: model, shape, limits, parameters, label, as resolved at acceptance */
 	const char *lane; /* only written, and told at recovery: the caller's words for whom it takes turns with; NULL: none */

@@ -6,6 +6,7 @@
 
 #include "ring/step.h"
 
+#define HEAD_BYTES 1024 /* of inputs in the job's row, which is written anew when its state changes */
 #define PART_BYTES (32u * 1024 * 1024) /* of a packed segment in one row: a row may not have 1,000,000,000 */
 #define BLOB_KEEP_BYTES (4u * 1024 * 1024) /* a larger packing buffer is given back */
 
@@ -97,15 +98,28 @@ static int find_submission(struct statements *st, struct store_op *op)
 	return -EEXIST;
 }
 
+/* The last columns of JOB_INSERT: inputs that are few bytes need no row of their own. */
+static void bind_head(struct query *q, const struct store_input *input)
+{
+	query_u64(q, input ? input->count : 0);
+	query_u64(q, input ? db_sum(input->packed, input->packed_bytes) : 0);
+	if (input)
+		query_bytes(q, input->packed, input->packed_bytes);
+	else
+		query_text(q, NULL);
+}
+
 static int op_job_add(struct statements *st, struct store_op *op)
 {
 	const struct store_job *job = &op->u.add.job;
 	const struct store_job_state *state = &op->u.add.state;
+	const struct store_input *inputs = op->u.add.inputs;
+	bool head = op->u.add.n_inputs > 0 && inputs[0].first == 0 && inputs[0].packed_bytes <= HEAD_BYTES;
 	struct query *q = &st->queries[JOB_INSERT];
 	int r;
 
 	op->u.add.existing_job = 0;
-	r = find_submission(st, op);
+	r = *job->submission ? find_submission(st, op) : 0;
 	if (r < 0)
 		return r;
 	query_u64(q, job->id);
@@ -120,9 +134,10 @@ static int op_job_add(struct statements *st, struct store_op *op)
 	bind_progress(q, state);
 	query_text(q, job->lane ? job->lane : "");
 	query_u64(q, op->u.add.input_bytes);
+	bind_head(q, head ? &inputs[0] : NULL);
 	r = query_run(q, NULL);
-	for (size_t i = 0; i < op->u.add.n_inputs && r == 0; i++)
-		r = insert_input(st, job->id, &op->u.add.inputs[i]);
+	for (size_t i = head; i < op->u.add.n_inputs && r == 0; i++)
+		r = insert_input(st, job->id, &inputs[i]);
 	return r;
 }
 

@@ -37,7 +37,7 @@ says "$dir/state/concd.db: schema version" "$dir/out"
 # Rows: each finding names its job and what it means.
 cp "$dir/state/concd.db" "$dir/sound.db"
 in_store "UPDATE segment SET packed = CAST(replace(packed, '98us', '88us') AS BLOB) WHERE job = 1 AND segment = 0;
-	UPDATE input SET packed = CAST(replace(packed, '300s', '200s') AS BLOB) WHERE job = 2;
+	UPDATE job SET head = CAST(replace(head, '300s', '200s') AS BLOB) WHERE id = 2;
 	UPDATE task SET packed = CAST(replace(packed, '32ms', '23ms') AS BLOB) WHERE job = 3;
 	UPDATE job SET spec = 'nonsense' WHERE id = 4;
 	INSERT INTO task SELECT 77, task, sum, packed FROM task WHERE job = 5 AND task < 2;"

@@ -75,7 +75,7 @@ fi
 check "it goes on by itself" wait_for 60 accepted
 exits 0 ctl wait "$running" --timeout 120s
 equal "every result is there, once" "$(ctl results "$running" | wc -l)" 40000
-equal "what was refused left nothing" "$(in_store "SELECT count(*) FROM input WHERE CAST(packed AS TEXT) LIKE '%small%'")" 0
+equal "what was refused left nothing" "$(in_store "SELECT count(*) FROM job WHERE CAST(head AS TEXT) LIKE '%small%'")" 0
 
 echo "== the log and the database fill the disk themselves, then there is more of it"
 seq -f "%g-$long" 1 12000 >"$dir/large"

@@ -30,12 +30,11 @@ private_kb() {
 copies() {
 	in_store "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
 	     INSERT INTO job (id, submission, workload, spec, uid, created_us, state, open, total, started_us, ended_us, done, failed,
-	      cancelled, cpu_s, wait_s, runq_s, wall_s, peak_rss, priority, lane, bytes)
+	      cancelled, cpu_s, wait_s, runq_s, wall_s, peak_rss, priority, lane, bytes, head_count, head_sum, head)
 	     SELECT (SELECT max(id) FROM job) + i, lower(hex(randomblob(16))), workload, spec, uid, created_us, state, open, total,
-	      started_us, ended_us, done, failed, cancelled, cpu_s, wait_s, runq_s, wall_s, peak_rss, priority, lane, bytes
-	     FROM n, (SELECT * FROM job ORDER BY id DESC LIMIT 1)" \
-	    "INSERT INTO input (job, first, count, sum, packed) SELECT j.id, first, count, sum, packed
-	     FROM job j, (SELECT * FROM input ORDER BY job DESC LIMIT 1) WHERE j.ended_us = 0 AND j.id > job" >/dev/null
+	      started_us, ended_us, done, failed, cancelled, cpu_s, wait_s, runq_s, wall_s, peak_rss, priority, lane, bytes,
+	      head_count, head_sum, head
+	     FROM n, (SELECT * FROM job ORDER BY id DESC LIMIT 1)" >/dev/null
 }
 
 # A few hundred through the socket: only some of them stay in memory, and they run by priority all the same.

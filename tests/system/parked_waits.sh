@@ -97,12 +97,11 @@ equal "each ran once, in order" "$(in_store "SELECT count(*) FROM job a JOIN job
 copies() {
 	in_store "WITH RECURSIVE n (i) AS (SELECT $1 UNION ALL SELECT i + 1 FROM n WHERE i < $2)
 	     INSERT INTO job (id, submission, workload, spec, uid, created_us, state, open, total, started_us, ended_us, done, failed,
-	      cancelled, cpu_s, wait_s, runq_s, wall_s, peak_rss, priority, lane, bytes)
+	      cancelled, cpu_s, wait_s, runq_s, wall_s, peak_rss, priority, lane, bytes, head_count, head_sum, head)
 	     SELECT $template + i, lower(hex(randomblob(16))), workload, $spec, uid, created_us, state, open, total,
-	      0, ended_us, done, failed, cancelled, cpu_s, wait_s, runq_s, wall_s, peak_rss, priority, $lane, bytes
-	     FROM n, (SELECT * FROM job WHERE id = $template)" \
-	    "INSERT INTO input (job, first, count, sum, packed) SELECT j.id, first, count, sum, packed
-	     FROM job j, (SELECT * FROM input WHERE job = $template) WHERE j.id >= $template + $1 AND j.id > $template" >/dev/null
+	      0, ended_us, done, failed, cancelled, cpu_s, wait_s, runq_s, wall_s, peak_rss, priority, $lane, bytes,
+	      head_count, head_sum, head
+	     FROM n, (SELECT * FROM job WHERE id = $template)" >/dev/null
 }
 # many WHAT SPEC LANE OPTION...: so many jobs with these options, whose rows get these columns. (The first may have been
 # handed to the crew ahead, and so have begun.)
@@ -125,7 +124,7 @@ many() {
 	echo "$more bytes each: $what"
 	[ -n "${SANITIZER:-}" ] || check "$what cost at most $BYTES bytes each" [ $more -le $BYTES ]
 	daemon_kill
-	in_store "DELETE FROM job WHERE id >= $template" "DELETE FROM input WHERE job >= $template" >/dev/null
+	in_store "DELETE FROM job WHERE id >= $template" >/dev/null
 	daemon_start
 }
 hold=$(run --priority 100 100d)

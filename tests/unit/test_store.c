@@ -179,9 +179,9 @@ static void a_known_submission_names_its_job(void **state)
 
 static void an_op_that_is_at_fault_does_not_spoil_its_neighbours(void **state)
 {
-	const struct store_input twice[] = { input_row(0, 1, "a"), input_row(0, 1, "b") };
+	const struct store_input twice[] = { input_row(0, 1, "a"), input_row(1, 1, "b"), input_row(1, 1, "c") };
 	struct fixture *f = *state;
-	struct test_op before = job_add(1, "a"), broken = job_add_inputs(2, "b", twice, 2, 2), after = job_add(3, "c");
+	struct test_op before = job_add(1, "a"), broken = job_add_inputs(2, "b", twice, 3, 3), after = job_add(3, "c");
 	struct test_op same_id = job_add(1, "d"), unknown = op_of(STORE_JOB_STATE, 77);
 	struct test_read read = { .read = { .type = STORE_READ_JOB, .job = 2 } };
 

@@ -109,7 +109,7 @@ static void the_database_is_set_up_as_measured(void **state)
 	assert_true(get_int(f->path, "PRAGMA page_size") == 8192);
 	assert_true(get_int(f->path, "PRAGMA auto_vacuum") == 2);
 	assert_true(get_int(f->path, "PRAGMA application_id") == 0x636f6e63);
-	assert_true(get_int(f->path, "PRAGMA user_version") == 2);
+	assert_true(get_int(f->path, "PRAGMA user_version") == 3);
 	assert_int_equal(try_open(f, NULL), 0); /* and is found again so */
 }
 
@@ -122,7 +122,7 @@ static void a_newer_schema_is_refused_with_both_versions(void **state)
 	run_sql(f->path, "PRAGMA user_version = 7");
 	assert_int_equal(try_open(f, &err), -ENOTSUP);
 	assert_non_null(strstr(err.text, "version 7"));
-	assert_non_null(strstr(err.text, "up to 2"));
+	assert_non_null(strstr(err.text, "up to 3"));
 	assert_non_null(strstr(err.text, f->path));
 	assert_true(get_int(f->path, "PRAGMA user_version") == 7); /* untouched */
 }
