@@ -76,6 +76,7 @@ struct answer {
 	struct named *named; /* as many as words; NULL: nobody waits for a lost daemon */
 	int64_t deadline_ns; /* where it is timed */
 	int64_t asked_ns; /* when a daemon was last asked; 0: there was none */
+	int64_t held_ns; /* for how long the last one that could be asked kept the request; 0: that is accounted for */
 	struct buffer line; /* the beginning of one whose end has not come */
 	int error_status, status; /* of the first error; the highest of what became of jobs */
 	bool whole;
@@ -239,6 +240,7 @@ static int ask(struct answer *a, struct error *err)
 {
 	_cleanup_buffer_ struct buffer url = BUFFER_INIT, body = BUFFER_INIT;
 	struct http *http = NULL;
+	int64_t begun_ns;
 	int r = build(a, &url, &body);
 
 	if (r == 0)
@@ -246,7 +248,9 @@ static int ask(struct answer *a, struct error *err)
 	if (r < 0)
 		return r;
 	http->timeout_ms = TALK_NO_TIMEOUT;
+	begun_ns = clock_mono_ns();
 	r = exchange(a, http, (const char *)url.data, &body, err);
+	a->held_ns = clock_mono_ns() - begun_ns;
 	http_close(http);
 	return r;
 }
@@ -267,16 +271,17 @@ static int name_jobs(struct answer *a, struct error *err)
 }
 
 /* The daemon was lost after it had been asked. 0: ask again; an exit status; -errno with words. */
-static int wait_for_daemon(const struct answer *a, struct error *err)
+static int wait_for_daemon(struct answer *a, struct error *err)
 {
 	const struct select_request *request = a->request;
 	int r;
 
 	/* The answer's head may come with its first line: who held the request for so long was a daemon that worked. */
-	if (request->patience->lost_ns > 0 && clock_mono_ns() - a->asked_ns > LASTED_NS) {
+	if (a->held_ns > LASTED_NS) {
 		request->patience->lost_ns = 0;
 		request->patience->said = false;
 	}
+	a->held_ns = 0; /* what follows are tries to reach one */
 	*err = (struct error)ERROR_INIT;
 	if (request->timed && clock_mono_ns() >= a->deadline_ns) {
 		say("the time is over, and concd is not reachable");

@@ -155,13 +155,20 @@ done
 check "wait: said" grep -q "concd is back; waiting goes on" "$dir/said.kill"
 ctl wait "$long" --json >"$dir/out"
 again=$(ctl run sleeper -d -m async 60s)
-"$concctl" -s "$sock" wait "$again" --timeout 1500ms >/dev/null 2>"$dir/err" &
+"$concctl" -s "$sock" wait "$again" --timeout 2500ms >/dev/null 2>"$dir/err" &
 timed=$!
-connected() { [ "$(ctl status --json | tr -d ' ' | sed -n 's/.*"clients":\([0-9]*\).*/\1/p')" -ge 2 ]; }
+"$concctl" -s "$sock" wait "$again" --reconnect 500ms >/dev/null 2>"$dir/said" </dev/null &
+client=$!
+connected() { [ "$(ctl status --json | tr -d ' ' | sed -n 's/.*"clients":\([0-9]*\).*/\1/p')" -ge 3 ]; }
 wait_for 5 connected
+ctl wait "$again" --timeout 1200ms >/dev/null 2>&1
 daemon_kill
 wait $timed
 equal "wait: the time is over while the daemon is away" $? 124
+check "wait: patience ends also where it had waited for long" wait_for 20 has_ended
+wait "$client"
+equal "wait: patience: exit status" $? 69
+equal "wait: a loss is said once" "$(grep -c "was lost; trying" "$dir/said")" 1
 daemon_start
 exits 0 ctl kill "$again"
 
