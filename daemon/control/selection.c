@@ -6,58 +6,18 @@
 #include <string.h>
 
 #include <event2/event.h>
-#include <event2/event_struct.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"
-#include "control/selector.h"
-#include "control/server.h"
-#include "crew/workload.h"
+#include "control/selection_private.h"
 #include "ctl/protocol.h"
-#include "jobs/jobs.h"
 
 #define SLOTS 64 /* jobs in work at once */
 #define SLOTS_ANY 4096 /* jobs of which the first to end is waited for */
-#define PAGE 500 /* ended jobs asked of the store at once */
 #define TURN 256 /* jobs begun before others have their turn */
 #define QUEUED_BYTES (256u << 10) /* of the answer: more waits until the client has read */
-
-struct slot {
-	struct selection *selection;
-	size_t index; /* its job's, in selection->ids */
-	struct job *job; /* a reference; NULL: being looked for */
-	struct job_watch watch; /* while it waits for the end */
-	json_t *line; /* what is said of it; NULL: what is usual */
-	bool busy, waiting;
-	struct slot *next_free;
-};
-
-struct selection {
-	struct call call; /* call.req NULL: the client has left */
-	const struct verb *verb;
-	struct verb_options options;
-	struct selector selector;
-	bool described; /* not named */
-	char *label; /* that is set; outlives the request */
-	struct jobs *jobs;
-	uint32_t uid; /* who asks */
-
-	uint64_t *ids; /* 0: said already, or passed over */
-	size_t n, cap;
-	uint64_t last_row; /* lowest id of the pages so far */
-	uint32_t rows; /* of the page that is coming */
-	bool failed; /* out of memory */
-
-	bool answering; /* the stream has begun */
-	bool ending; /* the second round: wait for each */
-	size_t next; /* place in ids */
-	struct slot *slots, *free;
-	size_t n_slots, n_busy;
-	uint64_t n_done, n_failed;
-	struct event kick, timeout;
-};
 
 static void release_slot(struct slot *slot)
 {
@@ -72,7 +32,7 @@ static void release_slot(struct slot *slot)
 	s->n_busy--;
 }
 
-static void selection_free(struct selection *s)
+void selection_free(struct selection *s)
 {
 	(void)event_del(&s->kick); /* fails for an event without a base only */
 	(void)event_del(&s->timeout);
@@ -108,7 +68,7 @@ static void on_gone(struct http_request *req)
 	let_go(req->user);
 }
 
-static void refuse(struct selection *s, int r, const struct error *err)
+void selection_refuse(struct selection *s, int r, const struct error *err)
 {
 	struct http_request *req = s->call.req;
 
@@ -403,7 +363,7 @@ static void on_timeout(evutil_socket_t fd, short what, void *arg)
 	let_go(s);
 }
 
-static void answer(struct selection *s)
+void selection_answer(struct selection *s)
 {
 	struct timeval tv = { .tv_sec = (time_t)s->options.timeout_s };
 	size_t n = s->options.any ? s->n : s->n < SLOTS ? s->n : SLOTS;
@@ -411,13 +371,13 @@ static void answer(struct selection *s)
 	struct error err = ERROR_INIT;
 
 	if (n > SLOTS_ANY) {
-		refuse(s, error_set(&err, -E2BIG, "too-large", "the first of %zu jobs: at most %d can be waited for so", n,
+		selection_refuse(s, error_set(&err, -E2BIG, "too-large", "the first of %zu jobs: at most %d can be waited for so", n,
 				    SLOTS_ANY), &err);
 		return;
 	}
 	s->slots = calloc(n + 1, sizeof(*s->slots));
 	if (!s->slots) {
-		refuse(s, -ENOMEM, NULL);
+		selection_refuse(s, -ENOMEM, NULL);
 		return;
 	}
 	for (size_t i = n; i > 0; i--) {
@@ -439,126 +399,6 @@ static void answer(struct selection *s)
 	if (s->options.said && !add_line(s, take_ptr(s->options.said)))
 		return;
 	go_on(s);
-}
-
-/* ---- Finding them ---- */
-
-static void add_id(struct selection *s, uint64_t id)
-{
-	if (s->n == s->cap) {
-		size_t cap = s->cap ? 2 * s->cap : 64;
-		uint64_t *ids = reallocarray(s->ids, cap, sizeof(*ids));
-
-		if (!ids) {
-			s->failed = true;
-			return;
-		}
-		s->ids = ids;
-		s->cap = cap;
-	}
-	s->ids[s->n++] = id;
-}
-
-static bool wanted(const struct selection *s, const struct job_view *view)
-{
-	if (view->service.is_service && s->verb->not_services && !s->selector.workload && !s->selector.label)
-		return false;
-	return job_state_ended(view->state) == s->verb->on_ended && !view->removed &&
-	       (s->verb->for_all || call_may(&s->call, view->uid)) && (!s->verb->fits || s->verb->fits(view, &s->options)) &&
-	       selector_fits(&s->selector, view);
-}
-
-static int on_live(void *arg, struct job *job)
-{
-	struct selection *s = arg;
-	struct job_view view;
-
-	job_view(job, &view);
-	if (wanted(s, &view))
-		add_id(s, view.id);
-	return s->failed ? -ENOMEM : 0;
-}
-
-/* Descriptions that fit nothing are an error, so that a misspelt one is seen; `all` of nothing is none. */
-static void found(struct selection *s)
-{
-	const struct workload *workload;
-	struct error err = ERROR_INIT;
-	int r = 0;
-
-	if (!s->call.req) {
-		selection_free(s);
-		return;
-	}
-	if (s->failed) {
-		refuse(s, -ENOMEM, NULL);
-		return;
-	}
-	s->n = selector_sort(s->ids, s->n); /* those in memory may have been told twice */
-	if (s->n == 0 && s->selector.workload)
-		r = workloads_find(s->call.control->options.workloads, s->selector.workload, &workload, &err);
-	if (s->n == 0 && !s->selector.all && !s->options.said && s->selector.ended_before_unix_us == 0 && r != -ENOENT) {
-		err = (struct error)ERROR_INIT;
-		r = error_set(&err, -ENOENT, "no-such-job", "there is no such job to %s", s->verb->words);
-	}
-	if (s->n == 0 && r < 0 && !s->options.said)
-		refuse(s, r, &err);
-	else
-		answer(s);
-}
-
-static void on_row(void *arg, const struct job_view *view)
-{
-	struct selection *s = arg;
-
-	if (view) {
-		s->rows++;
-		s->last_row = view->id;
-		if (s->call.req && wanted(s, view))
-			add_id(s, view->id);
-		return;
-	}
-	if (s->rows < PAGE || s->failed || !s->call.req) {
-		found(s);
-		return;
-	}
-	s->rows = 0;
-	jobs_list_ended(s->jobs, s->last_row, PAGE, on_row, s);
-}
-
-static void on_last(void *arg, int status, uint64_t id)
-{
-	struct selection *s = arg;
-	struct error err = ERROR_INIT;
-
-	if (!s->call.req) {
-		selection_free(s);
-		return;
-	}
-	if (status < 0) {
-		refuse(s, error_set(&err, status, status == -ENOENT ? "no-such-job" : "internal",
-				    status == -ENOENT ? "there is no last job: you have submitted none that is still here" :
-							"the last job cannot be read"), &err);
-		return;
-	}
-	for (size_t i = 0; i < s->n; i++)
-		if (s->ids[i] == SELECTOR_LAST)
-			s->ids[i] = id;
-	answer(s);
-}
-
-static void find_named(struct selection *s)
-{
-	bool last = false;
-
-	s->ids = take_ptr(s->selector.named);
-	s->n = s->selector.n_named;
-	for (size_t i = 0; i < s->n; i++)
-		last = last || s->ids[i] == SELECTOR_LAST;
-	if (last)
-		jobs_last(s->jobs, s->call.req->peer.uid, on_last, s);
-	else
-		answer(s);
 }
 
 void selection_start(const struct call *call, const struct verb *verb, const struct verb_options *options)
@@ -588,13 +428,5 @@ void selection_start(const struct call *call, const struct verb *verb, const str
 	(void)evtimer_assign(&s->timeout, loop_base(call->control->options.loop), on_timeout, s);
 	req->user = s;
 	req->on_gone = on_gone;
-	if (!s->described) {
-		find_named(s);
-		return;
-	}
-	(void)jobs_walk(s->jobs, on_live, s); /* its error is in s->failed */
-	if ((verb->on_ended || jobs_have_parked(s->jobs)) && !s->failed)
-		jobs_list_ended(s->jobs, 0, PAGE, on_row, s);
-	else
-		found(s);
+	selection_find(s);
 }

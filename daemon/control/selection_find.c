@@ -1,0 +1,141 @@
+/* Which jobs a verb on many is meant for. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "control/selection_private.h"
+#include "crew/workload.h"
+#include "jobs/jobs.h"
+
+#define PAGE 500 /* ended jobs asked of the store at once */
+
+static void add_id(struct selection *s, uint64_t id)
+{
+	if (s->n == s->cap) {
+		size_t cap = s->cap ? 2 * s->cap : 64;
+		uint64_t *ids = reallocarray(s->ids, cap, sizeof(*ids));
+
+		if (!ids) {
+			s->failed = true;
+			return;
+		}
+		s->ids = ids;
+		s->cap = cap;
+	}
+	s->ids[s->n++] = id;
+}
+
+static bool wanted(const struct selection *s, const struct job_view *view)
+{
+	if (view->service.is_service && s->verb->not_services && !s->selector.workload && !s->selector.label)
+		return false;
+	return job_state_ended(view->state) == s->verb->on_ended && !view->removed &&
+	       (s->verb->for_all || call_may(&s->call, view->uid)) && (!s->verb->fits || s->verb->fits(view, &s->options)) &&
+	       selector_fits(&s->selector, view);
+}
+
+static int on_live(void *arg, struct job *job)
+{
+	struct selection *s = arg;
+	struct job_view view;
+
+	job_view(job, &view);
+	if (wanted(s, &view))
+		add_id(s, view.id);
+	return s->failed ? -ENOMEM : 0;
+}
+
+/* Descriptions that fit nothing are an error, so that a misspelt one is seen; `all` of nothing is none. */
+static void found(struct selection *s)
+{
+	const struct workload *workload;
+	struct error err = ERROR_INIT;
+	int r = 0;
+
+	if (!s->call.req) {
+		selection_free(s);
+		return;
+	}
+	if (s->failed) {
+		selection_refuse(s, -ENOMEM, NULL);
+		return;
+	}
+	s->n = selector_sort(s->ids, s->n); /* those in memory may have been told twice */
+	if (s->n == 0 && s->selector.workload)
+		r = workloads_find(s->call.control->options.workloads, s->selector.workload, &workload, &err);
+	if (s->n == 0 && !s->selector.all && !s->options.said && s->selector.ended_before_unix_us == 0 && r != -ENOENT) {
+		err = (struct error)ERROR_INIT;
+		r = error_set(&err, -ENOENT, "no-such-job", "there is no such job to %s", s->verb->words);
+	}
+	if (s->n == 0 && r < 0 && !s->options.said)
+		selection_refuse(s, r, &err);
+	else
+		selection_answer(s);
+}
+
+static void on_row(void *arg, const struct job_view *view)
+{
+	struct selection *s = arg;
+
+	if (view) {
+		s->rows++;
+		s->last_row = view->id;
+		if (s->call.req && wanted(s, view))
+			add_id(s, view->id);
+		return;
+	}
+	if (s->rows < PAGE || s->failed || !s->call.req) {
+		found(s);
+		return;
+	}
+	s->rows = 0;
+	jobs_list_ended(s->jobs, s->last_row, PAGE, on_row, s);
+}
+
+static void on_last(void *arg, int status, uint64_t id)
+{
+	struct selection *s = arg;
+	struct error err = ERROR_INIT;
+
+	if (!s->call.req) {
+		selection_free(s);
+		return;
+	}
+	if (status < 0) {
+		selection_refuse(s, error_set(&err, status, status == -ENOENT ? "no-such-job" : "internal",
+				    status == -ENOENT ? "there is no last job: you have submitted none that is still here" :
+							"the last job cannot be read"), &err);
+		return;
+	}
+	for (size_t i = 0; i < s->n; i++)
+		if (s->ids[i] == SELECTOR_LAST)
+			s->ids[i] = id;
+	selection_answer(s);
+}
+
+static void find_named(struct selection *s)
+{
+	bool last = false;
+
+	s->ids = take_ptr(s->selector.named);
+	s->n = s->selector.n_named;
+	for (size_t i = 0; i < s->n; i++)
+		last = last || s->ids[i] == SELECTOR_LAST;
+	if (last)
+		jobs_last(s->jobs, s->call.req->peer.uid, on_last, s);
+	else
+		selection_answer(s);
+}
+
+void selection_find(struct selection *s)
+{
+	if (!s->described) {
+		find_named(s);
+		return;
+	}
+	(void)jobs_walk(s->jobs, on_live, s); /* its error is in s->failed */
+	if ((s->verb->on_ended || jobs_have_parked(s->jobs)) && !s->failed)
+		jobs_list_ended(s->jobs, 0, PAGE, on_row, s);
+	else
+		found(s);
+}
