@@ -1,4 +1,4 @@
-/* Sets of tasks as ranges. */
+/* Sets of numbers as ranges. */
 #include "seen.h"
 
 #include <errno.h>
@@ -63,6 +63,13 @@ int seen_add(struct seen *seen, uint64_t first, uint64_t last)
 	memmove(range + 1, seen->at + end, (seen->n - end) * sizeof(*seen->at));
 	seen->n -= end - i - 1;
 	return 0;
+}
+
+const struct seen_range *seen_from(const struct seen *seen, uint64_t number)
+{
+	size_t i = find(seen, number + 1);
+
+	return i < seen->n ? &seen->at[i] : NULL;
 }
 
 /* A number below 2^62, so that one more is still a number. */

@@ -13,11 +13,13 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "ctl.h"
+#include "pending.h"
 #include "protocol.h"
 #include "rejoin.h"
 #include "talk.h"
 
 #define MAX_LINE_BYTES (4u << 20)
+#define MAX_NAMES_BYTES (1u << 20) /* of jobs that are asked for again, in a request; the rest follows in others */
 #define LASTED_NS NS_PER_S
 
 int select_job(struct ctl *ctl, const char *word, uint64_t *ret_id, struct error *err)
@@ -64,22 +66,16 @@ static int add_filter(struct buffer *url, const char *key, const char *value)
 
 /* ---- The answer ---- */
 
-/* A job of the command line, where its daemon may be lost in between. */
-struct named {
-	uint64_t id;
-	bool told; /* what became of it */
-};
-
 struct answer {
 	struct ctl *ctl;
 	const struct select_request *request;
-	struct named *named; /* as many as words; NULL: nobody waits for a lost daemon */
+	struct pending pending; /* where a lost daemon is waited for */
 	int64_t deadline_ns; /* where it is timed */
 	int64_t asked_ns; /* when a daemon was last asked; 0: there was none */
 	int64_t held_ns; /* for how long the last one that could be asked kept the request; 0: that is accounted for */
 	struct buffer line; /* the beginning of one whose end has not come */
 	int error_status, status; /* of the first error; the highest of what became of jobs */
-	bool whole;
+	bool whole, timed_out;
 };
 
 static void print_line(const uint8_t *text, size_t len)
@@ -96,36 +92,39 @@ static void on_summary(struct answer *a, const json_t *line)
 		say("there is no job to %s", a->request->words);
 }
 
-/* Mark it. true: it was told before. */
-static bool is_known(struct answer *a, const json_t *line)
+static bool is_patient(const struct answer *a)
 {
-	uint64_t id;
-	bool known = false;
-
-	if (!a->named || member_true(line, "timeout") || parse_job(member_text(line, "job", ""), &id, NULL) < 0)
-		return false;
-	for (size_t i = 0; i < a->request->n_words; i++) {
-		if (a->named[i].id != id)
-			continue;
-		known = known || a->named[i].told;
-		a->named[i].told = true;
-	}
-	return known;
+	return a->request->patience && a->request->patience->ns > 0;
 }
 
-static bool all_told(const struct answer *a)
+static bool is_something_left(const struct answer *a)
 {
-	for (size_t i = 0; i < a->request->n_words; i++)
-		if (!a->named[i].told)
-			return false;
-	return true;
+	uint64_t id = 0;
+
+	return !a->pending.known || pending_next(&a->pending, &id);
+}
+
+/* 1: the line is for us alone, or was there before a loss; 0; -errno. */
+static int look_at(struct answer *a, const json_t *line)
+{
+	uint64_t id;
+	int r;
+
+	if (strcmp(member_text(line, "type", ""), "selected") == 0) {
+		r = pending_add(&a->pending, member_text(line, "jobs", "?"));
+		a->pending.known = r == 0 && !member_true(line, "more");
+		return r < 0 ? r : 1;
+	}
+	if (!is_patient(a) || member_true(line, "timeout") || parse_job(member_text(line, "job", ""), &id, NULL) < 0)
+		return 0;
+	return pending_tell(&a->pending, id);
 }
 
 static int on_line(struct answer *a, const uint8_t *text, size_t len, struct error *err)
 {
 	_cleanup_json_ json_t *line = json_loadb((const char *)text, len, TALK_JSON_FLAGS, NULL);
 	const json_t *error = json_object_get(line, "error");
-	int r = 0;
+	int r;
 
 	if (!json_is_object(line))
 		return -EPROTO;
@@ -133,8 +132,9 @@ static int on_line(struct answer *a, const uint8_t *text, size_t len, struct err
 		on_summary(a, line);
 		return 0;
 	}
-	if (is_known(a, line))
-		return 0;
+	r = look_at(a, line);
+	if (r != 0)
+		return r < 0 ? r : 0;
 	if (a->ctl->json)
 		print_line(text, len);
 	if (json_is_object(error) && !json_object_get(line, "state")) {
@@ -146,7 +146,7 @@ static int on_line(struct answer *a, const uint8_t *text, size_t len, struct err
 		return 0;
 	}
 	if (member_true(line, "timeout"))
-		a->whole = true;
+		a->whole = a->timed_out = true;
 	if (a->request->on_line)
 		r = a->request->on_line(a->request->arg, line, err);
 	if (r > a->status)
@@ -194,7 +194,12 @@ static int exchange(struct answer *a, struct http *http, const char *url, const 
 	}
 	if (r == 0) {
 		a->line.len = 0;
-		if (a->named)
+		a->whole = false;
+		if (!a->pending.known) {
+			seen_fini(&a->pending.jobs); /* of an answer that was cut */
+			seen_fini(&a->pending.told);
+		}
+		if (is_patient(a))
 			patience_found(a->request->patience);
 	}
 	while (r == 0) {
@@ -213,26 +218,27 @@ static int build(const struct answer *a, struct buffer *url, struct buffer *body
 	const struct select_request *request = a->request;
 	const struct args *args = &a->ctl->args;
 	bool filters = args_flag(args, "workload") || args_flag(args, "state") || args_flag(args, "label");
+	bool is_again = a->asked_ns > 0 && a->pending.known;
 	/* The first time exactly what was asked for. */
 	int64_t left_ns = a->asked_ns > 0 ? a->deadline_ns - clock_mono_ns() : request->timeout_ns;
 	int r = buffer_printf(url, "/v1/jobs/%s?%s", request->verb, request->query);
 
 	if (r == 0 && request->timed)
 		r = buffer_printf(url, "timeout_s=%.3f", left_ns > 0 ? (double)left_ns / 1e9 : 0.0);
-	if (r == 0)
+	if (r == 0 && is_again)
+		r = pending_format(&a->pending, MAX_NAMES_BYTES, body);
+	for (size_t i = 0; i < request->n_words && r == 0 && !is_again; i++)
+		r = buffer_printf(body, "%s\n", args->words[i]);
+	if (r == 0 && !is_again)
 		r = add_filter(url, "workload", args_text(args, "workload"));
-	if (r == 0)
+	if (r == 0 && !is_again)
 		r = add_filter(url, "state", args_text(args, "state"));
-	if (r == 0)
+	if (r == 0 && !is_again)
 		r = add_filter(url, "label", args_text(args, "label"));
-	if (r == 0 && (args_flag(args, "all") || (request->all && !filters)))
+	if (r == 0 && !is_again && (args_flag(args, "all") || (request->all && !filters)))
 		r = buffer_printf(url, "&all=1");
-	for (size_t i = 0; i < request->n_words && r == 0; i++) {
-		if (!a->named)
-			r = buffer_printf(body, "%s\n", args->words[i]);
-		else if (!a->named[i].told)
-			r = buffer_printf(body, "%" PRIu64 "\n", a->named[i].id);
-	}
+	if (r == 0 && is_patient(a) && !a->pending.known)
+		r = buffer_printf(url, "&selected=1");
 	return r == 0 ? buffer_add(url, "", 1) : r;
 }
 
@@ -255,19 +261,19 @@ static int ask(struct answer *a, struct error *err)
 	return r;
 }
 
-/* Which jobs the words mean, once and for all. */
-static int name_jobs(struct answer *a, struct error *err)
+/* Numbers say all by themselves which jobs are meant. */
+static int know_words(struct answer *a)
 {
+	const struct select_request *request = a->request;
+	uint64_t id;
 	int r = 0;
 
-	if (!a->request->patience || a->request->patience->ns == 0 || a->request->n_words == 0)
+	if (!is_patient(a) || request->n_words == 0)
 		return 0;
-	a->named = calloc(a->request->n_words, sizeof(*a->named));
-	if (!a->named)
-		return -ENOMEM;
-	for (size_t i = 0; i < a->request->n_words && r == 0; i++)
-		r = select_job(a->ctl, a->ctl->args.words[i], &a->named[i].id, err);
-	return r;
+	for (size_t i = 0; i < request->n_words && r == 0; i++)
+		r = parse_job(a->ctl->args.words[i], &id, NULL) < 0 ? 1 : seen_add(&a->pending.jobs, id, id);
+	a->pending.known = r == 0;
+	return r < 0 ? r : 0;
 }
 
 /* The daemon was lost after it had been asked. 0: ask again; an exit status; -errno with words. */
@@ -292,6 +298,22 @@ static int wait_for_daemon(struct answer *a, struct error *err)
 					   "go on: ask again then") : r;
 }
 
+/* 0: there is more to be asked; 1: there is not; an exit status of 2 or above; -errno with words. */
+static int go_on(struct answer *a, int r, struct error *err)
+{
+	bool asked = is_patient(a) && a->asked_ns > 0;
+
+	if (r == 0 && (!asked || !a->pending.known || a->request->any || a->timed_out))
+		return 1;
+	if (r < 0 && (!asked || !patience_is_lost(r, err ? err->code : NULL)))
+		return r;
+	if (a->request->any ? a->pending.told.n > 0 : !is_something_left(a))
+		return 1;
+	if (r == 0)
+		return 0;
+	return wait_for_daemon(a, err);
+}
+
 int select_run(struct ctl *ctl, const struct select_request *request, struct error *err)
 {
 	struct answer a = { .ctl = ctl, .request = request };
@@ -299,23 +321,18 @@ int select_run(struct ctl *ctl, const struct select_request *request, struct err
 
 	a.deadline_ns = clock_mono_ns() + request->timeout_ns;
 	if (r == 0)
-		r = name_jobs(&a, err);
-	if (r == 0)
+		r = know_words(&a);
+	if (r < 0)
+		status = r;
+	while (status == 0) {
 		r = ask(&a, err);
-	while (r < 0 && a.named && a.asked_ns > 0 && patience_is_lost(r, err ? err->code : NULL) && status == 0) {
-		if (all_told(&a)) {
-			r = 0;
-			break;
-		}
-		status = wait_for_daemon(&a, err);
-		if (status == 0)
-			r = ask(&a, err);
+		status = go_on(&a, r, err);
 	}
 	buffer_fini(&a.line);
-	free(a.named);
-	if (status != 0)
+	pending_fini(&a.pending);
+	if (status < 0)
+		return talk_failed(status, err);
+	if (status > 1)
 		return status;
-	if (r < 0)
-		return talk_failed(r, err);
 	return a.error_status ? a.error_status : a.status;
 }

@@ -5,7 +5,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdint.h>
 
 #include <jansson.h>
 
@@ -31,8 +30,9 @@ struct select_request {
 	/* A line that is no error; 0, an exit status of what it says, or -errno with words. NULL: only its errors count. */
 	int (*on_line)(void *arg, const json_t *line, struct error *err);
 	void *arg;
-	/* Where jobs are named, a daemon that is lost is waited for and asked again of those that nothing was said of; NULL: it is not. */
+	/* A daemon that is lost is waited for and asked again of those jobs that nothing was said of; NULL: it is not. */
 	struct patience *patience;
+	bool any; /* what is said of one of them is enough */
 	/* The query gets a timeout_s; `query` ends in '&' then, or is empty. Over while nobody answers: EXIT_TIMED_OUT. */
 	bool timed;
 	int64_t timeout_ns;

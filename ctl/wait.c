@@ -59,8 +59,8 @@ int command_wait(struct ctl *ctl, struct error *err)
 		return r;
 	if (timeout_ns > INT64_MAX / 100)
 		timeout_ns = -1; /* years: longer than anybody waits */
-	(void)snprintf(query, sizeof(query), "%s%s", ctl->json ? "" : "brief=1&",
-		       args_flag(&ctl->args, "any") ? "any=1&" : ""); /* fits */
+	request.any = args_flag(&ctl->args, "any");
+	(void)snprintf(query, sizeof(query), "%s%s", ctl->json ? "" : "brief=1&", request.any ? "any=1&" : ""); /* fits */
 	request.query = query;
 	request.timed = timeout_ns >= 0;
 	request.timeout_ns = request.timed ? timeout_ns : 0;

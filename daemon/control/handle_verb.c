@@ -23,6 +23,8 @@ static void start(const struct call *call, const struct verb *verb, struct verb_
 		r = query_get_bool(&call->query, "brief", &options->brief, &err);
 	if (r == 0)
 		r = query_get_bool(&call->query, "any", &options->any, &err);
+	if (r == 0)
+		r = query_get_bool(&call->query, "selected", &options->selected, &err);
 	if (r == 0 && timeout && (text_parse_double(timeout, &options->timeout_s) < 0 || options->timeout_s < 0 ||
 				  options->timeout_s > MAX_WAIT_S))
 		r = error_set(&err, -EINVAL, "bad-request",

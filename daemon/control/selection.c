@@ -2,11 +2,13 @@
 #include "control/selection.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <event2/event.h>
 
+#include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -16,6 +18,7 @@
 
 #define SLOTS 64 /* jobs in work at once */
 #define SLOTS_ANY 4096 /* jobs of which the first to end is waited for */
+#define LIST_RANGES 4096 /* of jobs, in a line that says which were selected */
 #define TURN 256 /* jobs begun before others have their turn */
 #define QUEUED_BYTES (256u << 10) /* of the answer: more waits until the client has read */
 
@@ -284,12 +287,47 @@ static void look_at_waiting(struct selection *s)
 			finish_slot(&s->slots[i], 0, NULL);
 }
 
+/* A line that names more of the jobs. false: the answer was cut. */
+static bool list_some(struct selection *s)
+{
+	_cleanup_buffer_ struct buffer ranges = BUFFER_INIT;
+	json_t *line;
+	int r = 0;
+
+	for (unsigned int n = 0; r == 0 && n < LIST_RANGES && s->listed < s->n; n++) {
+		uint64_t first = s->ids[s->listed++], last = first;
+
+		while (s->listed < s->n && s->ids[s->listed] == last + 1)
+			last = s->ids[s->listed++];
+		r = buffer_printf(&ranges, "%s%" PRIu64, n > 0 ? "," : "", first);
+		if (r == 0 && last > first)
+			r = buffer_printf(&ranges, "-%" PRIu64, last);
+	}
+	s->is_listed = s->listed == s->n;
+	line = r < 0 ? NULL : json_pack("{s:i, s:s, s:s%}", "schema", PROTOCOL_SCHEMA, "type", "selected", "jobs",
+					ranges.len > 0 ? (const char *)ranges.data : "", ranges.len);
+	if (line && !s->is_listed && json_object_set_new(line, "more", json_true()) < 0)
+		json_decref(take_ptr(line));
+	return add_line(s, line);
+}
+
+/* Which jobs these are, where that was asked for, before anything is said of one. true: that is done. */
+static bool list_selected(struct selection *s)
+{
+	while (s->options.selected && !s->is_listed)
+		if (http_queued(s->call.req) > QUEUED_BYTES || !list_some(s))
+			return false;
+	return true;
+}
+
 /* As far as slots, the client's reading and fairness allow. */
 static void begin_some(struct selection *s)
 {
 	static const struct timeval at_once = { .tv_sec = 0 };
 	unsigned int n = 0;
 
+	if (s->call.req && !list_selected(s))
+		return;
 	while (s->call.req && s->free && s->next < s->n && !is_over(s)) {
 		if (s->ids[s->next] == 0) {
 			s->next++;

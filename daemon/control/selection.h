@@ -29,6 +29,7 @@ struct verb_options {
 	bool wait; /* until it has ended */
 	bool any; /* until one has */
 	bool brief; /* lines with number and state only */
+	bool selected; /* begin with which jobs these are */
 	double timeout_s; /* of the waiting; negative: none */
 	bool failed; /* retry: tasks that did not do only */
 	json_t *said; /* a line for the beginning; nothing to act on is then no error. Owned by the selection. NULL: none */

@@ -39,6 +39,8 @@ struct selection {
 	bool failed; /* out of memory */
 
 	bool answering; /* the stream has begun */
+	size_t listed; /* with options.selected: how many of ids its first lines have named so far */
+	bool is_listed; /* all of them */
 	bool ending; /* the second round: wait for each */
 	size_t next; /* place in ids */
 	struct slot *slots, *free;

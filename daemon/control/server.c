@@ -49,7 +49,7 @@ static const struct route routes[] = {
 	{ "POST", "/v1/jobs/set", SELECTOR_KEYS " brief " SETTING_KEYS, ROUTE_NEEDS_JOBS, handle_set_many },
 	{ "POST", "/v1/jobs/retry", SELECTOR_KEYS " failed", ROUTE_NEEDS_JOBS, handle_retry_many },
 	{ "POST", "/v1/jobs/rm", SELECTOR_KEYS, ROUTE_NEEDS_JOBS, handle_rm_many },
-	{ "POST", "/v1/jobs/wait", SELECTOR_KEYS " brief any timeout_s", ROUTE_NEEDS_JOBS, handle_wait_many },
+	{ "POST", "/v1/jobs/wait", SELECTOR_KEYS " brief any selected timeout_s", ROUTE_NEEDS_JOBS, handle_wait_many },
 	{ "POST", "/v1/jobs/ID/send", "task", ROUTE_NEEDS_JOBS, handle_send },
 	{ "POST", "/v1/shutdown", "", 0, handle_shutdown },
 };

@@ -123,19 +123,30 @@ id=$(sed -n "s/.*results --follow \([0-9]*\)'.*/\1/p" "$dir/said")
 exits 0 ctl results --follow "$id"
 check "it went on" cmp -s "$dir/out" "$dir/inputs"
 
-# wait, of jobs by their numbers, across a kill and an orderly end: each is told once, and the exit status is that of all.
-first=$(ctl run sleeper -d -m async 500ms)
-long=$(ctl run sleeper -d -m async 3s)
-wrong=$(ctl run squares -d -m async "no number")
+# wait, of jobs by their numbers and by a label, across a kill and an orderly end: each is told once, and the exit status is that of all.
+gate=$(ctl run sleeper -d -m async 600s)
+first=$(ctl run sleeper -d -m async --after "$gate" --after-failed run -l waited 500ms)
+long=$(ctl run sleeper -d -m async --after "$gate" --after-failed run -l waited 3s)
+wrong=$(ctl run squares -d -m async --after "$first" --after-failed run -l waited "no number")
 for how in kill stop; do
 	"$concctl" -s "$sock" wait "$first" "$long" "$wrong" --json >"$dir/waited.$how" 2>"$dir/said.$how" </dev/null &
 	eval "waiter_$how=$!"
+	"$concctl" -s "$sock" wait -l waited --json >"$dir/waited.label$how" 2>"$dir/said.label$how" </dev/null &
+	eval "waiter_label$how=$!"
 done
+connected() { [ "$(ctl status --json | tr -d ' ' | sed -n 's/.*"clients":\([0-9]*\).*/\1/p')" -ge "$1" ]; }
+wait_for 20 connected 5
+exits 0 ctl kill "$gate"
 "$concctl" -s "$sock" wait "$long" --timeout 200ms >/dev/null 2>&1 &
 timed=$!
 "$concctl" -s "$sock" wait "$long" --reconnect 0 >/dev/null 2>&1 &
 impatient=$!
-waited() { grep -q "\"job\":\"$wrong\"" "$dir/waited.kill" && grep -q "\"job\":\"$wrong\"" "$dir/waited.stop"; }
+waited() {
+	local how
+	for how in kill stop labelkill labelstop; do
+		grep -q "\"job\":\"$wrong\"" "$dir/waited.$how" || return 1
+	done
+}
 check "wait: what has ended is told" wait_for 20 waited
 wait $timed
 equal "wait: the time is over" $? 124
@@ -147,7 +158,8 @@ equal "wait: a daemon that was never there is not waited for" $? 69
 daemon_start
 daemon_stop
 daemon_start
-for how in kill stop; do
+other=$(ctl run sleeper -d -m async -l waited 600s) # not there when they began to wait
+for how in kill stop labelkill labelstop; do
 	eval "wait \$waiter_$how"
 	equal "wait: exit status ($how)" $? 1
 	equal "wait: each is told once ($how)" "$(grep -oE '"job":"[0-9]+"' "$dir/waited.$how" | sort | uniq -c | awk '{ print $1 }' | tr '\n' ' ')" "1 1 1 "
@@ -159,8 +171,7 @@ again=$(ctl run sleeper -d -m async 60s)
 timed=$!
 "$concctl" -s "$sock" wait "$again" --reconnect 500ms >/dev/null 2>"$dir/said" </dev/null &
 client=$!
-connected() { [ "$(ctl status --json | tr -d ' ' | sed -n 's/.*"clients":\([0-9]*\).*/\1/p')" -ge 3 ]; }
-wait_for 5 connected
+wait_for 5 connected 3
 ctl wait "$again" --timeout 1200ms >/dev/null 2>&1
 daemon_kill
 wait $timed
@@ -170,7 +181,7 @@ wait "$client"
 equal "wait: patience: exit status" $? 69
 equal "wait: a loss is said once" "$(grep -c "was lost; trying" "$dir/said")" 1
 daemon_start
-exits 0 ctl kill "$again"
+exits 0 ctl kill "$again" "$other"
 
 # Asked for by hand: what was left out stays out.
 curl -s --unix-socket "$sock" --data-binary '0-597,599' "http://concd/v1/jobs/$id/results?order=done" >"$dir/out"

@@ -98,6 +98,7 @@ static void test_an_endless_socket_path_is_a_usage_error(void **state)
 #define ENDED(id, state, failed) \
 	"{\"schema\":1,\"job\":\"" id "\",\"state\":\"" state "\",\"tasks\":{\"done\":1,\"failed\":" #failed "}}"
 
+#define SELECTED(jobs) "{\"schema\":1,\"type\":\"selected\",\"jobs\":\"" jobs "\"}"
 #define SUMMARY "{\"schema\":1,\"type\":\"summary\",\"done\":1,\"failed\":0}\n"
 
 /* Answer a verb on many jobs with these lines; `names`: what the request's body is to be. */
@@ -148,9 +149,34 @@ static void test_wait_any_asks_for_the_first_only(void **state)
 	struct server *s = *state;
 
 	concctl_start(s, "wait", "--any", "-w", "a b", "--json");
-	serve_lines(s, "POST /v1/jobs/wait?any=1&&workload=a%20b ", "", ENDED("2", "done", 0) "\n" SUMMARY);
+	serve_lines(s, "POST /v1/jobs/wait?any=1&&workload=a%20b&selected=1 ", "", SELECTED("2,4") "\n" ENDED("2", "done", 0) "\n" SUMMARY);
 	assert_int_equal(concctl_wait(s), 0);
 	assert_string_equal(s->stdout_text, ENDED("2", "done", 0) "\n");
+}
+
+static void test_wait_asks_again_for_those_that_it_was_not_told_of(void **state)
+{
+	struct server *s = *state;
+
+	concctl_start(s, "wait", "-l", "x", "--json");
+	serve_lines(s, "POST /v1/jobs/wait?&label=x&selected=1 ", "",
+		    "{\"schema\":1,\"type\":\"selected\",\"jobs\":\"2-4,9\",\"more\":true}\n" SELECTED("11") "\n"
+		    ENDED("3", "failed", 1) "\n");
+	serve_lines(s, "POST /v1/jobs/wait? ", "2\n4\n9\n11\n", ENDED("9", "done", 0) "\n" ENDED("2", "done", 0) "\n");
+	serve_lines(s, "POST /v1/jobs/wait? ", "4\n11\n", ENDED("4", "done", 0) "\n" ENDED("11", "done", 0) "\n" SUMMARY);
+	assert_int_equal(concctl_wait(s), 1);
+	assert_string_equal(s->stdout_text, ENDED("3", "failed", 1) "\n" ENDED("9", "done", 0) "\n" ENDED("2", "done", 0) "\n"
+			    ENDED("4", "done", 0) "\n" ENDED("11", "done", 0) "\n");
+	/* The first that has ended is enough, also where its answer was cut. */
+	concctl_start(s, "wait", "--any", "5", "6", "--json");
+	serve_lines(s, "POST /v1/jobs/wait?any=1& ", "5\n6\n", ENDED("6", "done", 0) "\n");
+	assert_int_equal(concctl_wait(s), 0);
+	/* Which jobs these are was not told whole: the description is sent again. */
+	concctl_start(s, "wait", "@last", "-q");
+	serve_lines(s, "POST /v1/jobs/wait?brief=1&&selected=1 ", "@last\n",
+		    "{\"schema\":1,\"type\":\"selected\",\"jobs\":\"2\",\"more\":true}\n");
+	serve_lines(s, "POST /v1/jobs/wait?brief=1&&selected=1 ", "@last\n", SELECTED("7") "\n" ENDED("7", "done", 0) "\n" SUMMARY);
+	assert_int_equal(concctl_wait(s), 0);
 }
 
 static void test_an_error_of_one_job_is_said_beside_the_others(void **state)
@@ -366,6 +392,7 @@ int main(void)
 		TEST(test_wait_exits_by_what_became_of_all_jobs),
 		TEST(test_wait_that_takes_too_long_exits_124),
 		TEST(test_wait_any_asks_for_the_first_only),
+		TEST(test_wait_asks_again_for_those_that_it_was_not_told_of),
 		TEST(test_an_error_of_one_job_is_said_beside_the_others),
 		TEST(test_an_answer_that_ends_before_its_summary_is_69),
 		TEST(test_the_last_job_is_asked_for),

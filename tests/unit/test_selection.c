@@ -239,6 +239,20 @@ static void wait_answers_as_jobs_end_and_any_with_the_first(void **state)
 	(void)close(cancel);
 }
 
+static void who_waits_may_be_told_first_which_jobs_are_waited_for(void **state)
+{
+	struct rig *rig = *state;
+
+	for (int i = 0; i < 9000; i++)
+		fake_job_add(rig->jobs, 1)->view.label = i % 2 ? "x" : NULL;
+	ASK(rig, "/v1/jobs/wait?brief=1&selected=1&timeout_s=0", "7 3 4 5", "{\"schema\":1,\"type\":\"selected\",\"jobs\":\"7,3-5\"}\n");
+	ASK(rig, "/v1/jobs/wait?brief=1&timeout_s=0", "7 3 4 5", "!selected");
+	ASK(rig, "/v1/jobs/wait?brief=1&selected=1&timeout_s=0.2&label=x", "", "\"jobs\":\"2,4,6,8,10,", "8192\",\"more\":true}\n",
+	    "\"jobs\":\"8194,", "9000\"}\n", "!8192,");
+	ASK(rig, "/v1/jobs/wait?brief=1&selected=1&all=1&timeout_s=0.2", "", "\"jobs\":\"1-9000\"}\n");
+	rig_expect(rig, "POST", "/v1/jobs/cancel?selected=1", "1", 400, "unknown key");
+}
+
 static void a_wait_that_takes_too_long_names_one_that_has_not_ended(void **state)
 {
 	struct rig *rig = *state;
@@ -294,6 +308,7 @@ int main(void)
 		TEST(a_failure_of_the_disk_is_told_of_its_job),
 		TEST(jobs_of_others_are_refused_by_name_and_passed_over_else),
 		TEST(wait_answers_as_jobs_end_and_any_with_the_first),
+		TEST(who_waits_may_be_told_first_which_jobs_are_waited_for),
 		TEST(a_wait_that_takes_too_long_names_one_that_has_not_ended),
 		TEST(a_client_that_leaves_takes_nothing_with_it),
 		TEST(a_thousand_jobs_are_acted_on_in_one_request),
