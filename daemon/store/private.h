@@ -102,6 +102,27 @@ int store_move_aside(const char *path, char **ret_aside, struct error *err);
 int reserve_make(const char *db_path); /* 0 (also where it is there); -ENOSPC: no room to spare; -errno */
 void reserve_give_up(const char *db_path);
 
+/* ---- Room in the database's file (grow.c) ---- */
+
+struct grow {
+	sqlite3 *db; /* the writer's */
+	int fd; /* of its file, owned; -1: none */
+	struct query page_count;
+	int64_t page_bytes;
+};
+
+/* Have the file grow in steps from now on. 0 or -errno. Zeroed memory may be given to grow_end(), and what was opened, also in
+ * vain, to grow_close(). */
+int grow_open(struct grow *grow, const char *path, sqlite3 *db);
+void grow_end(struct grow *grow); /* before the connection is closed */
+/* When the process has no connection to the file any more: closing any descriptor of a file drops the locks that the process has
+ * on it. */
+void grow_close(struct grow *grow);
+/* Have room in the database for every page of the transaction before it is committed to the log: a checkpoint then never lacks
+ * room, so that the log can always begin anew in the room that it has, even on a full disk. 0, -ENOSPC (also for a quota or a
+ * limit of size), -EROFS, -EIO or what SQLite says. */
+int grow_for_commit(struct grow *grow);
+
 /* ---- The reader thread (reader.c) ---- */
 
 struct store_reader;

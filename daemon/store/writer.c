@@ -31,7 +31,6 @@
 #define CHECKPOINT_BYTES (62 * 1024 * 1024)
 #define CHECKPOINT_COMMITS 256
 #define SPARE_BYTES (64 * 1024 * 1024) /* free pages that stay in the file for what comes next */
-#define GROW_BYTES (1024 * 1024) /* steps in which the file grows */
 #define VACUUM_BYTES (4 * 1024 * 1024) /* given back at a time */
 #define VACUUM_BYTES_STALLED (256 * 1024) /* has to fit the reserve */
 #define NOTE_SIZE_NS (50 * NS_PER_MS) /* not after each commit: it takes a tenth of a small one's time */
@@ -40,8 +39,8 @@ struct writer {
 	struct store *store;
 	sqlite3 *db;
 	struct statements *statements;
-	struct query begin, commit, page_count;
-	int64_t page_bytes;
+	struct query begin, commit;
+	struct grow grow;
 
 	struct op_list waiting; /* taken and not committed, in order */
 	struct op_list deleting; /* STORE_JOB_DELETE, committed as doomed; rows are being removed */
@@ -80,17 +79,13 @@ int writer_new(struct store *store, sqlite3 *db, struct writer **ret_writer, str
 	int r = -ENOMEM;
 
 	if (w)
+		r = grow_open(&w->grow, store->path, db);
+	if (r == 0)
 		r = statements_new(db, &w->statements);
 	if (r == 0)
 		r = query_prepare(&w->begin, db, "BEGIN IMMEDIATE");
 	if (r == 0)
 		r = query_prepare(&w->commit, db, "COMMIT");
-	if (r == 0)
-		r = query_prepare(&w->page_count, db, "PRAGMA page_count");
-	if (r == 0)
-		r = db_get_int(db, "PRAGMA page_size", &w->page_bytes);
-	if (r == 0)
-		r = db_grow_by(db, GROW_BYTES);
 	if (r < 0) {
 		writer_free(w);
 		return error_set(err, r, "internal", "the store '%s': %s", store->path, sqlite3_errmsg(db));
@@ -114,8 +109,9 @@ void writer_free(struct writer *w)
 	statements_free(w->statements);
 	query_finish(&w->begin);
 	query_finish(&w->commit);
-	query_finish(&w->page_count);
+	grow_end(&w->grow);
 	db_close(w->db);
+	grow_close(&w->grow);
 	free(w);
 }
 
@@ -168,20 +164,6 @@ static int run_without_savepoint(struct writer *w, struct store_op *op)
 	return sqlite3_total_changes(w->db) == before ? 0 : -EAGAIN;
 }
 
-/* Have room in the database for every page of the transaction before it is committed to the log: a checkpoint then
- * never lacks room, so that the log can always begin anew in the room that it has, even on a full disk. */
-static int make_room(struct writer *w)
-{
-	int r = query_step(&w->page_count);
-	int64_t pages;
-
-	if (r <= 0)
-		return r < 0 ? r : -EIO;
-	pages = query_column_int(&w->page_count, 0);
-	query_reset(&w->page_count);
-	return db_reserve(w->db, pages * w->page_bytes);
-}
-
 static int try_batch(struct writer *w, const struct op_list *batch, bool savepoints)
 {
 	int r = query_run(&w->begin, NULL);
@@ -189,7 +171,7 @@ static int try_batch(struct writer *w, const struct op_list *batch, bool savepoi
 	for (struct store_op *op = batch->first; op && r == 0; op = op->next)
 		r = savepoints ? run_with_savepoint(w, op) : run_without_savepoint(w, op);
 	if (r == 0)
-		r = make_room(w);
+		r = grow_for_commit(&w->grow);
 	if (r == 0)
 		r = query_run(&w->commit, NULL);
 	if (r < 0)
@@ -394,7 +376,7 @@ static int give_back(struct writer *w, int64_t bytes)
 {
 	char pragma[64];
 
-	(void)snprintf(pragma, sizeof(pragma), "PRAGMA incremental_vacuum(%" PRId64 ")", bytes / w->page_bytes); /* fits */
+	(void)snprintf(pragma, sizeof(pragma), "PRAGMA incremental_vacuum(%" PRId64 ")", bytes / w->grow.page_bytes); /* fits */
 	return db_exec(w->db, pragma);
 }
 
@@ -495,7 +477,7 @@ static void vacuum_slice(struct writer *w)
 	int64_t free_pages = 0;
 
 	if (w->stalled || db_get_int(w->db, "PRAGMA freelist_count", &free_pages) < 0 ||
-	    free_pages * w->page_bytes <= SPARE_BYTES || give_back(w, VACUUM_BYTES) < 0)
+	    free_pages * w->grow.page_bytes <= SPARE_BYTES || give_back(w, VACUUM_BYTES) < 0)
 		w->vacuum = false;
 }
 
@@ -571,7 +553,7 @@ static void turn(struct writer *w, bool idle)
 		abandon_deletions(w);
 	else if (w->doomed && now_ns >= w->doomed_retry_ns)
 		remove_slice(w);
-	if (w->wal_pages * w->page_bytes >= CHECKPOINT_BYTES || w->wal_commits >= CHECKPOINT_COMMITS ||
+	if (w->wal_pages * w->grow.page_bytes >= CHECKPOINT_BYTES || w->wal_commits >= CHECKPOINT_COMMITS ||
 	    (idle && w->wal_pages > 0))
 		checkpoint(w);
 	if (idle) {

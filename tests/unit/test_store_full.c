@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define INPUT_BYTES (256 * 1024)
@@ -58,6 +59,24 @@ static uint64_t fill(struct fixture *f, uint64_t id)
 		if (r == -ENOSPC)
 			return id;
 	}
+}
+
+/* So that a checkpoint never lacks it; in steps, because to grow is dear. */
+static void a_commit_has_room_for_its_pages_in_the_database(void **state)
+{
+	struct fixture *f = *state;
+	char submission[16];
+	struct test_op op;
+	struct stat st;
+
+	for (uint64_t id = 1; id <= 12; id++) {
+		op = big_job(id, submission, &input);
+		assert_int_equal(run_op(f, &op), 0);
+	}
+	assert_int_equal(stat(f->path, &st), 0);
+	assert_true(st.st_size >= 12 * INPUT_BYTES); /* all of it lies in the log still, or might */
+	assert_int_equal(st.st_size % (1024 * 1024), 0);
+	assert_true((uint64_t)st.st_blocks * 512 >= (uint64_t)st.st_size);
 }
 
 static void acceptance_ends_when_the_disk_is_full(void **state)
@@ -196,6 +215,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup_full, teardown_full)
 	const struct CMUnitTest tests[] = {
+		TEST(a_commit_has_room_for_its_pages_in_the_database),
 		TEST(acceptance_ends_when_the_disk_is_full),
 		TEST(results_wait_for_room_and_are_then_written_in_order),
 		TEST(deleting_makes_room_on_a_full_disk),
