@@ -82,7 +82,14 @@ static const char *const migrations[] = {
 	" stalls, lane, bytes, 0, 0, NULL FROM job;"
 	"DROP TABLE job;"
 	"ALTER TABLE new_job RENAME TO job;"
-	"CREATE UNIQUE INDEX job_submission ON job (submission) WHERE submission != '';",
+	"CREATE UNIQUE INDEX job_submission ON job (submission) WHERE submission != '';"
+	/* A table of rows, as that of segments: to find a place among keys, SQLite reads all of what lies with each that it
+	 * compares, and in a table without rows of its own that was 128 KiB of inputs. */
+	"CREATE TABLE new_input (job INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,"
+	" sum INTEGER NOT NULL, packed BLOB NOT NULL, PRIMARY KEY (job, first));"
+	"INSERT INTO new_input SELECT job, first, count, sum, packed FROM input ORDER BY job, first;"
+	"DROP TABLE input;"
+	"ALTER TABLE new_input RENAME TO input;",
 };
 
 _Static_assert(ARRAY_SIZE(migrations) == SCHEMA_VERSION, "one row per version");

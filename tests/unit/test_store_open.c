@@ -113,6 +113,35 @@ static void the_database_is_set_up_as_measured(void **state)
 	assert_int_equal(try_open(f, NULL), 0); /* and is found again so */
 }
 
+/* Pages that a query looks at. */
+static int count_pages(const char *path, const char *sql)
+{
+	int pages = 0, unused = 0;
+	sqlite3 *db = NULL;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "PRAGMA cache_size = 4000; SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL),
+			 SQLITE_OK);
+	(void)sqlite3_db_status(db, SQLITE_DBSTATUS_CACHE_MISS, &unused, &unused, 1); /* from here on */
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_db_status(db, SQLITE_DBSTATUS_CACHE_MISS, &pages, &unused, 0), SQLITE_OK);
+	(void)sqlite3_close(db); /* nothing of it is open */
+	return pages;
+}
+
+/* A row of inputs has 16 pages. */
+static void finding_a_place_among_inputs_reads_none_of_them(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(try_open(f, NULL), 0);
+	run_sql(f->path, "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 199)"
+			 " INSERT INTO input (job, first, count, sum, packed) SELECT 1, i * 10, 10, 0, zeroblob(131072) FROM n");
+	assert_in_range(count_pages(f->path, "SELECT count FROM input WHERE job = 1 AND first = 1230"), 1, 12);
+	assert_in_range(count_pages(f->path, "INSERT INTO input (job, first, count, sum, packed) VALUES (1, 2000, 1, 0, x'00')"),
+			1, 12);
+}
+
 static void a_newer_schema_is_refused_with_both_versions(void **state)
 {
 	struct fixture *f = *state;
@@ -342,6 +371,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_files_belong_to_their_owner_alone),
 		TEST(the_database_is_set_up_as_measured),
+		TEST(finding_a_place_among_inputs_reads_none_of_them),
 		TEST(a_newer_schema_is_refused_with_both_versions),
 		TEST(a_file_that_is_no_database_is_moved_aside_as_it_is),
 		TEST(a_store_whose_jobs_cannot_be_read_is_moved_aside_and_numbers_go_on),
