@@ -11,6 +11,7 @@
 #include "clock.h"
 
 #define NEAREST_MAX_WORD 64
+#define NEAREST_MIN_BEGINNING 3 /* shorter ones begin too much */
 
 int text_parse_u64(const char *text, uint64_t *ret_value)
 {
@@ -230,7 +231,8 @@ const char *text_nearest(const char *word, const void *names, size_t n,
 
 		if (name_len > NEAREST_MAX_WORD)
 			continue;
-		distance = edit_distance(word, len, name, name_len);
+		/* A beginning of it is meant more likely than a word that looks like it. */
+		distance = len >= NEAREST_MIN_BEGINNING && strncmp(word, name, len) == 0 ? 1 : edit_distance(word, len, name, name_len);
 		if (distance < best || (distance == best && !nearest)) {
 			best = distance;
 			nearest = name;

@@ -155,6 +155,9 @@ static void test_a_slip_finds_the_word_that_was_meant(void **state)
 	assert_string_equal(text_nearest("graces", words, 4, word_at), "grace");
 	assert_string_equal(text_nearest("parms", words, 4, word_at), "params");
 	assert_null(text_nearest("banana", words, 4, word_at));
+	assert_string_equal(text_nearest("wor", words, 4, word_at), "workers");
+	assert_string_equal(text_nearest("param", words, 4, word_at), "params");
+	assert_null(text_nearest("pa", words, 4, word_at));
 	assert_null(text_nearest("model", words, 0, word_at));
 	memset(long_word, 'a', sizeof(long_word) - 1);
 	long_word[sizeof(long_word) - 1] = '\0';
