@@ -103,6 +103,29 @@ static int prepare(struct ctl *ctl, struct stream *s, struct rejoin *rejoin, cha
 	return args_count(args, "from", 0, INT64_MAX, &s->from, err);
 }
 
+/* What a reader of the results would take for all there is, or miss. */
+static void say_what_lacks(const struct ctl *ctl, const struct stream *s)
+{
+	const json_t *tasks = json_object_get(s->end, "tasks"), *error = json_object_get(s->end, "error");
+	uint64_t cancelled = member_count(tasks, "cancelled"), total = member_count(tasks, "total");
+	uint64_t ended = member_count(tasks, "done") + member_count(tasks, "failed") + cancelled;
+	const char *state = member_text(s->end, "state", "done"), *job = member_text(s->end, "job", "?");
+	bool has_ended = strcmp(state, "done") == 0 || strcmp(state, "failed") == 0 || strcmp(state, "cancelled") == 0;
+
+	if (ctl->quiet || s->json)
+		return;
+	if (!has_ended && json_is_null(json_object_get(tasks, "total")))
+		say("job %s is %s: %" PRIu64 " of its tasks have ended so far; --follow waits for the others", job, state, ended);
+	else if (!has_ended)
+		say("job %s is %s: %" PRIu64 " of its %" PRIu64 " tasks have ended; --follow waits for the others", job, state, ended,
+		    total);
+	else if (json_is_object(error))
+		say("job %s %s: %s", job, strcmp(state, "cancelled") == 0 ? "was cancelled" : state, member_text(error, "message", ""));
+	else if (cancelled > 0)
+		say("job %s %s: %" PRIu64 " of its %" PRIu64 " tasks were cancelled and have no result", job,
+		    strcmp(state, "cancelled") == 0 ? "was cancelled" : state, cancelled, total);
+}
+
 int command_results(struct ctl *ctl, struct error *err)
 {
 	struct rejoin rejoin = { .query = "" };
@@ -134,8 +157,10 @@ int command_results(struct ctl *ctl, struct error *err)
 	if (r == 0)
 		r = target_commit(&target, err);
 	target_close(&target);
-	if (r == 0)
+	if (r == 0) {
+		say_what_lacks(ctl, s);
 		r = stream_status(s);
+	}
 	stream_free(s);
 	return r;
 }

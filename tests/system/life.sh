@@ -50,6 +50,15 @@ done_job=$(ctl run noop -d 1 2 3)
 exits 0 ctl wait @last
 equal "@last is the job submitted last" "$(shown job @last)" "$done_job"
 equal "of the results too" "$(ctl results @last | tr '\n' ' ')" "1 2 3 "
+exits 0 ctl run sleeper -d -m async 60s
+exits 0 ctl results @last
+says "is running: 0 of its 1 tasks have ended; --follow waits"
+exits 0 ctl results @last -q
+equal "unless it is to be quiet" "$(cat "$dir/out" "$dir/err")" ""
+exits 0 ctl kill @last
+exits 1 ctl results @last
+says "was cancelled: 1 of its 1 tasks were cancelled and have no result"
+exits 0 ctl rm @last
 keep=$(ctl run noop -d --no-durable 1 | tail -n 1)
 exits 0 ctl wait @last
 equal "one that is not kept too" "$(shown job @last)" "$keep"
