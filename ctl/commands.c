@@ -51,7 +51,7 @@ static const struct option run_options[] = {
 	{ "priority", 0, "N", "-100 to 100: higher ones come first among jobs that share workers" },
 	{ "halt", 0, "WHEN,fail=N[%]", "give up after N failed tasks, or N % of those ended; WHEN: soon or now" },
 	{ "delay", 0, "DURATION", "begin no sooner than this from now" },
-	{ "after", 0, "JOB[,JOB...]", "begin when these have succeeded; may be repeated" },
+	{ "after", 0, "JOB[,JOB...]", "begin when these (numbers, @last) have succeeded; may be repeated" },
 	{ "after-failed", 0, "cancel|run", "what is done where one of them has not (cancel)" },
 	{ "on-done", 0, "HOOK", "run this hook of the daemon's configuration when the job has ended; none" },
 	{ "joblog", 0, "FILE", "append a line for each task, as GNU parallel does" },

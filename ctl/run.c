@@ -373,7 +373,7 @@ static int prepare(struct run *run, struct error *err)
 	if (n_files == 0 && args->n_words < 2)
 		return error_set(err, -EINVAL, "usage",
 				 "no inputs: give them as words, or with -i FILE, or with -i - from standard input");
-	r = submission_make(args, &json, err);
+	r = submission_make(run->ctl, &json, err);
 	if (r == 0)
 		r = inputs_open(&run->inputs, args->words + 1, args->n_words - 1, files, n_files,
 				args_flag(args, "null") ? '\0' : '\n', err);

@@ -13,8 +13,10 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "ctl.h"
 #include "options.h"
 #include "protocol.h"
+#include "select.h"
 
 #define SUBMISSION_BYTES 16
 #define TIME_BYTES 6 /* of them: milliseconds since 1970 */
@@ -166,9 +168,10 @@ static int add_time(json_t *json, bool *failed, const struct args *args, const c
 	return r;
 }
 
-/* --after 3,5 --after 7 */
-static int add_after(json_t *json, bool *failed, const struct args *args, struct error *err)
+/* --after 3,5 --after @last */
+static int add_after(json_t *json, bool *failed, struct ctl *ctl, struct error *err)
 {
+	const struct args *args = &ctl->args;
 	const char *policy = args_text(args, "after-failed");
 	json_t *jobs = json_array();
 	int r = 0;
@@ -184,14 +187,14 @@ static int add_after(json_t *json, bool *failed, const struct args *args, struct
 		while (r == 0 && (word = strsep(&rest, ","))) {
 			char text[24];
 
-			r = parse_job(word, &id, err);
+			r = select_job(ctl, word, &id, err);
 			(void)snprintf(text, sizeof(text), "%" PRIu64, id);
 			if (r == 0 && json_array_append_new(jobs, json_string(text)) < 0)
 				*failed = true;
 		}
 	}
 	if (r < 0)
-		error_prefix(err, "option '--after': ");
+		error_prefix(err, "option '--after'");
 	else if (policy && strcmp(policy, "cancel") != 0 && strcmp(policy, "run") != 0)
 		r = error_set(err, -EINVAL, "usage", "option '--after-failed': '%s' is neither cancel nor run", policy);
 	else if (policy && json_array_size(jobs) == 0)
@@ -235,8 +238,9 @@ static int add_texts(json_t *json, bool *failed, const struct args *args, struct
 	return 0;
 }
 
-int submission_make(const struct args *args, json_t **ret_json, struct error *err)
+int submission_make(struct ctl *ctl, json_t **ret_json, struct error *err)
 {
+	const struct args *args = &ctl->args;
 	json_t *json = json_object();
 	bool failed = !json;
 	int r = check_text("the workload's name", args->words[0], err);
@@ -266,7 +270,7 @@ int submission_make(const struct args *args, json_t **ret_json, struct error *er
 	if (r == 0)
 		r = add_priority(json, &failed, args, err);
 	if (r == 0)
-		r = add_after(json, &failed, args, err);
+		r = add_after(json, &failed, ctl, err);
 	if (r == 0)
 		r = add_halt(json, &failed, args, err);
 	if (args_flag(args, "dedicated"))

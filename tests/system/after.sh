@@ -43,6 +43,14 @@ exits 0 ctl run sleeper --after "$a" 1ms
 says "waits: it begins when job $a has succeeded"
 exits 0 ctl run sleeper -q --after "$a,$c" --delay 100ms 1ms
 
+echo "== the one before"
+a=$(ctl run slow -d 300ms)
+b=$(ctl run sleeper -d --after @last 1ms)
+ctl show "$b" --json >"$dir/out"
+check "@last is the job that was submitted last" grep -qE "\"after\": ?\[\"$a\"\]" "$dir/out"
+exits 0 ctl wait "$b" --timeout 20s
+exits 0 ctl run sleeper -q --after "$a,@last" 1ms
+
 echo "== refused"
 next=$(($(ctl run sleeper -d 1ms) + 1))
 exits 4 ctl run sleeper --after $next 1ms # nothing follows itself, nor what is still to come
@@ -52,7 +60,7 @@ exits 0 ctl run sleeper --dry-run --after "$a,$c" 1ms
 says "after jobs $a, $c; cancelled if one of them fails" "$dir/out"
 exits 4 ctl run sleeper --dry-run --after 999999 1ms
 exits 2 ctl run sleeper --after tomorrow 1ms
-says "option '--after'"
+says "option '--after': 'tomorrow' is no job"
 exits 2 ctl run sleeper --after "$a," 1ms
 exits 2 ctl run sleeper --after "$a" --after-failed=maybe 1ms
 says "neither cancel nor run"
