@@ -116,6 +116,6 @@ if [ -n "${other:-}" ]; then
 	equal "what would never have room is not waited for" $? 2
 	says "it is over limits.max_queued_per_user = 2.0 MiB, for which no waiting makes room"
 	exits 2 other run nap -d -i "$dir/large" -i "$dir/large" -i "$dir/large"
-	equal "only the job of root is left" "$(unfinished)" "1 1 3 "
+	check "only the job of root is left" wait_for $((10 * slowness)) unfinished_are "1 1 3 "
 fi
 finish
