@@ -14,6 +14,7 @@
 #include "protocol.h"
 
 #define READ_BYTES (256u << 10)
+#define GROWTH 4 /* of pieces, from one to the next */
 
 static int open_file(struct input_file *file, const char *name, struct error *err)
 {
@@ -26,13 +27,19 @@ static int open_file(struct input_file *file, const char *name, struct error *er
 	if (S_ISDIR(st.st_mode))
 		return error_set(err, -EISDIR, "usage", "input file '%s' is a directory", file->name);
 	file->may_pause = !S_ISREG(st.st_mode);
+	if (!file->may_pause) {
+		off_t at = lseek(file->fd, 0, SEEK_CUR); /* standard input may have been read from; -1: unknown */
+
+		file->bytes = at >= 0 && st.st_size > at ? (uint64_t)(st.st_size - at) : 0;
+	}
 	return 0;
 }
 
 int inputs_open(struct inputs *in, const char *const *words, size_t n_words, const char *const *files, size_t n_files,
 		char end, struct error *err)
 {
-	*in = (struct inputs){ .words = words, .n_words = n_words, .end = end, .wake_fd = -1, .pause_ms = -1 };
+	*in = (struct inputs){ .words = words, .n_words = n_words, .end = end, .wake_fd = -1, .pause_ms = -1,
+			      .piece_bytes = PROTOCOL_PIECE_BYTES, .most_bytes = PROTOCOL_PIECE_BYTES };
 	for (size_t i = 0; i < n_words; i++)
 		if (strlen(words[i]) > PROTOCOL_MAX_INPUT_BYTES)
 			return error_set(err, -EMSGSIZE, "too-large", "input %zu is longer than %u bytes", i + 1,
@@ -64,6 +71,23 @@ void inputs_close(struct inputs *in)
 	buffer_fini(&in->raw);
 	in->files = NULL;
 	in->n_files = 0;
+}
+
+bool inputs_are_many(const struct inputs *in)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = in->next_file; i < in->n_files; i++)
+		bytes += in->files[i].bytes;
+	return bytes > PROTOCOL_PIECE_BYTES; /* packed they are no shorter: a length takes the place of each separator */
+}
+
+bool inputs_are_at_hand(const struct inputs *in)
+{
+	for (size_t i = in->next_file; i < in->n_files; i++)
+		if (in->files[i].may_pause)
+			return false;
+	return true;
 }
 
 /* Wait for a source that may pause. 0; -EINTR; -EAGAIN: nothing came for pause_ms. */
@@ -175,6 +199,7 @@ static void taken(struct inputs *in, size_t used)
 
 int inputs_next(struct inputs *in, struct buffer *piece, bool *ret_last, struct error *err)
 {
+	const size_t most = in->piece_bytes;
 	int count = 0;
 
 	piece->len = 0;
@@ -191,7 +216,7 @@ int inputs_next(struct inputs *in, struct buffer *piece, bool *ret_last, struct 
 			*ret_last = true;
 			return count;
 		}
-		if (piece->len > 0 && piece->len + len + VARINT_MAX_BYTES > PROTOCOL_PIECE_BYTES)
+		if (piece->len > 0 && piece->len + len + VARINT_MAX_BYTES > most)
 			break;
 		if (buffer_reserve(piece, len + VARINT_MAX_BYTES) < 0)
 			return error_set(err, -ENOMEM, "internal", "out of memory");
@@ -201,6 +226,7 @@ int inputs_next(struct inputs *in, struct buffer *piece, bool *ret_last, struct 
 		count++;
 		taken(in, used);
 	}
+	in->piece_bytes = most < in->most_bytes / GROWTH ? most * GROWTH : in->most_bytes;
 	*ret_last = false;
 	return count;
 }

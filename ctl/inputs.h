@@ -18,6 +18,7 @@ struct input_file {
 	const char *name; /* for messages */
 	int fd;
 	bool may_pause; /* a pipe, terminal or socket: its next bytes may be long in coming */
+	uint64_t bytes; /* that it had when it was opened; 0 where that is not known */
 };
 
 struct inputs {
@@ -28,6 +29,8 @@ struct inputs {
 	char end; /* of an input in files: LF or NUL */
 	int wake_fd; /* as in http.h; set after inputs_open() */
 	int pause_ms; /* a piece goes off when a source gave nothing for so long; -1: only full ones do */
+	size_t piece_bytes; /* the next piece holds so many at most; after inputs_open() PROTOCOL_PIECE_BYTES */
+	size_t most_bytes; /* and each one after it four times as many, up to this; likewise */
 
 	/* private */
 	struct buffer raw; /* read from files[next_file]; [at, len) is not used yet */
@@ -42,7 +45,13 @@ int inputs_open(struct inputs *in, const char *const *words, size_t n_words, con
 		char end, struct error *err);
 void inputs_close(struct inputs *in); /* also of one that was only zeroed, or half opened */
 
-/* Fill `piece` (emptied first) with the next inputs: as many as fit PROTOCOL_PIECE_BYTES, or a single larger one.
+/* Do the files have more than fits one piece, as far as that is known? */
+bool inputs_are_many(const struct inputs *in);
+
+/* Will inputs_next() block for nothing but a disk? */
+bool inputs_are_at_hand(const struct inputs *in);
+
+/* Fill `piece` (emptied first) with the next inputs: as many as fit piece_bytes, or a single larger one.
  * Blocks for files. The number of inputs, *ret_last when none follow; -EINTR; -EMSGSIZE: an input over
  * PROTOCOL_MAX_INPUT_BYTES; -errno of a read. */
 int inputs_next(struct inputs *in, struct buffer *piece, bool *ret_last, struct error *err);

@@ -33,6 +33,10 @@
 #include "talk.h"
 #include "upload.h"
 
+/* Of many inputs the first piece is small, so that its tasks run while the others are cut. What no disk has to take goes in
+ * pieces that the socket holds and that the daemon takes in without its workers going idle. */
+#define FIRST_PIECE_BYTES (128u << 10)
+#define KEPT_PIECE_BYTES (256u << 10)
 #define PAUSE_MS 200 /* inputs that came are not held back longer than this for those that have not */
 #define JOBLOG_MS 10000 /* what the rest of a job log gets to arrive when the results have */
 #define LAST_WORDS_MS 5000 /* what a daemon gets to answer somebody who is leaving */
@@ -381,6 +385,11 @@ static int prepare(struct run *run, struct error *err)
 		return r;
 	run->inputs.wake_fd = interrupt_fd();
 	run->inputs.pause_ms = stay ? PAUSE_MS : -1;
+	if (stay && inputs_are_many(&run->inputs)) {
+		run->inputs.piece_bytes = FIRST_PIECE_BYTES;
+		if (args_flag(args, "no-durable"))
+			run->inputs.most_bytes = KEPT_PIECE_BYTES;
+	}
 	run->count = inputs_next(&run->inputs, &run->piece, &run->last, err);
 	if (run->count < 0)
 		return talk_failed(run->count, err);

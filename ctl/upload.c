@@ -18,19 +18,33 @@
 #define BUSY_MAX_MS 1000 /* to this */
 #define LOST_MS 50
 
-/* One request with one piece. 0 and the new number on disk, or -errno as talk_on(). */
-static int send_piece(struct upload *u, struct http **http, struct buffer *piece, bool last, struct document *doc,
-		      struct error *err)
+/* Take the next piece off the inputs. An error waits in it until it is its turn. */
+static void take_next(struct upload *u)
 {
-	struct iovec body = { .iov_base = piece->data, .iov_len = piece->len };
+	u->next.err = (struct error)ERROR_INIT;
+	u->next.count = inputs_next(u->inputs, &u->next.packed, &u->next.last, &u->next.err);
+	u->has_next = true;
+}
+
+/* One request with the piece, and while it is worked on the next piece is taken, where that waits for nobody. 0 and the new number on disk, or -errno as talk_on(). */
+static int send_piece(struct upload *u, struct http **http, struct document *doc, struct error *err)
+{
+	struct iovec body = { .iov_base = u->piece.packed.data, .iov_len = u->piece.packed.len };
+	struct http_reply reply;
 	char url[128];
 	int r = *http ? 0 : talk_connect(u->ctl, http, err);
 
 	if (r < 0)
 		return err->code && exit_status_of(err->code) == EXIT_UNREACHABLE ? -ECONNRESET : r;
 	(void)snprintf(url, sizeof(url), "/v1/jobs/%s/inputs?from=%" PRIu64 "&format=packed%s", u->job, u->sent,
-		       last ? "&last=1" : "");
-	r = talk_on(*http, "POST", url, &body, 1, doc, err);
+		       u->piece.last ? "&last=1" : "");
+	r = http_send(*http, "POST", url, &body, 1);
+	if (r == 0 && !u->has_next && !u->piece.last && inputs_are_at_hand(u->inputs))
+		take_next(u);
+	if (r == 0)
+		r = http_head(*http, &reply);
+	if (r == 0)
+		r = talk_read(*http, reply.status, doc, err);
 	if (r < 0 || !http_usable(*http)) {
 		http_close(*http);
 		*http = NULL;
@@ -58,15 +72,16 @@ static int refused(struct upload *u, const struct document *doc, int count, int 
 	return -EREMOTEIO;
 }
 
-static int upload_piece(struct upload *u, struct http **http, struct buffer *piece, int count, bool last)
+static int upload_piece(struct upload *u, struct http **http)
 {
+	const int count = u->piece.count;
 	int tries = 0;
 	int64_t lost_ns = 0; /* when the connection was lost; 0: it is not */
 
 	for (;;) {
 		_cleanup_document_ struct document doc = DOCUMENT_INIT;
 		struct error err = ERROR_INIT;
-		int r = send_piece(u, http, piece, last, &doc, &err);
+		int r = send_piece(u, http, &doc, &err);
 
 		/* A daemon that ends now goes on with the job when it is back. */
 		if (r == -EREMOTEIO && strcmp(err.code, "stopping") == 0) {
@@ -109,17 +124,26 @@ static void cancel_job(struct upload *u)
 
 int upload_run(struct upload *u)
 {
-	_cleanup_buffer_ struct buffer piece = BUFFER_INIT;
 	struct http *http = NULL;
-	bool last = false;
-	int r = 0;
+	int r;
 
-	while (!last && r == 0) {
-		int count = inputs_next(u->inputs, &piece, &last, &u->err);
+	do {
+		struct upload_piece sent = u->piece; /* its memory is used again */
 
-		r = count < 0 ? count : upload_piece(u, &http, &piece, count, last);
-	}
+		if (!u->has_next)
+			take_next(u);
+		u->piece = u->next;
+		u->next = sent;
+		u->has_next = false;
+		r = u->piece.count;
+		if (r < 0)
+			u->err = u->piece.err;
+		else
+			r = upload_piece(u, &http);
+	} while (r == 0 && !u->piece.last);
 	http_close(http);
+	buffer_fini(&u->piece.packed);
+	buffer_fini(&u->next.packed);
 	if (r < 0 && u->err.code && strcmp(u->err.code, "wrong-state") == 0) {
 		u->err = (struct error)ERROR_INIT;
 		r = 0; /* it has ended in the meantime: its last line says how */

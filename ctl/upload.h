@@ -10,11 +10,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "http.h"
 
 struct ctl;
 struct inputs;
+
+/* What inputs_next() gave. */
+struct upload_piece {
+	struct buffer packed;
+	int count; /* or -errno with err */
+	bool last;
+	struct error err;
+};
 
 struct upload {
 	const struct ctl *ctl;
@@ -23,6 +32,8 @@ struct upload {
 	int64_t patience_ns; /* a lost daemon is tried again for so long */
 	uint64_t sent; /* inputs that the daemon has on disk; the caller sets those of the first piece */
 	bool said_full; /* that there is no room now */
+	struct upload_piece piece, next; /* next: taken while the daemon works on `piece` */
+	bool has_next;
 	int result; /* 0, or -errno with err */
 	struct error err;
 	pthread_t thread;

@@ -150,6 +150,57 @@ static void test_an_input_of_exactly_the_limit_passes_and_one_byte_more_does_not
 	inputs_close(&in);
 }
 
+static void test_pieces_begin_and_grow_as_is_asked_for(void **state)
+{
+	static const size_t wanted[] = { 1000, 4000, 10000, 10000 };
+	const char *const files[] = { path };
+	_cleanup_buffer_ struct buffer piece = BUFFER_INIT;
+	_cleanup_free_ char *text = malloc(PROTOCOL_PIECE_BYTES + 1);
+	struct error err = ERROR_INIT;
+	struct inputs in;
+	bool last;
+
+	(void)state;
+	memset(text, '\n', PROTOCOL_PIECE_BYTES + 1); /* empty inputs, of a byte each */
+	write_file(text, PROTOCOL_PIECE_BYTES);
+	assert_int_equal(inputs_open(&in, NULL, 0, files, 1, '\n', &err), 0);
+	assert_false(inputs_are_many(&in));
+	inputs_close(&in);
+	write_file(text, PROTOCOL_PIECE_BYTES + 1);
+	assert_int_equal(inputs_open(&in, NULL, 0, files, 1, '\n', &err), 0);
+	assert_true(inputs_are_many(&in));
+	assert_true(inputs_are_at_hand(&in));
+	in.piece_bytes = 1000;
+	in.most_bytes = 10000;
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+		assert_in_range(inputs_next(&in, &piece, &last, &err), wanted[i] - VARINT_MAX_BYTES, wanted[i]);
+		assert_true(piece.len <= wanted[i]);
+		assert_false(last);
+	}
+	inputs_close(&in);
+}
+
+static void test_only_what_lies_in_files_is_known_and_at_hand(void **state)
+{
+	const char *const files[] = { path, "-" };
+	struct error err = ERROR_INIT;
+	struct inputs in;
+	int fds[2], stdin_fd = dup(STDIN_FILENO);
+
+	(void)state;
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	assert_true(stdin_fd >= 0 && dup2(fds[0], STDIN_FILENO) == STDIN_FILENO);
+	write_file("one\n", 4);
+	assert_int_equal(inputs_open(&in, NULL, 0, files, 2, '\n', &err), 0);
+	assert_false(inputs_are_many(&in));
+	assert_false(inputs_are_at_hand(&in)); /* whoever waits for the file's inputs may wait for the pipe's */
+	inputs_close(&in);
+	assert_int_equal(dup2(stdin_fd, STDIN_FILENO), STDIN_FILENO);
+	(void)close(stdin_fd);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+}
+
 static void test_a_file_that_cannot_be_read_is_named_before_anything_runs(void **state)
 {
 	const char *const missing[] = { "/nonexistent/file" }, *const directory[] = { dir };
@@ -171,7 +222,8 @@ static void test_a_pipe_that_pauses_does_not_hold_back_what_it_gave(void **state
 	_cleanup_buffer_ struct buffer piece = BUFFER_INIT;
 	struct error err = ERROR_INIT;
 	struct input_file file = { .name = "pipe", .may_pause = true };
-	struct inputs in = { .files = &file, .n_files = 1, .end = '\n', .wake_fd = -1, .pause_ms = 1 };
+	struct inputs in = { .files = &file, .n_files = 1, .end = '\n', .wake_fd = -1, .pause_ms = 1,
+			     .piece_bytes = PROTOCOL_PIECE_BYTES, .most_bytes = PROTOCOL_PIECE_BYTES };
 	bool last = true;
 	int fds[2], wake[2];
 
@@ -203,6 +255,8 @@ int main(void)
 		cmocka_unit_test(test_every_line_is_an_input_byte_for_byte),
 		cmocka_unit_test(test_many_lines_are_cut_into_pieces_with_nothing_lost),
 		cmocka_unit_test(test_an_input_of_exactly_the_limit_passes_and_one_byte_more_does_not),
+		cmocka_unit_test(test_pieces_begin_and_grow_as_is_asked_for),
+		cmocka_unit_test(test_only_what_lies_in_files_is_known_and_at_hand),
 		cmocka_unit_test(test_a_file_that_cannot_be_read_is_named_before_anything_runs),
 		cmocka_unit_test(test_a_pipe_that_pauses_does_not_hold_back_what_it_gave),
 	};

@@ -321,7 +321,7 @@ static void test_many_inputs_travel_in_pieces_while_results_stream(void **state)
 	struct request r;
 	char path[80], answer[80];
 
-	write_lines(s, path, 300000); /* 2.4 MB packed: three pieces */
+	write_lines(s, path, 300000); /* 2.4 MB packed: 128 KiB, 512 KiB, 1 MiB and the rest */
 	concctl_start(s, "run", "squares", "-i", path);
 	fd = server_accept(s);
 	server_expect(fd, "POST /v1/jobs HTTP", &r);
@@ -365,7 +365,7 @@ static void test_many_inputs_travel_in_pieces_while_results_stream(void **state)
 			(void)close(fd);
 	}
 	assert_int_equal(have, 300000);
-	assert_int_equal(pieces, 2);
+	assert_int_equal(pieces, 3);
 	server_stream(results, "7");
 	server_chunk(results, JOB_FRAME END_FRAME("done", 3, 0));
 	server_stream_end(results);
