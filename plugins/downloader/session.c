@@ -1,4 +1,10 @@
-/* libcurl on a runner's event base (see session.h). */
+/* libcurl on a runner's event base (see session.h).
+ *
+ * A multi handle finds a socket's transfer in a table of fixed size, and a connection in a list of all of its host: with
+ * thousands at once each step of a transfer would walk through dozens of others. So a session has as many multi handles as it
+ * takes to have no more than TRANSFERS_MAX transfers in each; names' addresses and TLS sessions they share.
+ *
+ * A transfer goes to the first that has room: one that ended there has left its connection there. */
 #include "session.h"
 
 #include <errno.h>
@@ -11,7 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Connections kept without a transfer, of all hosts together. */
+#define TRANSFERS_MAX 1024u /* in a multi handle */
+/* Connections kept without a transfer, of all hosts and multi handles together. */
 #define IDLE_MAX 1024u
 #define ADDRESS_SECONDS 60L
 /* Large bodies want a large buffer; many small ones at once want the memory. */
@@ -25,17 +32,25 @@
  * it off and putting it on again would be two system calls a request. */
 struct watch {
 	struct event *event;
+	struct multi *multi; /* whose it is */
 	short events; /* what it is for */
 	bool wanted; /* by libcurl, now */
 	bool owned; /* opened and closed here; others libcurl closes without a word */
 };
 
+struct multi {
+	struct session *session;
+	uint32_t number, n_transfers;
+	CURLM *curl;
+	struct event *timer;
+};
+
 struct session {
 	struct concd_worker *worker;
 	struct event_base *base;
-	struct event *timer;
-	CURLM *multi;
 	CURLSH *share;
+	struct multi **multis; /* one at least */
+	uint32_t n_multis, first_open; /* those before it are full */
 	struct gate *gate;
 	struct watch *watches; /* by descriptor */
 	size_t n_watches;
@@ -52,14 +67,15 @@ static void init_curl(void)
 }
 
 /* Tell the tasks whose transfers have ended. Their handles leave the multi handle here, before they go on. */
-static void session_finish(struct session *session)
+static void multi_finish(struct multi *multi)
 {
+	const struct concd_host *host = multi->session->worker->host;
 	struct transfer *transfer;
 	CURLMsg *message;
 	char *private;
 	int left;
 
-	while ((message = curl_multi_info_read(session->multi, &left)) != NULL) {
+	while ((message = curl_multi_info_read(multi->curl, &left)) != NULL) {
 		CURL *easy = message->easy_handle;
 		CURLcode code = message->data.result;
 
@@ -67,10 +83,10 @@ static void session_finish(struct session *session)
 			continue;
 		(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private); /* set by transfer_open */
 		transfer = (struct transfer *)(void *)private;
-		(void)curl_multi_remove_handle(session->multi, easy); /* message is gone after this */
+		(void)curl_multi_remove_handle(multi->curl, easy); /* message is gone after this */
 		transfer->code = code;
 		transfer->done = true;
-		concd_resume(session->worker->host, transfer->resumer);
+		concd_resume(host, transfer->resumer);
 	}
 }
 
@@ -106,20 +122,23 @@ static void on_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *session = arg;
 	struct watch *watch = &session->watches[fd];
+	struct multi *multi;
 	int mask = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0), running;
 
 	if (!watch->wanted) { /* the server has closed a kept connection: libcurl looks before it uses one again */
 		(void)event_del(watch->event); /* cannot fail for an event that was made */
 		return;
 	}
-	(void)curl_multi_socket_action(session->multi, fd, mask, &running); /* errors are of transfers */
-	session_finish(session);
+	multi = watch->multi; /* the watch may be gone afterwards */
+	(void)curl_multi_socket_action(multi->curl, fd, mask, &running); /* errors are of transfers */
+	multi_finish(multi);
 }
 
 /* libcurl wants to know when `fd` is ready, or not any more. */
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp)
 {
-	struct session *session = userp;
+	struct multi *multi = userp;
+	struct session *session = multi->session;
 	struct watch *watch = watch_of(session, fd);
 	short events = EV_PERSIST;
 
@@ -127,6 +146,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *userp, void *
 	(void)socketp;
 	if (watch == NULL)
 		return -1;
+	watch->multi = multi;
 	watch->wanted = what != CURL_POLL_REMOVE;
 	if (what == CURL_POLL_REMOVE) {
 		if (!watch->owned)
@@ -177,39 +197,95 @@ static int on_close_socket(void *arg, curl_socket_t fd)
 	return close(fd);
 }
 
-/* ---- The multi handle ---- */
+/* ---- Multi handles ---- */
 
 static void on_timeout(evutil_socket_t fd, short what, void *arg)
 {
-	struct session *session = arg;
+	struct multi *multi = arg;
 	int running;
 
 	(void)fd;
 	(void)what;
-	(void)curl_multi_socket_action(session->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	session_finish(session);
+	(void)curl_multi_socket_action(multi->curl, CURL_SOCKET_TIMEOUT, 0, &running);
+	multi_finish(multi);
 }
 
-static int on_timer_wanted(CURLM *multi, long timeout_ms, void *userp)
+static int on_timer_wanted(CURLM *curl, long timeout_ms, void *userp)
 {
-	struct session *session = userp;
+	struct multi *multi = userp;
 	struct timeval tv;
 
-	(void)multi;
+	(void)curl;
 	if (timeout_ms < 0)
-		return event_del(session->timer);
+		return event_del(multi->timer);
 	tv.tv_sec = timeout_ms / 1000;
 	tv.tv_usec = timeout_ms % 1000 * 1000;
-	return event_add(session->timer, &tv); /* 0 goes through the loop as well: no recursion */
+	return event_add(multi->timer, &tv); /* 0 goes through the loop as well: no recursion */
 }
 
 /* libcurl counts connections in use as kept ones, and over its limit searches all of them for the oldest idle one each
- * time a transfer ends: quadratic for thousands at once. So the limit goes along with the transfers. */
-static void count_transfers(struct session *session, int change)
+ * time a transfer ends: quadratic for many at once. So the limit goes along with the transfers. */
+static void count_transfers(struct multi *multi, int change)
 {
+	struct session *session = multi->session;
+
+	multi->n_transfers += (uint32_t)change;
 	session->n_transfers += (uint32_t)change;
-	(void)curl_multi_setopt(session->multi, CURLMOPT_MAXCONNECTS, (long)(session->n_transfers + IDLE_MAX));
+	if (change < 0 && multi->number < session->first_open)
+		session->first_open = multi->number;
+	(void)curl_multi_setopt(multi->curl, CURLMOPT_MAXCONNECTS,
+				(long)(multi->n_transfers + IDLE_MAX / session->n_multis));
 }
+
+static void multi_free(struct multi *multi)
+{
+	if (multi->curl != NULL)
+		(void)curl_multi_cleanup(multi->curl);
+	if (multi->timer != NULL)
+		event_free(multi->timer);
+	free(multi);
+}
+
+/* One more; -ENOMEM. */
+static int multi_add(struct session *session)
+{
+	struct multi **multis = realloc(session->multis, (session->n_multis + 1) * sizeof(struct multi *)), *multi;
+
+	if (multis == NULL)
+		return -ENOMEM;
+	session->multis = multis;
+	multi = calloc(1, sizeof(*multi));
+	if (multi == NULL)
+		return -ENOMEM;
+	multi->session = session;
+	multi->number = session->n_multis;
+	multi->timer = event_new(session->base, -1, 0, on_timeout, multi);
+	multi->curl = curl_multi_init();
+	if (multi->timer == NULL || multi->curl == NULL) {
+		multi_free(multi);
+		return -ENOMEM;
+	}
+	/* All of these only store their argument. */
+	(void)curl_multi_setopt(multi->curl, CURLMOPT_SOCKETFUNCTION, on_socket);
+	(void)curl_multi_setopt(multi->curl, CURLMOPT_SOCKETDATA, multi);
+	(void)curl_multi_setopt(multi->curl, CURLMOPT_TIMERFUNCTION, on_timer_wanted);
+	(void)curl_multi_setopt(multi->curl, CURLMOPT_TIMERDATA, multi);
+	session->multis[session->n_multis++] = multi;
+	return 0;
+}
+
+/* The first that has room; NULL: out of memory. */
+static struct multi *multi_take(struct session *session)
+{
+	while (session->first_open < session->n_multis &&
+	       session->multis[session->first_open]->n_transfers >= TRANSFERS_MAX)
+		session->first_open++;
+	if (session->first_open == session->n_multis && multi_add(session) < 0)
+		return NULL;
+	return session->multis[session->first_open];
+}
+
+/* ---- The session ---- */
 
 int session_open(struct concd_worker *worker, uint32_t max_lookups, struct session **ret_session)
 {
@@ -221,22 +297,16 @@ int session_open(struct concd_worker *worker, uint32_t max_lookups, struct sessi
 		return -ENOMEM;
 	session->worker = worker;
 	session->base = concd_event_base(worker);
-	session->timer = event_new(session->base, -1, 0, on_timeout, session);
 	session->gate = gate_new(max_lookups);
 	session->share = curl_share_init();
-	session->multi = curl_multi_init();
-	if (session->timer == NULL || session->gate == NULL || session->share == NULL || session->multi == NULL) {
+	if (session->gate == NULL || session->share == NULL || multi_add(session) < 0) {
 		concd_log(worker, CONCD_LOG_ERROR, "cannot prepare libcurl: out of memory");
 		session_close(session);
 		return -ENOMEM;
 	}
-	/* All of these only store their argument. The share is for this thread alone: it needs no locks. */
+	/* These cannot fail. The share is for this thread alone: it needs no locks. */
 	(void)curl_share_setopt(session->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
-	(void)curl_multi_setopt(session->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-	(void)curl_multi_setopt(session->multi, CURLMOPT_SOCKETDATA, session);
-	(void)curl_multi_setopt(session->multi, CURLMOPT_TIMERFUNCTION, on_timer_wanted);
-	(void)curl_multi_setopt(session->multi, CURLMOPT_TIMERDATA, session);
-	count_transfers(session, 0);
+	(void)curl_share_setopt(session->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
 	*ret_session = session;
 	return 0;
 }
@@ -247,13 +317,12 @@ void session_close(struct session *session)
 		return;
 	while (session->n_spare > 0)
 		handle_fini(&session->spare[--session->n_spare]);
-	if (session->multi != NULL)
-		(void)curl_multi_cleanup(session->multi);
+	while (session->n_multis > 0)
+		multi_free(session->multis[--session->n_multis]);
+	free(session->multis);
 	if (session->share != NULL)
 		(void)curl_share_cleanup(session->share);
 	free(session->watches); /* every socket has been closed */
-	if (session->timer != NULL)
-		event_free(session->timer);
 	gate_free(session->gate);
 	free(session);
 }
@@ -340,13 +409,14 @@ int transfer_open(struct transfer *transfer, struct session *session, struct con
 
 	*transfer = (struct transfer){.session = session, .task = task};
 	transfer->resumer = concd_resumer(task);
-	if (transfer->resumer == NULL)
+	transfer->multi = multi_take(session);
+	if (transfer->resumer == NULL || transfer->multi == NULL)
 		return -ENOMEM;
 	r = handle_take(session, &transfer->handle);
 	if (r < 0)
 		return r;
 	transfer->easy = easy = transfer->handle.easy;
-	count_transfers(session, 1);
+	count_transfers(transfer->multi, 1);
 	(void)curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
 	(void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
 	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
@@ -363,7 +433,7 @@ void transfer_close(struct transfer *transfer)
 	gate_leave(&transfer->pass, GATE_END_CLOSED);
 	if (transfer->easy != NULL) {
 		handle_give(transfer->session, &transfer->handle, transfer->is_special);
-		count_transfers(transfer->session, -1);
+		count_transfers(transfer->multi, -1);
 	}
 	if (transfer->resumer != NULL)
 		concd_resumer_free(transfer->task->host, transfer->resumer);
@@ -399,7 +469,7 @@ static int64_t patience_ns(const struct transfer *transfer)
 
 int transfer_perform(struct transfer *transfer)
 {
-	struct session *session = transfer->session;
+	CURLM *curl = transfer->multi->curl;
 	int64_t left_ns;
 	int r = 0;
 
@@ -408,13 +478,13 @@ int transfer_perform(struct transfer *transfer)
 	transfer->error[0] = '\0';
 	(void)curl_easy_setopt(transfer->easy, CURLOPT_FRESH_CONNECT, (long)transfer->pass.fresh);
 	(void)curl_easy_setopt(transfer->easy, CURLOPT_FORBID_REUSE, (long)transfer->pass.forbid_reuse);
-	if (curl_multi_add_handle(session->multi, transfer->easy) != CURLM_OK)
+	if (curl_multi_add_handle(curl, transfer->easy) != CURLM_OK)
 		return -ENOMEM;
 	while (!transfer->done && (r == 0 || r == -ETIMEDOUT) && (left_ns = patience_ns(transfer)) != 0)
 		r = concd_suspend(transfer->task, left_ns);
 	if (transfer->done)
 		return 0;
-	(void)curl_multi_remove_handle(session->multi, transfer->easy);
+	(void)curl_multi_remove_handle(curl, transfer->easy);
 	if (r < 0 && r != -ETIMEDOUT)
 		return r;
 	(void)snprintf(transfer->error, sizeof(transfer->error), "nothing came for %.3g s",

@@ -1,4 +1,4 @@
-/* A session: libcurl's multi handle on a runner's event base, shared by all transfers of that runner, with their kept
+/* A session: libcurl's multi handles on a runner's event base, shared by all transfers of that runner, with their kept
  * connections, known addresses and TLS sessions.
  *
  * libcurl works in callbacks on the loop's stack; a task only starts a transfer, waits, and looks at what came out. A
@@ -16,6 +16,7 @@
 #include "handle.h"
 
 struct session;
+struct multi;
 
 /* For the worker's thread. max_lookups: names looked up at once. 0 or -errno, after logging why. */
 int session_open(struct concd_worker *worker, uint32_t max_lookups, struct session **ret_session);
@@ -26,6 +27,7 @@ struct gate *session_gate(struct session *session);
 /* An HTTP exchange at a time, or several after each other with the same handle. Caller's memory. */
 struct transfer {
 	struct session *session;
+	struct multi *multi; /* the session's, where this transfer runs */
 	struct concd_task *task;
 	struct concd_resumer *resumer;
 	/* Its options are the caller's to set between exchanges. It may come from an earlier transfer, with the options that
