@@ -15,6 +15,8 @@
 #include "table.h"
 #include "talk.h"
 
+#define COUNTS_BYTES 256 /* of jobs by state, in words */
+
 static const char *size_text(uint64_t bytes, char text[TEXT_DURATION_BYTES])
 {
 	text_format_size(bytes, text);
@@ -53,19 +55,30 @@ static int print_crews(const json_t *crews, bool color)
 	return table_print(&table, stdout, color);
 }
 
-static void print_jobs_by_state(const json_t *jobs)
+/* "1 running, 2 paused"; "": none. */
+static void format_counts(const json_t *jobs, const char *const *states, size_t n_states, char ret_text[COUNTS_BYTES])
 {
-	static const char *const states[] = { "open", "queued", "running", "paused", "done", "failed", "cancelled" };
-	char text[256] = "";
-
-	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+	*ret_text = '\0';
+	for (size_t i = 0; i < n_states; i++) {
 		uint64_t n = member_count(jobs, states[i]);
+		size_t len = strlen(ret_text);
 
 		if (n > 0)
-			(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%" PRIu64 " %s",
-				       *text ? ", " : "", n, states[i]);
+			(void)snprintf(ret_text + len, COUNTS_BYTES - len, "%s%" PRIu64 " %s", len > 0 ? ", " : "", n, states[i]);
 	}
+}
+
+/* Those that live, and, as the daemon counts them anew with each start, those that have ended. */
+static void print_jobs_by_state(const json_t *jobs)
+{
+	static const char *const live[] = { "open", "queued", "running", "paused" }, *const ended[] = { "done", "failed", "cancelled" };
+	char text[COUNTS_BYTES];
+
+	format_counts(jobs, live, ARRAY_SIZE(live), text);
 	print_field("jobs", "%s", *text ? text : "none");
+	format_counts(jobs, ended, ARRAY_SIZE(ended), text);
+	if (*text)
+		print_field("ended", "%s since the start", text);
 }
 
 static void print_services(const json_t *services)

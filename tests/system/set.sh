@@ -90,7 +90,7 @@ while read -r input; do ctl run nap -q -d "$input"; done <"$dir/one-each" >"$dir
 last=$(tail -n 1 "$dir/ids")
 exits 0 ctl set "$last" model=async label=last
 exits 0 ctl set -w nap --state paused -l last delay=1h
-check "status counts those that are parked and held as paused" sh -c "'$concctl' -s '$sock' status | grep -q '^jobs  *91 paused,'"
+check "status counts those that are parked and held as paused" sh -c "'$concctl' -s '$sock' status | grep -q '^jobs  *91 paused'"
 daemon_kill
 daemon_start
 equal "a parked one is another after a restart" "$(shown model "$last") $(shown shape "$last")" "async 1x1x1000"
