@@ -3,7 +3,7 @@
  *	config, log, directories, daemon.lock, loop, control socket, store, workloads, jobs, crews, recovered jobs, READY
  *
  * It stops in steps, each begun when the one before has finished: no more submissions; services end; crews finish what they have
- * begun, or are killed after `grace`; outcomes are on disk; the loop ends. A second signal skips to the end: what is
+ * begun, or are killed after their workload's `grace`; outcomes are on disk; the loop ends. A second signal skips to the end: what is
  * accepted is on disk anyway.
  */
 #include "concd.h"
@@ -127,7 +127,7 @@ static void on_services_stopped(void *arg)
 {
 	struct concd *concd = arg;
 
-	crews_stop(concd->crews, concd->config->defaults.grace_ns, on_crews_stopped, concd);
+	crews_stop(concd->crews, on_crews_stopped, concd);
 }
 
 static void concd_stop(struct concd *concd)

@@ -1,5 +1,6 @@
 /* Crews: found, made, turned, ended. The story is in crew.h, the parts in crew_private.h. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -81,11 +82,17 @@ void crew_enter(struct crew *crew)
 
 static void crew_free(struct crew *crew);
 
+static int64_t grace_to_end(const struct crew *crew)
+{
+	int64_t grace_ns = crew->workload->config->grace_ns;
+
+	return grace_ns > MIN_GRACE_NS ? grace_ns : MIN_GRACE_NS;
+}
+
 /* Tell its processes to end; the timer kills those that do not. */
 static void crew_end(struct crew *crew)
 {
-	struct timeval grace = to_timeval(
-		crew->workload->config->grace_ns > MIN_GRACE_NS ? crew->workload->config->grace_ns : MIN_GRACE_NS);
+	struct timeval grace = to_timeval(grace_to_end(crew));
 
 	crew->ending = true;
 	for (uint32_t i = 0; i < crew->shape.processes; i++) {
@@ -340,9 +347,28 @@ int crews_open(struct loop *loop, struct store *store, const struct crews_option
 	return 0;
 }
 
+static void kill_at_stop(struct crew *crew)
+{
+	uint32_t killed = 0;
+
+	for (uint32_t i = 0; i < crew->shape.processes; i++) {
+		if (!crew->procs[i] || crew->procs[i]->killed)
+			continue;
+		killed++;
+		proc_kill(crew->procs[i], ORDER_STOP);
+	}
+	if (killed > 0)
+		log_warning("crew: %" PRIu32 " worker process%s of '%s' did not end within the grace time and %s killed%s", killed,
+			    killed == 1 ? "" : "es", crew->workload->config->name, killed == 1 ? "is" : "are",
+			    crew->out > 0 ? ": what they had begun is not done" : "");
+}
+
+/* Each crew has the grace of its workload, from the order to stop on. */
 static void on_stop_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct crews *crews = arg;
+	int64_t passed_ns = clock_mono_ns() - crews->stopped_ns, next_ns = INT64_MAX;
+	struct timeval next;
 
 	(void)fd; /* a timer has none */
 	(void)what;
@@ -351,11 +377,17 @@ static void on_stop_timer(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	for (struct crew *crew = crews->list; crew; crew = crew->next) {
-		for (uint32_t i = 0; i < crew->shape.processes; i++) {
-			if (crew->procs[i])
-				proc_kill(crew->procs[i], ORDER_STOP);
-		}
+		int64_t grace_ns = crew->out > 0 ? crew->workload->config->grace_ns : grace_to_end(crew);
+		int64_t left_ns = grace_ns - passed_ns;
+
+		if (left_ns <= 0)
+			kill_at_stop(crew);
+		else if (crew->n_procs > 0 && left_ns < next_ns)
+			next_ns = left_ns;
 	}
+	next = to_timeval(next_ns);
+	if (next_ns < INT64_MAX && event_add(crews->stop_timer, &next) < 0)
+		log_error("crew: out of memory: who does not end is not killed"); /* a second signal ends it all */
 }
 
 void crews_process_ended(struct crews *crews)
@@ -374,11 +406,10 @@ void crews_process_ended(struct crews *crews)
 	on_stopped(crews->stopped_arg);
 }
 
-void crews_stop(struct crews *crews, int64_t grace_ns, void (*on_stopped)(void *arg), void *arg)
+void crews_stop(struct crews *crews, void (*on_stopped)(void *arg), void *arg)
 {
-	struct timeval grace = to_timeval(grace_ns);
-
 	crews->stopping = true;
+	crews->stopped_ns = clock_mono_ns();
 	crews->on_stopped = on_stopped;
 	crews->stopped_arg = arg;
 	barrier_close(crews->barrier);
@@ -393,8 +424,9 @@ void crews_stop(struct crews *crews, int64_t grace_ns, void (*on_stopped)(void *
 		crew_turn_soon(crew);
 	}
 	crews->stop_timer = evtimer_new(crews->base, on_stop_timer, crews);
-	if (!crews->stop_timer || event_add(crews->stop_timer, crews->n_processes == 0 ? &at_once : &grace) < 0) {
+	if (!crews->stop_timer || event_add(crews->stop_timer, &at_once) < 0) {
 		log_error("crew: out of memory: worker processes are killed without grace");
+		crews->stopped_ns = 0;
 		on_stop_timer(-1, 0, crews);
 	}
 }

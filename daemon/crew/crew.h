@@ -173,9 +173,9 @@ struct crews_options {
  * NULL) says it is. */
 int crews_open(struct loop *loop, struct store *store, const struct crews_options *options, struct crews **ret_crews,
 	       struct error *err);
-/* Ask every process to finish what it has begun (DRAIN, STOP), kill those that remain after grace_ns, then call
- * on_stopped. Nothing is handed out any more; unbegun tasks are returned, ends are still reported. */
-void crews_stop(struct crews *crews, int64_t grace_ns, void (*on_stopped)(void *arg), void *arg);
+/* Ask every process to finish what it has begun (DRAIN, STOP), kill those that remain after their workload's grace, then
+ * call on_stopped. Nothing is handed out any more; unbegun tasks are returned, ends are still reported. */
+void crews_stop(struct crews *crews, void (*on_stopped)(void *arg), void *arg);
 /* Kills what is left, reaps it, frees; calls nobody but the on_sent of messages not yet answered. NULL is fine. */
 void crews_close(struct crews *crews);
 bool crews_ready(const struct crews *crews);

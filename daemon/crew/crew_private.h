@@ -38,7 +38,8 @@ struct crews {
 	struct barrier *barrier; /* NULL once it is passed */
 	bool ready;
 	bool stopping;
-	struct event *stop_timer; /* the kill at the end of grace, or the answer where nothing runs */
+	int64_t stopped_ns; /* when it was told to stop */
+	struct event *stop_timer; /* the kills at the ends of graces, or the answer where nothing runs */
 	void (*on_stopped)(void *arg);
 	void *stopped_arg;
 };

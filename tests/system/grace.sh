@@ -114,4 +114,24 @@ late() {
 	check "$name: no process was replaced" [ "$(cut -d ' ' -f 3 "$dir/exec/log" | sort -u | wc -l)" -le "$processes" ]
 }
 every_shape_beside 3 late
+# The end of the daemon: each workload has its own grace, a short one and one that is longer than what others have.
+daemon_stop
+write_config "defaults = { grace = \"200ms\"; };
+workloads = { $(stanza hang 'grace = "300ms";') patient = { plugin = \"sleeper\"; grace = \"100s\"; }; impatient = { plugin = \"sleeper\"; }; };"
+daemon_start
+hung=$(ctl run hang -d -m process -j 1 hang)
+patient=$(ctl run patient -d -m async 2s)
+impatient=$(ctl run impatient -d -m async 100s)
+for id in "$hung" "$patient" "$impatient"; do
+	check "job $id runs" wait_for 20 running "$id"
+done
+: >"$dir/log"
+daemon_stop
+says "1 worker process of 'hang' did not end within the grace time and is killed: what they had begun is not done" "$dir/log"
+says "1 worker process of 'impatient' did not end" "$dir/log"
+check "one that ends within its own grace is not killed" sh -c "! grep -q \"of 'patient'\" '$dir/log'"
+write_config "workloads = { $(stanza hang) patient = { plugin = \"nosuch\"; }; impatient = { plugin = \"sleeper\"; }; };"
+daemon_start
+equal "and its result is there" "$(ctl results "$patient" 2>/dev/null)" 2s
+exits 0 ctl kill "$hung" "$impatient"
 finish

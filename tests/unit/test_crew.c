@@ -186,7 +186,7 @@ static void a_stop_with_nothing_to_do_is_answered(void **state)
 {
 	struct world *w = *state;
 
-	crews_stop(w->crews, NS_PER_S, on_stopped, w);
+	crews_stop(w->crews, on_stopped, w);
 	world_run(w);
 	assert_true(w->stopped);
 }

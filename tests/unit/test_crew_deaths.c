@@ -215,7 +215,7 @@ static suseconds_t stop_when_begun(struct world *w)
 {
 	if (crew_seat_running(w->books[0]->seat) == 0)
 		return 2000;
-	crews_stop(w->crews, 100 * NS_PER_MS, on_stopped, w);
+	crews_stop(w->crews, on_stopped, w);
 	return 0;
 }
 
