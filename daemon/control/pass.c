@@ -117,6 +117,8 @@ static int find_segment(struct cursor *cursor, uint64_t task)
 
 	if (segment && task >= segment->first && task - segment->first < segment->count)
 		return 0;
+	if (segment && task > segment->first) /* all of it was sent */
+		job_segment_passed(cursor->job, segment);
 	segment_unref(cursor->segment);
 	cursor->segment = NULL;
 	return job_segment(cursor->job, task, &cursor->segment);
@@ -218,13 +220,14 @@ static uint32_t send_run(struct pass *pass, const struct segment *segment, uint3
 	const uint8_t *bytes = segment->bytes.data, *bytes_end = bytes + segment->bytes.len;
 	uint8_t *at = pass->base + pass->used, *end = pass->base + pass->room;
 	uint8_t stop = pass->cursor->options.nul ? '\0' : '\n';
+	bool all = segment_recorded_whole(segment);
 	uint32_t from = i;
 
 	for (; i < segment->count; i++) {
 		const struct task_record *record = &segment->records[i];
 		const uint8_t *data = bytes + record->offset;
 
-		if (!record->recorded || record->state != TASK_DONE ||
+		if ((!all && !record->recorded) || record->state != TASK_DONE ||
 		    (size_t)(end - at) < (size_t)record->length + SMALL + 1)
 			break;
 		if (record->length <= SMALL && bytes_end - data >= SMALL)
@@ -274,11 +277,11 @@ static enum pass_end run_input_order(struct pass *pass)
 			if (i == segment->count)
 				continue;
 		}
-		if (!segment->records[i].recorded && !ended) {
+		if (!segment_recorded(segment, i) && !ended) {
 			drop_segment(cursor);
 			return PASS_WAIT;
 		}
-		r = segment->records[i].recorded ? send_one(pass, segment, i) : 1;
+		r = segment_recorded(segment, i) ? send_one(pass, segment, i) : 1;
 		if (r != 1)
 			return pass_end_of(r);
 		cursor->next++;
@@ -317,7 +320,7 @@ static int send_new(struct pass *pass, const struct segment *segment, struct sen
 	for (uint32_t i = 0; i < segment->count && sent->n < segment->n_recorded; i++) {
 		int r = 1;
 
-		if (!segment->records[i].recorded || sent->bits[i / 64] >> (i % 64) & 1)
+		if (!segment_recorded(segment, i) || sent->bits[i / 64] >> (i % 64) & 1)
 			continue;
 		if (segment->first + i >= cursor->options.from)
 			r = send_one(pass, segment, i);
@@ -430,6 +433,7 @@ static enum pass_end run_done_order(struct pass *pass)
 		if (sent->n == cursor->segment->count) {
 			sent->all = true;
 			free(take_ptr(sent->bits));
+			job_segment_passed(cursor->job, cursor->segment);
 		}
 	}
 	return ended ? PASS_DONE : PASS_WAIT;

@@ -113,7 +113,7 @@ static int find_wanted(struct again *again)
 		if (r < 0)
 			return r;
 		for (i = again->next - segment->first; i < segment->count; i++)
-			if (!segment->records[i].recorded || segment->records[i].state != TASK_DONE)
+			if (!segment_recorded(segment, (uint32_t)i) || segment->records[i].state != TASK_DONE)
 				break;
 		again->next = segment->first + i;
 		segment_unref(segment);

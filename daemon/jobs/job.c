@@ -324,6 +324,11 @@ int job_segment(struct job *job, uint64_t task, struct segment **ret_segment)
 	return job->removed ? -ESTALE : results_get(job, task, ret_segment);
 }
 
+void job_segment_passed(struct job *job, const struct segment *segment)
+{
+	results_passed(job, segment->first / SEGMENT_TASKS);
+}
+
 void job_put_out(struct job *job)
 {
 	uint32_t any = UINT32_MAX;

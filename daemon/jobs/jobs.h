@@ -254,8 +254,10 @@ const struct stalls *job_stalls(const struct job *job);
 /* The segment that holds task `task`, with a reference (segment_unref()). 0; -EAGAIN: being read from disk, the job's
  * watchers hear on_progress when it is there; -ENOENT: no such task, or nothing of that segment is recorded yet; -EIO;
  * -ESTALE: the job was removed.
- * Only records with `recorded` set may be shown. */
+ * Only what segment_recorded() says is may be shown. */
 int job_segment(struct job *job, uint64_t task, struct segment **ret_segment);
+/* The caller will not ask for this segment again; its reference is still its own. Of a job on disk it need not stay in memory. */
+void job_segment_passed(struct job *job, const struct segment *segment);
 /* The packed inputs from task `task` on: points at task's own entry and says how many follow in the same run. 0; -EAGAIN as above;
  * -ENOENT; -EIO; -ESTALE. Valid until the loop is returned to. */
 int job_inputs(struct job *job, uint64_t task, const uint8_t **ret_packed, size_t *ret_bytes, uint64_t *ret_count);

@@ -88,13 +88,6 @@ static void slot_recorded(struct job *job, struct result_slot *slot, uint32_t in
 	job->results.recorded++;
 }
 
-static void segment_mark_recorded(struct segment *segment)
-{
-	for (uint32_t i = 0; i < segment->count; i++)
-		segment->records[i].recorded = true;
-	segment->n_recorded = segment->count;
-}
-
 /* ---- Writing ---- */
 
 struct segment_op {
@@ -117,7 +110,7 @@ static void on_segment_written(struct store_op *op, int status)
 	slot->writing = false;
 	job->jobs->unwritten_bytes -= write->bytes;
 	job->results.recorded += slot->segment->count - slot->segment->n_recorded;
-	segment_mark_recorded(slot->segment);
+	slot->segment->n_recorded = slot->segment->count;
 	slot_count_in(job, slot);
 	if (ranges_add(&job->results.whole, write->number, 1) == 0) /* else it stays in memory: it could not be found again */
 		results_trim(job, job->watches ? slot : NULL);
@@ -156,8 +149,7 @@ static void segment_filled(struct job *job, struct result_slot *slot)
 {
 	slot->dirty_ns = 0;
 	if (!job->durable) {
-		segment_mark_recorded(slot->segment);
-		slot_count_in(job, slot);
+		slot_count_in(job, slot); /* each of its outcomes was recorded when it was put */
 		results_trim(job, NULL);
 		return;
 	}
@@ -282,10 +274,10 @@ static void on_tasks_written(struct store_op *op, int status)
 	assert(slot && slot->flushing >= op->u.tasks.n);
 	slot->flushing -= (uint32_t)op->u.tasks.n;
 	for (size_t i = 0; i < op->u.tasks.n; i++) {
-		struct task_record *record = &slot->segment->records[op->u.tasks.tasks[i].task % SEGMENT_TASKS];
+		uint32_t index = (uint32_t)(op->u.tasks.tasks[i].task % SEGMENT_TASKS);
 
-		if (!record->recorded) /* else its whole segment was faster */
-			slot_recorded(job, slot, (uint32_t)(record - slot->segment->records));
+		if (!segment_recorded(slot->segment, index)) /* else its whole segment was faster */
+			slot_recorded(job, slot, index);
 	}
 	jobs_op_done(job->jobs);
 	job_notify_progress(job);
@@ -305,7 +297,7 @@ static int encode_waiting(struct result_slot *slot, struct tasks_op *write)
 		struct task_record *record = &segment->records[i];
 		size_t before = write->blobs.len;
 
-		if (record->state == TASK_QUEUED || record->recorded)
+		if (record->state == TASK_QUEUED || segment_recorded(segment, i))
 			continue;
 		if (task_record_encode(record, segment->bytes.data + record->offset, &write->blobs) < 0)
 			return -ENOMEM;

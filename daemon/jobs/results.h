@@ -66,6 +66,8 @@ void results_put_out_durable(struct job *job, uint32_t *most); /* the same of a 
 void results_put_out(struct job *job, uint64_t bytes, uint32_t *most);
 /* Nothing is waiting for, or on its way to, the disk. */
 bool results_settled(const struct job *job);
+/* Its reader will not ask for this segment again. */
+void results_passed(struct job *job, uint64_t number);
 int results_get(struct job *job, uint64_t task, struct segment **ret_segment); /* as job_segment() */
 
 #endif

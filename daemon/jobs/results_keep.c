@@ -1,6 +1,6 @@
 /* What was recorded and how long it stays in memory.
  *
- *	on disk:      recorded ──> recent ──> dropped (the store has it)
+ *	on disk:      recorded ──> recent ──(its reader is past it, or there are too many)──> dropped (the store has it)
  *	not on disk:  full ──> recent ──> packed ──> in the spill file
  *
  * Packed is the form that segments have on the disk, a sixth of the other: what is not in use is so cheap to keep that it
@@ -164,6 +164,16 @@ void results_trim(struct job *job, const struct result_slot *keep)
 	}
 	if (kept > limit)
 		put_out(job, kept - limit, &any, keep);
+}
+
+void results_passed(struct job *job, uint64_t number)
+{
+	struct result_slot *slot = slot_find(&job->results, number);
+
+	/* Two readers are seldom far from each other: for the other one it stays. */
+	if (job->durable && slot && slot_idle(slot) && (!job->watches || !job->watches->next) &&
+	    (job->from_store || ranges_contain(&job->results.whole, number)))
+		(void)slot_put_out(job, slot); /* of a job that is on disk it does not fail */
 }
 
 void results_put_out_durable(struct job *job, uint32_t *most)

@@ -48,14 +48,14 @@ struct task_record {
 	uint8_t state; /* enum task_state: QUEUED (open), else ended */
 	uint8_t error; /* enum task_error */
 	uint8_t signal; /* that ended its worker; 0: none */
-	bool recorded; /* on disk (or, of a job that is not durable, kept): may be streamed */
+	bool recorded; /* on disk, before its segment is: ask segment_recorded() */
 };
 
 struct segment {
 	uint64_t first; /* number of its first task: a multiple of SEGMENT_TASKS */
 	uint32_t count; /* tasks in it; of an open job's last segment SEGMENT_TASKS until the job is closed */
 	uint32_t ended; /* tasks with an outcome */
-	uint32_t n_recorded;
+	uint32_t n_recorded; /* count: all, whatever the records say */
 	bool special; /* some result holds a backslash, TAB, CR, LF or NUL: lines need escaping */
 	unsigned int refs; /* control thread */
 	struct task_record *records; /* count of them */
@@ -109,6 +109,17 @@ static inline void segment_fill(struct segment_fill *fill, const struct task_rec
 static inline bool segment_full(const struct segment *segment)
 {
 	return segment->ended == segment->count;
+}
+
+static inline bool segment_recorded_whole(const struct segment *segment)
+{
+	return segment->n_recorded == segment->count;
+}
+
+/* Is the outcome on disk (or, of a job that is not durable, kept), so that it may be shown? */
+static inline bool segment_recorded(const struct segment *segment, uint32_t index)
+{
+	return segment_recorded_whole(segment) || segment->records[index].recorded;
 }
 
 /* What a full segment adds to its job. */

@@ -377,6 +377,12 @@ int job_segment(struct job *job, uint64_t task, struct segment **ret_segment)
 	return 0;
 }
 
+void job_segment_passed(struct job *job, const struct segment *segment)
+{
+	assert_in_range(segment->refs, 2, 100); /* the reader's and the job's */
+	job->n_passed++;
+}
+
 int job_inputs(struct job *job, uint64_t task, const uint8_t **ret_packed, size_t *ret_bytes, uint64_t *ret_count)
 {
 	const uint8_t *at = job->inputs.data, *end = at + job->inputs.len, *data;

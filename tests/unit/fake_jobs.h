@@ -47,6 +47,7 @@ struct job {
 	bool ended_elsewhere; /* among the ended: not in jobs_walk(), but in jobs_list_ended() */
 	bool slow_segments, slow_inputs; /* -EAGAIN for all but the last that fake_jobs_load() brought */
 	uint64_t loaded_segment, wanted_segment, loaded_input, wanted_input; /* their numbers from 1 on */
+	uint64_t n_passed; /* segments that readers want no more */
 	bool broken; /* -EIO */
 	uint32_t n_running;
 	bool cancel_asked;
