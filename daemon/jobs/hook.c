@@ -23,6 +23,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/linear_hash.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/spawn.h"
@@ -37,10 +38,12 @@
 /* One hook of one job: waiting, or running. */
 struct hook {
 	TAILQ_ENTRY(hook) link; /* jobs->hooks while it waits, then jobs->hooks_running */
+	struct hash_link needing; /* jobs->hooks_needing */
 	struct jobs *jobs;
 	uint64_t id; /* of the job */
 	struct job *job; /* a reference: always of one that is not durable, else while it runs */
 	bool noted; /* the disk has a note of it */
+	bool needs_job; /* it is in jobs->hooks_needing */
 	pid_t pid;
 	int pidfd, out; /* -1: none */
 	struct event *end_event, *out_event, *timeout_event;
@@ -49,6 +52,35 @@ struct hook {
 	uint64_t dropped; /* bytes behind that */
 	struct store_op op; /* removes the note */
 };
+
+/* ---- Jobs that stay for their hooks: to be read, asked for by the hook, or told to it again after a kill ---- */
+
+static uint64_t hash_needing(const struct hash_link *link)
+{
+	return hash_number(container_of(link, struct hook, needing)->id);
+}
+
+void hooks_init(struct jobs *jobs)
+{
+	TAILQ_INIT(&jobs->hooks);
+	TAILQ_INIT(&jobs->hooks_running);
+	linear_hash_init(&jobs->hooks_needing, hash_needing);
+}
+
+bool hook_needs(const struct jobs *jobs, uint64_t id)
+{
+	for (const struct hash_link *link = linear_hash_find(&jobs->hooks_needing, hash_number(id)); link; link = link->next)
+		if (container_of(link, struct hook, needing)->id == id)
+			return true;
+	return false;
+}
+
+static void hook_needs_no_more(struct hook *hook)
+{
+	if (hook->needs_job)
+		linear_hash_remove(&hook->jobs->hooks_needing, &hook->needing);
+	hook->needs_job = false;
+}
 
 /* ---- What it is told ---- */
 
@@ -157,6 +189,7 @@ static void hook_unwatch(struct hook *hook)
 static void hook_free(struct hook *hook)
 {
 	hook_unwatch(hook);
+	hook_needs_no_more(hook);
 	if (hook->pidfd >= 0)
 		(void)close(hook->pidfd); /* nothing was written to them */
 	if (hook->out >= 0)
@@ -394,9 +427,11 @@ static void add(struct jobs *jobs, uint64_t id, struct job *not_durable)
 	hook->jobs = jobs;
 	hook->id = id;
 	hook->job = not_durable ? job_ref(not_durable) : NULL;
-	hook->noted = !not_durable;
+	hook->noted = hook->needs_job = !not_durable;
 	hook->pidfd = hook->out = -1;
 	TAILQ_INSERT_TAIL(&jobs->hooks, hook, link);
+	if (hook->needs_job)
+		linear_hash_add(&jobs->hooks_needing, &hook->needing);
 }
 
 void hook_job_ended(struct job *job)
@@ -436,6 +471,7 @@ void hooks_forget(struct jobs *jobs)
 			(void)kill(-hook->pid, SIGKILL); /* its note stays: the next daemon runs it again */
 		hook_free(hook);
 	}
+	(void)linear_hash_clear(&jobs->hooks_needing); /* it is empty */
 }
 
 int hook_resolve(struct job *job, const struct job_spec *spec, struct error *err)

@@ -222,6 +222,7 @@ struct jobs {
 	struct dates dates; /* of jobs that begin, or expire, later */
 	struct alarm *alarm; /* for the first of them */
 	struct hook_list hooks, hooks_running; /* of ended jobs (hook.c) */
+	struct linear_hash hooks_needing; /* the same, where the job is on disk, by its id */
 	uint32_t n_hooks; /* that run */
 	struct linear_hash uniques; /* keys of jobs that have not ended */
 	struct linear_hash followed; /* jobs that others wait for, by id */
@@ -365,6 +366,8 @@ void after_view(const struct job *job, struct job_view *view);
 const char *after_waiting(const struct job *job, char *scratch, size_t scratch_bytes);
 
 /* hook.c */
+void hooks_init(struct jobs *jobs);
+bool hook_needs(const struct jobs *jobs, uint64_t id); /* its hook has not ended yet */
 void hook_job_ended(struct job *job); /* it is on disk, with a note of its hook where it has one */
 void hooks_recover(struct jobs *jobs); /* those that the last daemon did not get to */
 void hooks_forget(struct jobs *jobs);

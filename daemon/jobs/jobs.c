@@ -235,8 +235,7 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 	TAILQ_INIT(&jobs->list);
 	throttle_init(&jobs->throttle, config->max_running);
 	TAILQ_INIT(&jobs->kept);
-	TAILQ_INIT(&jobs->hooks);
-	TAILQ_INIT(&jobs->hooks_running);
+	hooks_init(jobs);
 	TAILQ_INIT(&jobs->opened);
 	TAILQ_INIT(&jobs->early);
 	LIST_INIT(&jobs->agains);

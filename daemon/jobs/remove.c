@@ -47,7 +47,7 @@ int jobs_remove_stored(struct jobs *jobs, uint64_t id, void (*on_done)(void *arg
 {
 	struct removal *removal;
 
-	if (again_needs(jobs, id) || after_needs(jobs, id))
+	if (again_needs(jobs, id) || after_needs(jobs, id) || hook_needs(jobs, id))
 		return -EBUSY;
 	removal = calloc(1, sizeof(*removal));
 	if (!removal)
@@ -85,6 +85,8 @@ int job_remove(struct job *job, void (*on_done)(void *arg, int status), void *ar
 	if (after_needs(jobs, job->id))
 		return error_set(err, -EBUSY, "busy", "jobs that follow job %" PRIu64 " are being cancelled because of its end; try "
 				 "again", job->id);
+	if (hook_needs(jobs, job->id))
+		return error_set(err, -EBUSY, "busy", "the hook of job %" PRIu64 " has not ended yet; try again", job->id);
 	if (!job->durable) {
 		job->removed = true;
 		job_notify_progress(job);

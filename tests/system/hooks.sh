@@ -79,6 +79,12 @@ lines() {
 }
 check "two run" wait_for 20 lines 2
 equal "and no more" "$(wc -l <"$dir/ran")" 2
+for id in $ids; do
+	exits 75 ctl rm "$id"
+	says "the hook of job $id has not ended yet"
+done
+exits 75 ctl clean
+for id in $ids; do exits 0 ctl show "$id"; done
 daemon_kill
 : >"$dir/go"
 daemon_start
@@ -91,6 +97,7 @@ equal "each at least, the others at most, once" "$(wc -l <"$dir/ran")" 6
 daemon_stop
 daemon_start
 equal "and none after that" "$(wc -l <"$dir/ran")" 6
+exits 0 ctl rm $ids
 rm "$dir/go"
 id=$(ctl run sleeper -d --on-done slow 1ms)
 check "one runs" wait_for 20 ran "$id done"
