@@ -7,7 +7,8 @@
  *	download.c	one download: exchanges, redirects, what a failure means
  *	target.c	URLs that are acceptable
  *	gate.c		who may start now: per-host limit, look-ups in flight, reuse of connections
- *	session.c	libcurl's multi handle on the runner's event base
+ *	session.c	libcurl's multi handles on the runner's event base
+ *	sockets.c	their sockets there
  *	handle.c	libcurl's handle for a transfer, and its URL
  *	file.c		files that appear only when they are complete
  */

@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sockets.h"
+
 #define TRANSFERS_MAX 1024u /* in a multi handle */
 /* Connections kept without a transfer, of all hosts and multi handles together. */
 #define IDLE_MAX 1024u
@@ -26,17 +28,6 @@
 #define BUFFER_SMALL (32L * 1024)
 #define LARGE_UP_TO 16u /* transfers at once */
 #define SPARE_MAX 256u /* handles kept for the next transfers */
-#define WATCHES_MIN 64u
-
-/* A socket of libcurl's on the base. Its event stays where it is while the connection is kept without a transfer: taking
- * it off and putting it on again would be two system calls a request. */
-struct watch {
-	struct event *event;
-	struct multi *multi; /* whose it is */
-	short events; /* what it is for */
-	bool wanted; /* by libcurl, now */
-	bool owned; /* opened and closed here; others libcurl closes without a word */
-};
 
 struct multi {
 	struct session *session;
@@ -48,12 +39,11 @@ struct multi {
 struct session {
 	struct concd_worker *worker;
 	struct event_base *base;
+	struct sockets *sockets;
 	CURLSH *share;
 	struct multi **multis; /* one at least */
 	uint32_t n_multis, first_open; /* those before it are full */
 	struct gate *gate;
-	struct watch *watches; /* by descriptor */
-	size_t n_watches;
 	uint32_t n_transfers, n_spare;
 	struct handle spare[SPARE_MAX];
 };
@@ -92,44 +82,11 @@ static void multi_finish(struct multi *multi)
 
 /* ---- Sockets ---- */
 
-/* NULL: out of memory. Valid until the next call. */
-static struct watch *watch_of(struct session *session, curl_socket_t fd)
+static void on_ready(void *owner, curl_socket_t fd, int mask)
 {
-	size_t at = (size_t)fd, n = session->n_watches > 0 ? session->n_watches : WATCHES_MIN;
-	struct watch *watches;
+	struct multi *multi = owner;
+	int running;
 
-	if (at < session->n_watches)
-		return &session->watches[at];
-	while (n <= at)
-		n *= 2;
-	watches = realloc(session->watches, n * sizeof(*watches));
-	if (watches == NULL)
-		return NULL;
-	memset(watches + session->n_watches, 0, (n - session->n_watches) * sizeof(*watches));
-	session->watches = watches;
-	session->n_watches = n;
-	return &watches[at];
-}
-
-static void watch_end(struct watch *watch)
-{
-	if (watch->event != NULL)
-		event_free(watch->event);
-	*watch = (struct watch){0};
-}
-
-static void on_ready(evutil_socket_t fd, short what, void *arg)
-{
-	struct session *session = arg;
-	struct watch *watch = &session->watches[fd];
-	struct multi *multi;
-	int mask = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0), running;
-
-	if (!watch->wanted) { /* the server has closed a kept connection: libcurl looks before it uses one again */
-		(void)event_del(watch->event); /* cannot fail for an event that was made */
-		return;
-	}
-	multi = watch->multi; /* the watch may be gone afterwards */
 	(void)curl_multi_socket_action(multi->curl, fd, mask, &running); /* errors are of transfers */
 	multi_finish(multi);
 }
@@ -138,40 +95,16 @@ static void on_ready(evutil_socket_t fd, short what, void *arg)
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp)
 {
 	struct multi *multi = userp;
-	struct session *session = multi->session;
-	struct watch *watch = watch_of(session, fd);
-	short events = EV_PERSIST;
 
 	(void)easy;
 	(void)socketp;
-	if (watch == NULL)
-		return -1;
-	watch->multi = multi;
-	watch->wanted = what != CURL_POLL_REMOVE;
-	if (what == CURL_POLL_REMOVE) {
-		if (!watch->owned)
-			watch_end(watch);
-		return 0;
-	}
-	if (what & CURL_POLL_IN)
-		events |= EV_READ;
-	if (what & CURL_POLL_OUT)
-		events |= EV_WRITE;
-	if (watch->event == NULL) {
-		watch->event = event_new(session->base, fd, events, on_ready, session);
-	} else if (watch->events != events) {
-		(void)event_del(watch->event);
-		(void)event_assign(watch->event, session->base, fd, events, on_ready, session); /* valid, not pending */
-	}
-	watch->events = events;
-	return watch->event != NULL ? event_add(watch->event, NULL) : -1; /* nothing to do where it is on already */
+	return sockets_want(multi->session->sockets, fd, what, multi) < 0 ? -1 : 0;
 }
 
 /* A socket is opened: the address is known. */
 static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	struct transfer *transfer = arg;
-	struct watch *watch;
 	curl_socket_t fd;
 
 	(void)purpose;
@@ -179,13 +112,10 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 	if (fd < 0)
 		return CURL_SOCKET_BAD;
-	watch = watch_of(transfer->session, fd);
-	if (watch == NULL) {
+	if (sockets_own(transfer->session->sockets, fd) < 0) {
 		(void)close(fd); /* nothing was written */
 		return CURL_SOCKET_BAD;
 	}
-	watch_end(watch); /* nothing, unless somebody has closed a socket of ours behind our back */
-	watch->owned = true;
 	return fd;
 }
 
@@ -193,7 +123,7 @@ static int on_close_socket(void *arg, curl_socket_t fd)
 {
 	struct session *session = arg;
 
-	watch_end(&session->watches[fd]); /* before the number may be another's */
+	sockets_ended(session->sockets, fd); /* before the number may be another's */
 	return close(fd);
 }
 
@@ -290,6 +220,7 @@ static struct multi *multi_take(struct session *session)
 int session_open(struct concd_worker *worker, uint32_t max_lookups, struct session **ret_session)
 {
 	struct session *session;
+	int r;
 
 	(void)pthread_once(&curl_once, init_curl);
 	session = calloc(1, sizeof(*session));
@@ -299,10 +230,12 @@ int session_open(struct concd_worker *worker, uint32_t max_lookups, struct sessi
 	session->base = concd_event_base(worker);
 	session->gate = gate_new(max_lookups);
 	session->share = curl_share_init();
-	if (session->gate == NULL || session->share == NULL || multi_add(session) < 0) {
-		concd_log(worker, CONCD_LOG_ERROR, "cannot prepare libcurl: out of memory");
+	r = session->gate == NULL || session->share == NULL || multi_add(session) < 0 ?
+		    -ENOMEM : sockets_open(session->base, on_ready, &session->sockets);
+	if (r < 0) {
+		concd_log(worker, CONCD_LOG_ERROR, "cannot prepare libcurl: %s", strerror(-r));
 		session_close(session);
-		return -ENOMEM;
+		return r;
 	}
 	/* These cannot fail. The share is for this thread alone: it needs no locks. */
 	(void)curl_share_setopt(session->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
@@ -322,7 +255,7 @@ void session_close(struct session *session)
 	free(session->multis);
 	if (session->share != NULL)
 		(void)curl_share_cleanup(session->share);
-	free(session->watches); /* every socket has been closed */
+	sockets_close(session->sockets); /* with the multi handles every socket has been closed */
 	gate_free(session->gate);
 	free(session);
 }
