@@ -23,10 +23,13 @@
 /* Connections kept without a transfer, of all hosts and multi handles together. */
 #define IDLE_MAX 1024u
 #define ADDRESS_SECONDS 60L
-/* Large bodies want a large buffer; many small ones at once want the memory. */
+/* Large bodies want a large buffer; many at once want the memory. Of a buffer small bodies touch the beginning only, but that is
+ * somewhere else each time: a worker that has had thousands at once again and again ends up with all of it. */
 #define BUFFER_LARGE (256L * 1024)
-#define BUFFER_SMALL (32L * 1024)
 #define LARGE_UP_TO 16u /* transfers at once */
+#define BUFFER_MIDDLE (32L * 1024)
+#define MIDDLE_UP_TO 1024u
+#define BUFFER_SMALL (8L * 1024)
 #define SPARE_MAX 256u /* handles kept for the next transfers */
 
 struct multi {
@@ -335,6 +338,11 @@ static void handle_give(struct session *session, struct handle *handle, bool is_
 	session->spare[session->n_spare++] = *handle;
 }
 
+static long buffer_bytes(uint32_t n_transfers)
+{
+	return n_transfers <= LARGE_UP_TO ? BUFFER_LARGE : n_transfers <= MIDDLE_UP_TO ? BUFFER_MIDDLE : BUFFER_SMALL;
+}
+
 int transfer_open(struct transfer *transfer, struct session *session, struct concd_task *task)
 {
 	CURL *easy;
@@ -354,8 +362,7 @@ int transfer_open(struct transfer *transfer, struct session *session, struct con
 	(void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
 	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
 	(void)curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
-	(void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE,
-			       session->n_transfers <= LARGE_UP_TO ? BUFFER_LARGE : BUFFER_SMALL);
+	(void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, buffer_bytes(session->n_transfers));
 	return 0;
 }
 
