@@ -1,6 +1,5 @@
 /* Writing records: results, log lines, what is on the processor. */
 #include <assert.h>
-#include <float.h>
 #include <string.h>
 
 #include "base/copy.h"
@@ -12,6 +11,7 @@
 #define ROOM_WAIT_S 1
 
 #define AHEAD_BYTES 512
+#define MOST_FLOAT_BITS UINT32_C(0x7f7fffff) /* FLT_MAX; that of a negative one is more */
 
 /* Bytes that the next record of `bytes` takes, with what is skipped at the ring's end; *ret_pad is that part. */
 static inline uint32_t placed_bytes(const struct worker_ring *ring, const struct worker_runner *me, uint32_t bytes,
@@ -70,14 +70,12 @@ static inline uint8_t *record_place(struct worker_ring *ring, struct worker_runn
 	return me->bytes;
 }
 
-/* The payload, and the tail behind it. */
-static inline void finish_record(struct worker_runner *me, uint32_t pad, uint8_t *to, const void *data, uint32_t len,
-				 uint32_t bytes)
+/* The tail behind the record, of which `to` is the payload's place. */
+static inline void finish_record(struct worker_runner *me, const uint8_t *to, uint32_t bytes)
 {
-	copy_bytes(to, data, len);
 	/* The daemon has read what lay in the next lines: have them back by the time they are written. */
 	__builtin_prefetch(to + AHEAD_BYTES, 1);
-	me->tail += pad + bytes;
+	me->tail += bytes;
 	/* release: the record is whole for whoever sees the tail; from here on the task counts as completed */
 	atomic_store_explicit(&me->shared->precise_tail, me->tail, memory_order_release);
 }
@@ -94,12 +92,16 @@ static inline void put_record(struct worker_ring *ring, struct worker_runner *me
 		memcpy(to, extra, sizeof(*extra));
 		to += sizeof(*extra);
 	}
-	finish_record(me, pad, to, data, record->len, record_bytes(record->len, record->flags));
+	copy_bytes(to, data, record->len);
+	finish_record(me, to, pad + record_bytes(record->len, record->flags));
 }
 
 static inline float sane_time(float s)
 {
-	return s >= 0 && s <= FLT_MAX ? s : 0; /* a NaN, or a clock that went back */
+	uint32_t bits;
+
+	memcpy(&bits, &s, sizeof(bits));
+	return bits <= MOST_FLOAT_BITS ? s : 0; /* else a NaN, or a clock that went back */
 }
 
 static void record_in_parts(struct worker_ring *ring, uint32_t runner, struct shared_record *record,
@@ -157,20 +159,22 @@ void ring_record(struct worker_ring *ring, uint32_t runner, const struct ring_re
 {
 	struct worker_runner *me = &ring->runners[runner];
 	struct shared_record *to;
-	uint32_t bytes, placed, pad;
+	uint32_t len, bytes, placed, pad;
 
-	if (result->runq_s > 0 || result->status == RING_FAILED_RETRY ||
-	    result->len > record_max_len(ring->geometry.ring_bytes)) {
+	if (__builtin_expect(result->runq_s > 0 || result->status == RING_FAILED_RETRY ||
+				     result->len > record_max_len(ring->geometry.ring_bytes),
+			     0)) {
 		record_at_length(ring, runner, result);
 		return;
 	}
-	bytes = record_bytes((uint32_t)result->len, 0);
+	len = (uint32_t)result->len;
+	bytes = record_bytes(len, 0);
 	placed = placed_bytes(ring, me, bytes, &pad);
-	if (!fits(ring, me, placed))
+	if (__builtin_expect(!fits(ring, me, placed), 0))
 		wait_for_room(ring, runner, placed);
 	/* Field by field to its place: a copy of what was just put together would wait until all of that is in the cache. */
 	to = (struct shared_record *)(void *)record_place(ring, me, pad);
-	to->len = (uint32_t)result->len;
+	to->len = len;
 	to->chunk = result->chunk;
 	to->generation = result->generation;
 	to->kind = SHARED_RESULT;
@@ -180,7 +184,11 @@ void ring_record(struct worker_ring *ring, uint32_t runner, const struct ring_re
 	to->begin_ns = result->begin_ns > 0 ? result->begin_ns : 0;
 	to->wall_s = sane_time(result->wall_s);
 	to->cpu_s = sane_time(result->cpu_s);
-	finish_record(me, pad, (uint8_t *)(to + 1), result->data, (uint32_t)result->len, bytes);
+	if (result->whole_words)
+		copy_words(to + 1, result->data, len);
+	else
+		copy_bytes(to + 1, result->data, len);
+	finish_record(me, (uint8_t *)(to + 1), placed);
 }
 
 bool ring_log(struct worker_ring *ring, uint32_t runner, uint8_t level, const char *text, size_t len)

@@ -54,6 +54,7 @@ struct ring_result {
 	int64_t retry_after_ns; /* for RING_FAILED_RETRY; -1: no wish */
 	const void *data; /* copied */
 	size_t len; /* any length up to max_result; long ones travel in fragments */
+	bool whole_words; /* up to 7 bytes behind `data` may be read as well */
 };
 
 /* Write the record and advance the precise tail. Where the daemon has not read enough it publishes and waits (blocks)

@@ -48,6 +48,7 @@ struct concd_resumer *host_resumer(struct concd_task *task)
 		waker->runner = slot->runner;
 		waker->slot = slot;
 		slot->waker = waker;
+		slot->unusual = true;
 	}
 	waker_ref(slot->waker);
 	return (struct concd_resumer *)(void *)slot->waker;

@@ -109,6 +109,7 @@ static struct slot *slot_take(struct runner *runner)
 	slot->pub.worker = &runner->pub;
 	slot->runner = runner;
 	slot->number = number;
+	slot->retry_after_ns = -1;
 	stack = stack_get(runner->stacks, number, &bytes);
 	coroutine_start(&slot->co, stack, bytes, slot_main, slot);
 	slot->has_coroutine = true;

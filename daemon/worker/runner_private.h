@@ -34,7 +34,7 @@ struct event_base;
 #define SERVE_NS NS_PER_MS /* the base is served at least this often while tasks run */
 #define PUBLISH_NS NS_PER_MS /* records are shown to the daemon at least this often while tasks begin */
 #define NO_LIMIT_NS (INT64_MAX / 2) /* in limit_ns, after the task's begin: by the clock it has none */
-#define SLOT_INLINE_BYTES 96 /* inputs and results up to this need no heap */
+#define SLOT_INLINE_BYTES 96 /* inputs and results up to this need no heap; whole words */
 #define FAILURE_BYTES 512
 #define LOG_LINE_BYTES 4096
 #define FAIL_TOO_LARGE 100u /* in fail_why, beside CONCD_FAIL_*: parts that were refused */
@@ -78,19 +78,20 @@ struct slot {
 	uint32_t wait_number; /* tells this wait's timer from those of earlier waits */
 	int wait_result;
 	struct event *fd_event; /* of concd_wait_fd(), made when first needed */
-	struct waker *waker;
 	bool in_suspend;
-	bool resumed; /* a resume came that no suspend has taken yet */
 
 	const uint8_t *input;
 	size_t input_len;
+	size_t result_len;
+	bool unusual; /* what stands from here to done_status, or limit_ns, is not as before the task: only then it is reset */
 	uint8_t *input_heap; /* owned; NULL: inline */
 	uint8_t *result_heap; /* owned; NULL: inline */
-	size_t result_len;
 	size_t refused_result_len; /* not 0: a result over max_result was given */
 	char *fail_text; /* owned */
 	uint32_t fail_why; /* 0: concd_fail() was not called */
 	int64_t retry_after_ns;
+	struct waker *waker;
+	bool resumed; /* a resume came that no suspend has taken yet */
 	uint8_t done_status; /* enum ring_status where run returns 0: RING_DONE, or RING_SPLIT */
 	struct division *division; /* while its input is divided or its parts are combined */
 

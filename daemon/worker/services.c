@@ -63,26 +63,40 @@ static int host_worker_param_number(struct concd_worker *worker, const char *nam
 	return params_number(((struct runner *)worker)->options.params, name, ret_value);
 }
 
-static int host_result(struct concd_task *task, const void *data, size_t len)
+/* A result that is refused, or that does not fit the slot. */
+static int long_result(struct slot *slot, const void *data, size_t len)
 {
-	struct slot *slot = (struct slot *)task;
-	uint8_t *copy = slot->result_inline;
+	uint8_t *copy;
 
+	slot->unusual = true;
 	if (len > slot->runner->options.max_result_bytes) {
 		slot->refused_result_len = len;
 		return -EMSGSIZE;
 	}
-	if (len > SLOT_INLINE_BYTES) {
-		copy = malloc(len);
-		if (!copy)
-			return -ENOMEM;
-	}
-	copy_bytes(copy, data, len); /* the data may be what was set before */
-	if (slot->result_heap)
-		free(slot->result_heap);
-	slot->result_heap = copy == slot->result_inline ? NULL : copy;
+	copy = malloc(len);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, data, len);
+	free(slot->result_heap); /* only now: the data may be what was set before */
+	slot->result_heap = copy;
 	slot->result_len = len;
 	slot->refused_result_len = 0;
+	return 0;
+}
+
+static int host_result(struct concd_task *task, const void *data, size_t len)
+{
+	struct slot *slot = (struct slot *)task;
+
+	if (len > SLOT_INLINE_BYTES || len > slot->runner->options.max_result_bytes)
+		return long_result(slot, data, len);
+	copy_to_words(slot->result_inline, data, len); /* the data may be what was set before */
+	slot->result_len = len;
+	if (__builtin_expect(slot->unusual, 0)) {
+		free(slot->result_heap);
+		slot->result_heap = NULL;
+		slot->refused_result_len = 0;
+	}
 	return 0;
 }
 
@@ -92,6 +106,7 @@ static int host_vfail(struct concd_task *task, uint32_t why, int64_t retry_after
 
 	if (slot->fail_why != 0)
 		return -EBADMSG;
+	slot->unusual = true;
 	slot->fail_why = why == CONCD_FAIL_INPUT || why == CONCD_FAIL_RETRY ? why : CONCD_FAIL_PERMANENT;
 	slot->retry_after_ns = why == CONCD_FAIL_RETRY ? retry_after_ns : -1;
 	if (vasprintf(&slot->fail_text, format, ap) < 0)

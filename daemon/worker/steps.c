@@ -41,6 +41,7 @@ static int refuse_part(struct slot *slot, int r, const char *what)
 		free(slot->fail_text);
 		slot->fail_text = strdup(what); /* NULL: it fails without the words */
 		slot->fail_why = FAIL_TOO_LARGE;
+		slot->unusual = true;
 	}
 	return r;
 }
@@ -103,6 +104,7 @@ static int run_task(struct slot *slot, const struct concd_plugin *plugin)
 		slot->result_heap = take_ptr(division.parts.data);
 		slot->refused_result_len = 0;
 		slot->done_status = RING_SPLIT;
+		slot->unusual = true;
 		return 0;
 	}
 	buffer_fini(&division.parts);
@@ -148,6 +150,7 @@ static int run_combine(struct slot *slot, const struct concd_plugin *plugin)
 		slot->division = NULL;
 	} else if (r == -ENOMEM) { /* nobody's fault: another try may find some */
 		slot->fail_why = CONCD_FAIL_RETRY;
+		slot->unusual = true;
 	}
 	free(division.results);
 	return r;
@@ -159,7 +162,6 @@ static int run_step(struct concd_task *task)
 	const struct concd_plugin *plugin = slot->runner->options.plugin;
 	uint64_t number = slot->chunk->claim.first + slot->index;
 
-	slot->done_status = RING_DONE;
 	if (!step_is(number))
 		return run_task(slot, plugin);
 	if (step_of(number) == STEP_COMBINE)

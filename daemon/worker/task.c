@@ -16,6 +16,9 @@
 #define LINE_BYTES 64
 #define FETCH_BYTES 1024 /* no more than a processor keeps track of */
 
+_Static_assert(SLOT_INLINE_BYTES % 8 == 0 && SLOT_INLINE_BYTES >= COPY_WORDS_BYTES, "copied in whole words");
+_Static_assert(RING_DONE == 0, "done_status of a slot that was never used");
+
 /* ---- Chunks ---- */
 
 static struct open_chunk *chunk_take(struct runner *runner)
@@ -39,7 +42,7 @@ void task_publish(struct runner *runner)
 }
 
 /* Give the chunk back once nothing of it is left to do here. */
-static void chunk_settle(struct runner *runner, struct open_chunk *chunk)
+static inline void chunk_settle(struct runner *runner, struct open_chunk *chunk)
 {
 	if (!chunk->used_up || chunk->unfinished > 0)
 		return;
@@ -139,17 +142,22 @@ bool task_next(struct runner *runner, uint32_t *ret_index)
 /* ---- Begin ---- */
 
 /* The input's bytes in the slot, with a NUL behind them: the chunk has none, and what is shared is read once. */
-static int copy_input(struct slot *slot, const uint8_t *data, size_t len)
+static int copy_input(struct slot *slot, const uint8_t *data, size_t len, const uint8_t *end)
 {
 	uint8_t *copy = slot->input_inline;
 
-	if (len >= SLOT_INLINE_BYTES) {
+	if (len < COPY_WORDS_BYTES && end - data >= COPY_WORDS_BYTES) {
+		memcpy(copy, data, COPY_WORDS_BYTES); /* one load and store, whatever its length */
+	} else if (len < SLOT_INLINE_BYTES) {
+		copy_bytes(copy, data, len);
+	} else {
 		copy = malloc(len + 1);
 		if (!copy)
 			return -ENOMEM;
 		slot->input_heap = copy;
+		slot->unusual = true;
+		memcpy(copy, data, len);
 	}
-	copy_bytes(copy, data, len);
 	copy[len] = '\0';
 	slot->input = copy;
 	slot->input_len = len;
@@ -164,7 +172,7 @@ static int take_input(struct slot *slot)
 	int r;
 
 	chunk->cursor = chunk->cursor ? packed_next(chunk->cursor, end, &data, &len) : NULL;
-	r = chunk->cursor ? copy_input(slot, data, len) : -EBADMSG;
+	r = chunk->cursor ? copy_input(slot, data, len, end) : -EBADMSG;
 	if (chunk->claim.big)
 		ring_release_big(slot->runner->options.ring, &chunk->claim);
 	return r;
@@ -192,6 +200,7 @@ static void limit_begin(struct slot *slot)
 			      memory_order_release);
 	/* release: who reads it (acquire) sees the four above */
 	atomic_store_explicit(&slot->limit_ns, limit_ns, memory_order_release);
+	slot->unusual = true;
 }
 
 static void limit_end(struct slot *slot)
@@ -210,10 +219,6 @@ void task_begin(struct slot *slot, struct open_chunk *chunk, uint32_t index)
 	slot->index = index;
 	slot->state = SLOT_RUNNING;
 	slot->result_len = 0;
-	slot->refused_result_len = 0;
-	slot->fail_why = 0;
-	slot->retry_after_ns = -1;
-	slot->resumed = false;
 	chunk->unfinished++;
 	task_time_begin(&runner->clock, &slot->time, now_ns);
 	limit_begin(slot);
@@ -280,6 +285,8 @@ static void describe_end(const struct slot *slot, int returned, char text[MESSAG
 	char limit[TEXT_DURATION_BYTES];
 
 	result->retry_after_ns = -1;
+	result->data = NULL;
+	result->len = 0;
 	if (slot->refused_result_len > 0) {
 		result->status = RING_TOO_LARGE;
 		(void)snprintf(text, MESSAGE_BYTES, "the result of %zu bytes is over max_result (%zu bytes)",
@@ -314,46 +321,63 @@ static void describe_end(const struct slot *slot, int returned, char text[MESSAG
 	result->len = strlen(message);
 }
 
-static void free_data(struct slot *slot)
+/* As it was before the task. */
+static void slot_reset(struct slot *slot)
 {
-	if (!slot->input_heap && !slot->result_heap && !slot->fail_text)
-		return; /* most have none: three calls saved */
+	limit_end(slot);
+	if (slot->waker)
+		resume_detach(slot);
+	slot->resumed = false;
 	free(slot->input_heap);
 	slot->input_heap = NULL;
 	free(slot->result_heap);
 	slot->result_heap = NULL;
 	free(slot->fail_text);
 	slot->fail_text = NULL;
+	slot->refused_result_len = 0;
+	slot->fail_why = 0;
+	slot->retry_after_ns = -1;
+	slot->done_status = RING_DONE;
+	slot->unusual = false;
+}
+
+static inline float seconds(int64_t ns)
+{
+	return (float)((double)ns * 1e-9);
 }
 
 static void task_end(struct slot *slot, int returned)
 {
 	struct runner *runner = slot->runner;
 	struct open_chunk *chunk = slot->chunk;
-	int64_t now_ns = runner_read_clock(runner);
+	int64_t now_ns = runner_read_clock(runner), wall_ns = now_ns - slot->time.begin_ns;
 	char text[MESSAGE_BYTES];
-	struct ring_result result = {
-		.chunk = chunk->claim.chunk,
-		.generation = chunk->claim.generation,
-		.index = slot->index,
-		.begin_ns = slot->time.begin_ns,
-	};
-	int64_t wall_ns = now_ns - slot->time.begin_ns;
+	struct ring_result result; /* not zeroed first: most tasks need the half of it */
 
 	task_time_out(&runner->clock, &slot->time, now_ns);
 	turn_end(runner, now_ns); /* if it has to wait for room in the ring, that is not the task's doing */
-	result.wall_s = (float)((double)wall_ns * 1e-9);
-	result.cpu_s = (float)((double)slot->time.cpu_ns * 1e-9);
-	result.runq_s = (float)((double)slot->time.runq_ns * 1e-9);
-	describe_end(slot, returned, text, &result);
+	result.chunk = chunk->claim.chunk;
+	result.generation = chunk->claim.generation;
+	result.index = slot->index;
+	result.begin_ns = slot->time.begin_ns;
+	result.wall_s = seconds(wall_ns);
+	result.cpu_s = slot->time.cpu_ns == wall_ns ? result.wall_s : seconds(slot->time.cpu_ns);
+	result.runq_s = slot->time.runq_ns == 0 ? 0 : seconds(slot->time.runq_ns);
+	result.whole_words = returned == 0 && !slot->unusual;
+	if (result.whole_words) {
+		result.status = RING_DONE;
+		result.retry_after_ns = -1;
+		result.data = slot->result_inline;
+		result.len = slot->result_len;
+	} else {
+		describe_end(slot, returned, text, &result);
+	}
 	ring_record(runner->options.ring, runner->options.number, &result);
 	if (runner->unpublished_ns == 0)
 		runner->unpublished_ns = now_ns;
-	limit_end(slot);
-	if (slot->waker)
-		resume_detach(slot);
 	receive_end(slot);
-	free_data(slot);
+	if (slot->unusual)
+		slot_reset(slot);
 	slot->chunk = NULL;
 	chunk->unfinished--;
 	chunk_settle(runner, chunk);
@@ -368,6 +392,7 @@ static void run_one(struct slot *slot)
 		returned = task_cancelled(slot) ? -ECANCELED : slot->chunk->run(&slot->pub);
 	} else if (returned == -ENOMEM) { /* nobody's fault: another try may find some */
 		slot->fail_why = CONCD_FAIL_RETRY;
+		slot->unusual = true;
 	}
 	task_end(slot, returned);
 }

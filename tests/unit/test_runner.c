@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 
+#include "base/cleanup.h"
 #include "crew/wire.h"
 
 /* ---- Results and failures ---- */
@@ -118,6 +119,71 @@ static void a_task_ends_as_its_plugin_says(void **state)
 	}
 	assert_int_equal(fake_ring_record(rig.ring, 0, 2).retry_after_ns, 123);
 	assert_int_equal(fake_ring_record(rig.ring, 0, 1).retry_after_ns, -1);
+	close_rig(&rig);
+}
+
+static int run_trace(struct concd_task *task)
+{
+	static char large[MAX_RESULT + 1];
+	const char *input = concd_input(task, NULL);
+	struct concd_resumer *resumer;
+
+	if (strcmp(input, "refused") == 0 || strcmp(input, "mended") == 0) {
+		assert_int_equal(concd_result(task, large, sizeof(large)), -EMSGSIZE);
+		return strcmp(input, "refused") == 0 ? 0 : concd_result(task, "small", 5);
+	}
+	if (strcmp(input, "forgiven") == 0) {
+		concd_fail_retry_after(task, 123, "not now");
+		return 0;
+	}
+	if (strcmp(input, "silent") == 0)
+		return 0;
+	if (strcmp(input, "wordless") == 0)
+		return -EIO;
+	if (strcmp(input, "resumed") == 0) {
+		resumer = concd_resumer(task);
+		concd_resume(task->host, resumer);
+		concd_resumer_free(task->host, resumer);
+		return 0;
+	}
+	if (strcmp(input, "suspended") == 0)
+		return concd_suspend(task, NS_PER_MS) == -ETIMEDOUT ? concd_result(task, "in time", 7) : -EPROTO;
+	return concd_result(task, input, strlen(input));
+}
+
+static void what_a_task_did_does_not_cling_to_the_next(void **state)
+{
+	static const char longer[] = "an input, and a result, that is much longer than what is kept inside of the slot of "
+				     "its task, really it is";
+	static const struct {
+		const char *input;
+		uint8_t status;
+		const char *text;
+	} tasks[] = {
+		{ "refused", RING_TOO_LARGE, "the result of 100001 bytes is over max_result (100000 bytes)" },
+		{ "silent", RING_DONE, "" }, { "mended", RING_DONE, "small" }, { longer, RING_DONE, longer },
+		{ "silent", RING_DONE, "" }, { "forgiven", RING_DONE, "" }, { "wordless", RING_FAILED, "Input/output error" },
+		{ "sixteen bytes ha", RING_DONE, "sixteen bytes ha" }, { "x", RING_DONE, "x" },
+		{ "resumed", RING_DONE, "" }, { "suspended", RING_DONE, "in time" }, { "last", RING_DONE, "last" },
+	};
+	const char *inputs[ARRAY_SIZE(tasks)];
+	struct rig rig;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(tasks); i++)
+		inputs[i] = tasks[i].input;
+	open_rig(&rig, run_trace, 1);
+	fake_ring_submit(rig.ring, JOB, 0, ARRAY_SIZE(tasks), inputs);
+	fake_ring_wait(rig.ring, ARRAY_SIZE(tasks));
+	for (uint32_t i = 0; i < ARRAY_SIZE(tasks); i++) {
+		struct fake_record record = fake_ring_record(rig.ring, 0, i);
+
+		assert_int_equal(record.status, tasks[i].status);
+		assert_int_equal(record.len, strlen(tasks[i].text));
+		assert_memory_equal(record.data, tasks[i].text,
+				    record.len < FAKE_KEEP_BYTES ? record.len : FAKE_KEEP_BYTES);
+		assert_int_equal(record.retry_after_ns, -1);
+	}
 	close_rig(&rig);
 }
 
@@ -421,6 +487,7 @@ int main(void)
 		cmocka_unit_test(every_task_gets_its_own_result),
 		cmocka_unit_test(a_large_input_is_copied_and_its_place_released),
 		cmocka_unit_test(a_task_ends_as_its_plugin_says),
+		cmocka_unit_test(what_a_task_did_does_not_cling_to_the_next),
 		cmocka_unit_test(a_task_sees_its_parameters_and_number),
 		cmocka_unit_test(log_lines_over_the_limit_are_counted),
 		cmocka_unit_test(cancelling_ends_waits_of_begun_tasks_and_of_those_that_still_begin),
