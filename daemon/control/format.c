@@ -23,38 +23,11 @@ static uint8_t *put_text(uint8_t *at, const char *text)
 	return put(at, text, strlen(text));
 }
 
-static const char two_digits[] = "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243"
-				 "4445464748495051525354555657585960616263646566676869707172737475767778798081828384858687"
-				 "888990919293949596979899";
-
-static unsigned int count_digits(uint64_t value)
-{
-	unsigned int n = 1;
-
-	for (; value >= 10000; value /= 10000)
-		n += 4;
-	return n + (value >= 10) + (value >= 100) + (value >= 1000);
-}
-
-uint8_t *format_u64(uint8_t *at, uint64_t value)
-{
-	uint8_t *end = at + count_digits(value), *from = end;
-
-	while (value >= 100) {
-		from -= 2;
-		memcpy(from, two_digits + value % 100 * 2, 2);
-		value /= 100;
-	}
-	if (value >= 10)
-		memcpy(at, two_digits + value * 2, 2);
-	else
-		*at = (uint8_t)('0' + value);
-	return end;
-}
+#define DIGIT_ZEROS UINT64_C(0x3030303030303030)
 
 /* Eight digits at once: halves, quarters and single digits are divided side by side in one word, the first digit in its
  * lowest byte. value < 10^8. */
-static void put_eight_digits(uint8_t *at, uint32_t value)
+static inline uint64_t eight_digits(uint32_t value)
 {
 	uint64_t word = value / 10000 | (uint64_t)(value % 10000) << 32;
 	uint64_t hundreds = word * 10486 >> 20 & UINT64_C(0x0000007f0000007f); /* exact below 10000 */
@@ -62,29 +35,74 @@ static void put_eight_digits(uint8_t *at, uint32_t value)
 
 	word = hundreds | (word - hundreds * 100) << 16;
 	tens = word * 103 >> 10 & UINT64_C(0x000f000f000f000f); /* exact below 100 */
-	word = tens | (word - tens * 10) << 8;
-	word = htole64(word | UINT64_C(0x3030303030303030));
+	return tens | (word - tens * 10) << 8;
+}
+
+static inline void put_word(uint8_t *at, uint64_t word)
+{
+	word = htole64(word);
 	memcpy(at, &word, sizeof(word));
+}
+
+uint8_t *format_u64(uint8_t *at, uint64_t value)
+{
+	uint64_t digits;
+	int skip;
+
+	if (value < 10) {
+		*at = (uint8_t)('0' + value);
+		return at + 1;
+	}
+	if (value >= 100000000) {
+		at = format_u64(at, value / 100000000);
+		put_word(at, eight_digits((uint32_t)(value % 100000000)) | DIGIT_ZEROS);
+		return at + 8;
+	}
+	digits = eight_digits((uint32_t)value);
+	skip = __builtin_ctzll(digits) / 8; /* zeros in front; what the word has behind the digits is overwritten */
+	put_word(at, (digits | DIGIT_ZEROS) >> 8 * skip);
+	return at + 8 - skip;
+}
+
+/* A time cut up, to be put more than once. */
+struct decimal {
+	uint64_t whole; /* seconds */
+	uint64_t digits; /* the first eight decimals, as eight_digits() gives them */
+	uint32_t last; /* the ninth */
+	uint32_t n; /* decimals to be shown, at least one */
+};
+
+static inline struct decimal decimal_of(int64_t ns)
+{
+	uint64_t value = ns > 0 ? (uint64_t)ns : 0;
+	uint32_t fraction = value < 1000000000 ? (uint32_t)value : (uint32_t)(value % 1000000000);
+	struct decimal d = { .whole = value < 1000000000 ? 0 : value / 1000000000, .n = 9 };
+
+	d.digits = eight_digits(fraction / 10);
+	d.last = fraction % 10;
+	if (d.last == 0)
+		d.n = 8 - (uint32_t)__builtin_clzll(d.digits | 1) / 8; /* zeros behind; one stays */
+	return d;
+}
+
+/* Up to 8 bytes more than those of its text are written. */
+static inline uint8_t *put_decimal(uint8_t *at, const struct decimal *d)
+{
+	if (d->whole == 0)
+		*at++ = '0';
+	else
+		at = format_u64(at, d->whole);
+	*at++ = '.';
+	put_word(at, d->digits | DIGIT_ZEROS);
+	at[8] = (uint8_t)('0' + d->last);
+	return at + d->n;
 }
 
 uint8_t *format_seconds(uint8_t *at, int64_t ns)
 {
-	uint64_t value = ns > 0 ? (uint64_t)ns : 0;
-	uint32_t fraction = (uint32_t)(value % 1000000000);
-	uint8_t *last;
+	struct decimal d = decimal_of(ns);
 
-	at = format_u64(at, value / 1000000000);
-	*at++ = '.';
-	if (fraction == 0) {
-		*at++ = '0';
-		return at;
-	}
-	last = at + 8;
-	*last = (uint8_t)('0' + fraction % 10);
-	put_eight_digits(at, fraction / 10);
-	while (*last == '0')
-		last--;
-	return last + 1;
+	return put_decimal(at, &d);
 }
 
 /* What stands behind the backslash for a byte; 0: the byte stands for itself. */
@@ -263,19 +281,12 @@ static uint8_t *put_times(uint8_t *at, const struct task_record *record)
 {
 	int64_t wall_ns = to_ns(record->wall_s), cpu_ns = to_ns(record->cpu_s), runq_ns = to_ns(record->runq_s);
 	int64_t wait_ns = wall_ns - cpu_ns - runq_ns;
-	uint8_t wall[FORMAT_SECONDS_BYTES];
-	size_t wall_len = (size_t)(format_seconds(wall, wall_ns) - wall);
+	struct decimal wall = decimal_of(wall_ns);
 
 	at = PUT(at, ",\"wall_s\":");
-	memcpy(at, wall, sizeof(wall)); /* of constant size: one store; what is too much is overwritten */
-	at += wall_len;
+	at = put_decimal(at, &wall);
 	at = PUT(at, ",\"cpu_s\":");
-	if (cpu_ns == wall_ns) {
-		memcpy(at, wall, sizeof(wall)); /* as above */
-		at += wall_len;
-	} else {
-		at = format_seconds(at, cpu_ns);
-	}
+	at = cpu_ns == wall_ns ? put_decimal(at, &wall) : format_seconds(at, cpu_ns);
 	if (wait_ns <= 0 && runq_ns <= 0) {
 		at = PUT(at, ",\"wait_s\":0.0,\"runq_s\":0.0");
 	} else {
@@ -301,6 +312,38 @@ static uint8_t *put_began(uint8_t *at, const struct task_record *record)
 	return at;
 }
 
+static uint8_t *put_attempts(uint8_t *at, const struct task_record *record)
+{
+	at = PUT(at, ",\"attempts\":");
+	return format_u64(at, record->attempts);
+}
+
+/* The end of the line. */
+static uint8_t *put_worker(uint8_t *at, const struct task_record *record)
+{
+	if (record->worker_pid == 0)
+		return PUT(at, ",\"worker\":null}\n");
+	at = PUT(at, ",\"worker\":\"");
+	at = format_u64(at, record->worker_pid);
+	*at++ = '.';
+	at = format_u64(at, record->worker_thread);
+	return PUT(at, "\"}\n");
+}
+
+/* Both, which are those of the task before where the same worker had it. */
+static inline uint8_t *put_tail(uint8_t *at, const struct task_record *record, struct format_tail *tail)
+{
+	if (tail->len == 0 || tail->worker_pid != record->worker_pid || tail->worker_thread != record->worker_thread ||
+	    tail->attempts != record->attempts) {
+		tail->len = (size_t)(put_worker(put_attempts(tail->text, record), record) - tail->text);
+		tail->worker_pid = record->worker_pid;
+		tail->worker_thread = record->worker_thread;
+		tail->attempts = record->attempts;
+	}
+	memcpy(at, tail->text, sizeof(tail->text)); /* of constant size; what is too much is overwritten */
+	return at + tail->len;
+}
+
 uint8_t *format_task_json(uint8_t *at, const struct format_task *task)
 {
 	const struct task_record *record = task->record;
@@ -321,20 +364,12 @@ uint8_t *format_task_json(uint8_t *at, const struct format_task *task)
 		at = put_error(at, task);
 	}
 	at = put_times(at, record);
-	at = PUT(at, ",\"attempts\":");
-	at = format_u64(at, record->attempts);
+	if (!task->began && task->tail)
+		return put_tail(at, record, task->tail);
+	at = put_attempts(at, record);
 	if (task->began)
 		at = put_began(at, record);
-	if (record->worker_pid) {
-		at = PUT(at, ",\"worker\":\"");
-		at = format_u64(at, record->worker_pid);
-		*at++ = '.';
-		at = format_u64(at, record->worker_thread);
-		at = PUT(at, "\"}\n");
-	} else {
-		at = PUT(at, ",\"worker\":null}\n");
-	}
-	return at;
+	return put_worker(at, record);
 }
 
 uint8_t *format_failed_frame(uint8_t *at, const struct format_task *task)

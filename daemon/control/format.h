@@ -12,6 +12,14 @@
 
 struct task_record;
 
+/* The end of a JSON line, kept for the next one. Zeros before the first. */
+struct format_tail {
+	uint32_t worker_pid;
+	uint16_t worker_thread, attempts;
+	size_t len;
+	uint8_t text[64];
+};
+
 struct format_task {
 	const char *job; /* its id as text */
 	uint64_t index;
@@ -20,6 +28,7 @@ struct format_task {
 	const struct task_record *record;
 	const uint8_t *data; /* result, or message */
 	bool began; /* also when it began */
+	struct format_tail *tail; /* of the same caller's last line; NULL: none is kept */
 };
 
 #define FORMAT_U64_BYTES 20

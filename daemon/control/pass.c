@@ -190,7 +190,8 @@ static int send_one(struct pass *pass, const struct segment *segment, uint32_t i
 	const struct stream_options *options = &pass->cursor->options;
 	const struct task_record *record = &segment->records[i];
 	struct format_task task = { .job = pass->cursor->job_text, .index = segment->first + i, .record = record,
-				    .data = segment->bytes.data + record->offset, .began = options->began };
+				    .data = segment->bytes.data + record->offset, .began = options->began,
+				    .tail = &pass->tail };
 	bool done = record->state == TASK_DONE;
 	int r;
 

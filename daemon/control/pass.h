@@ -8,6 +8,7 @@
 #define CONCD_CONTROL_PASS_H
 
 #include "base/buffer.h"
+#include "control/format.h"
 #include "control/stream.h"
 #include "jobs/jobs.h"
 
@@ -60,6 +61,7 @@ struct pass {
 	uint64_t n_tasks; /* in it */
 	size_t frame_at; /* where the open results frame begins; NO_FRAME: none */
 	uint64_t frame_tasks;
+	struct format_tail tail;
 
 	/* The run of inputs last looked up: valid within the pass. */
 	const uint8_t *input_at, *input_end;

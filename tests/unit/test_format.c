@@ -55,6 +55,31 @@ static void seconds_are_exact_and_short(void **state)
 	}
 }
 
+static void the_end_of_a_line_is_kept_for_those_that_end_so(void **state)
+{
+	static const struct task_record records[] = {
+		{ .state = TASK_DONE, .attempts = 1, .worker_pid = 7 },
+		{ .state = TASK_DONE, .attempts = 1, .worker_pid = 7 },
+		{ .state = TASK_DONE, .attempts = 1, .worker_pid = 7, .worker_thread = 1 },
+		{ .state = TASK_DONE, .attempts = UINT16_MAX, .worker_pid = UINT32_MAX, .worker_thread = UINT16_MAX },
+		{ .state = TASK_CANCELLED },
+		{ .state = TASK_CANCELLED },
+		{ .state = TASK_DONE, .attempts = 2, .worker_pid = 7, .worker_thread = 1 },
+	};
+	struct format_tail tail = { .len = 0 };
+
+	(void)state;
+	for (size_t i = 0; i < 3 * sizeof(records) / sizeof(records[0]); i++) {
+		struct format_task task = { .job = "1", .index = i, .record = &records[i / 3], .began = i % 3 == 2 };
+		uint8_t alone[1024], kept[1024];
+		size_t len = (size_t)(format_task_json(alone, &task) - alone);
+
+		task.tail = &tail;
+		assert_int_equal(format_task_json(kept, &task) - kept, len);
+		assert_memory_equal(kept, alone, len);
+	}
+}
+
 static void json_lines_are_read_back_the_same(void **state)
 {
 	unsigned int seed = 5;
@@ -137,6 +162,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(numbers_are_those_of_printf),
 		cmocka_unit_test(seconds_are_exact_and_short),
+		cmocka_unit_test(the_end_of_a_line_is_kept_for_those_that_end_so),
 		cmocka_unit_test(json_lines_are_read_back_the_same),
 		cmocka_unit_test(base64_is_strict),
 		cmocka_unit_test(a_results_head_has_its_size),
