@@ -9,6 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
+/* To see whether rseq tells. */
+#define NAP_FIRST_NS 1000
+#define NAP_LAST_NS 512000
+#define NAP_GROWS 8
 
 #if defined(__x86_64__)
 
@@ -113,19 +117,30 @@ void task_clock_open_plain(struct task_clock *clock)
 	task_clock_read(clock, clock_mono_ns());
 }
 
+/* Does the kernel tell of the thread's being switched out? Of a short nap the timer may ring before the thread is asleep, and then
+ * it was not. */
+static bool rseq_tells(struct task_clock *clock)
+{
+	for (long ns = NAP_FIRST_NS; ns <= NAP_LAST_NS; ns *= NAP_GROWS) {
+		const struct timespec nap = { .tv_sec = 0, .tv_nsec = ns };
+
+		arm(clock);
+		(void)nanosleep(&nap, NULL); /* being switched out is all that is wanted */
+		if (!task_clock_undisturbed(clock))
+			return true;
+	}
+	return false;
+}
+
 void task_clock_open(struct task_clock *clock)
 {
-	const struct timespec nap = { .tv_sec = 0, .tv_nsec = 1000 };
-
 	task_clock_open_plain(clock);
 	clock->rseq_cs = find_rseq();
 	if (!clock->rseq_cs)
 		return;
-	arm(clock);
-	(void)nanosleep(&nap, NULL); /* being switched out is all that is wanted */
-	if (task_clock_undisturbed(clock)) {
+	if (!rseq_tells(clock)) {
 		disarm(clock);
-		clock->rseq_cs = NULL; /* a kernel that does not tell */
+		clock->rseq_cs = NULL;
 		return;
 	}
 	task_clock_read(clock, clock_mono_ns());

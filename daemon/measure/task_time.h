@@ -48,8 +48,8 @@ struct task_time {
 	int64_t runq_ns;
 };
 
-/* Open and close the clock of the calling thread. Opening takes a nap of a microsecond to see whether rseq tells. Never
- * fails. */
+/* Open and close the clock of the calling thread. Opening takes a nap of a microsecond, or a few longer ones, to see
+ * whether rseq tells. Never fails. */
 void task_clock_open(struct task_clock *clock);
 void task_clock_close(struct task_clock *clock);
 /* Do without rseq: for tests. */

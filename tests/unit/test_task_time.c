@@ -57,6 +57,21 @@ static void check_clock(struct task_clock *clock)
 	}
 }
 
+/* A thread without it costs each of its tasks two system calls. */
+static void rseq_that_tells_of_one_clock_tells_of_each(void **state)
+{
+	struct task_clock clock;
+	int with = 0, n = 5000;
+
+	(void)state;
+	for (int i = 0; i < n; i++) {
+		task_clock_open(&clock);
+		with += task_clock_has_rseq(&clock);
+		task_clock_close(&clock);
+	}
+	assert_true(with == 0 || with == n);
+}
+
 static void a_nap_is_no_processor_time_and_the_parts_never_exceed_the_whole(void **state)
 {
 	struct task_clock clock;
@@ -124,6 +139,7 @@ static void intervals_add_up_and_waits_between_them_count_as_neither(void **stat
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rseq_that_tells_of_one_clock_tells_of_each),
 		cmocka_unit_test(a_nap_is_no_processor_time_and_the_parts_never_exceed_the_whole),
 		cmocka_unit_test(an_undisturbed_task_was_on_a_processor_all_the_time),
 		cmocka_unit_test(intervals_add_up_and_waits_between_them_count_as_neither),
