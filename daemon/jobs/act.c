@@ -137,19 +137,38 @@ static void start_timeout(struct job *job, int64_t ns)
 void job_timeout_arm(struct job *job)
 {
 	if (job->timeout_ns > 0 && !job->timeout_event)
-		start_timeout(job, job->timeout_ns);
+		start_timeout(job, job->timeout_ns > job->timeout_used_ns ? job->timeout_ns - job->timeout_used_ns : 1);
 }
 
-static void stop_timeout(struct job *job)
+/* What is left of a limit that is running; 0: it is not. */
+static int64_t time_left(const struct job *job)
 {
 	struct timeval due, now;
 	int64_t left_us;
 
 	if (!job->timeout_event || !event_pending(job->timeout_event, EV_TIMEOUT, &due))
-		return;
+		return 0;
 	(void)evutil_gettimeofday(&now, NULL); /* as event_pending() tells it; cannot fail */
 	left_us = (int64_t)(due.tv_sec - now.tv_sec) * 1000000 + (due.tv_usec - now.tv_usec);
-	job->timeout_left_ns = left_us > 0 ? left_us * NS_PER_US : 1;
+	return left_us > 0 ? left_us * NS_PER_US : 1;
+}
+
+int64_t job_timeout_used(const struct job *job)
+{
+	int64_t left_ns = time_left(job);
+
+	if (left_ns == 0)
+		left_ns = job->timeout_left_ns;
+	return job->timeout_ns > 0 && left_ns > 0 ? job->timeout_ns - left_ns : job->timeout_used_ns;
+}
+
+static void stop_timeout(struct job *job)
+{
+	int64_t left_ns = time_left(job);
+
+	if (left_ns == 0)
+		return;
+	job->timeout_left_ns = left_ns;
 	(void)event_del(job->timeout_event); /* fails only for an event that is none */
 }
 
@@ -162,14 +181,13 @@ static void continue_timeout(struct job *job)
 
 void job_timeout_change(struct job *job, int64_t ns)
 {
-	int64_t ran = 0;
+	int64_t ran = job_timeout_used(job);
 
 	stop_timeout(job);
-	if (job->timeout_ns > 0 && job->timeout_left_ns > 0)
-		ran = job->timeout_ns - job->timeout_left_ns;
-	else if (job->started_ns > 0)
-		ran = clock_mono_ns() - job->started_ns;
+	if (job->timeout_ns == 0)
+		ran = (int64_t)(job_wall_s(job) * 1e9);
 	job->timeout_ns = ns;
+	job->timeout_used_ns = ran;
 	job->timeout_left_ns = 0;
 	if (ns == 0 && job->timeout_event) {
 		event_free(job->timeout_event);

@@ -431,7 +431,7 @@ void again_let_go(struct jobs *jobs)
 /* ---- The new job's specification ---- */
 
 /* What is of one submission only, and not of its work. */
-static const char *const own_keys[] = { "begins_us", "expires_us", "after", "unique", "service" };
+static const char *const own_keys[] = { "begins_us", "expires_us", "after", "unique", "service", "timeout_used_ns" };
 
 static char *spec_like(const struct job *source)
 {

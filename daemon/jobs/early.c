@@ -75,8 +75,10 @@ void early_accepted(struct accept *accept)
 
 	if (job->main.seat)
 		lot_seated(job, lane_find(job->jobs, crew_of(job->main.seat)));
-	if (job->started_ns > 0)
+	if (job->started_ns > 0) {
 		lot_begun(job);
+		checkpoint_begin(job);
+	}
 	jobs_flush_later(job->jobs); /* it may have looked at the published jobs while this one was none: what has ended waits */
 	leave_early(job);
 }

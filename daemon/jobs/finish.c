@@ -162,6 +162,7 @@ static void record_sums(struct job *job)
 	if (job->started_ns > 0)
 		job->wall_s += (double)(job->ended_ns - job->started_ns) / 1e9;
 	job->started_ns = 0; /* wall_s says it all from here on */
+	checkpoint_end(job);
 	if (job->timeout_event)
 		(void)event_del(job->timeout_event); /* fails only for an event that is none */
 	if (job->open_event)

@@ -75,6 +75,7 @@ static void job_free(struct job *job)
 	assert(job->begin.date.place == 0);
 	after_free(job);
 	unique_free(job);
+	checkpoint_end(job);
 	assert(!job->main.seat && job->turn.at == 0 && !job->published && !job->touched);
 	if (job->in_opened)
 		TAILQ_REMOVE(&job->jobs->opened, job, opened_link);
@@ -236,7 +237,7 @@ void job_fail_self(struct job *job, const char *code, const char *text)
 	job->error_text = strdup(text);
 }
 
-static double job_wall_s(const struct job *job)
+double job_wall_s(const struct job *job)
 {
 	if (job->from_store || job->started_ns == 0)
 		return job->wall_s;

@@ -166,6 +166,9 @@ struct job {
 	char *error_code, *error_text;
 	struct event *timeout_event; /* the job's time limit */
 	int64_t timeout_left_ns; /* of a paused job's time limit; 0: it had none running */
+	int64_t timeout_used_ns; /* of its time limit, before this daemon's first task of it */
+	LIST_ENTRY(job) checkpoint_link; /* jobs->checkpoints */
+	int64_t checkpoint_ns; /* CLOCK_MONOTONIC: when the disk is next told how long it has run; 0: it is in no list */
 	struct event *open_event; /* an open job waits this long for its next piece */
 
 	/* Its tasks. */
@@ -221,6 +224,8 @@ struct jobs {
 	bool settling; /* jobs_settle() is running */
 	struct dates dates; /* of jobs that begin, or expire, later */
 	struct alarm *alarm; /* for the first of them */
+	LIST_HEAD(checkpoint_list, job) checkpoints; /* running jobs (checkpoint.c) */
+	struct event *checkpoint_event;
 	struct hook_list hooks, hooks_running; /* of ended jobs (hook.c) */
 	struct linear_hash hooks_needing; /* the same, where the job is on disk, by its id */
 	uint32_t n_hooks; /* that run */
@@ -276,6 +281,8 @@ void job_notify_progress(struct job *job);
 /* Remember to look at this job once the present burst of news is over (jobs_settle()). */
 void job_touch(struct job *job);
 void job_fail_self(struct job *job, const char *code, const char *text); /* its own error; the first one counts */
+double job_wall_s(const struct job *job); /* since it began, under all daemons, as far as known; of an ended job in all */
+void job_record_spec(struct job *job); /* write its specification as it is now (set.c) */
 
 /* log.c: what a job's followers are told of its log */
 void job_log_on_line(void *ctx, void *user, const struct crew_log *log);
@@ -364,6 +371,13 @@ int after_format(const struct job *job, json_t *spec);
 int after_parse(struct job *job, const json_t *spec);
 void after_view(const struct job *job, struct job_view *view);
 const char *after_waiting(const struct job *job, char *scratch, size_t scratch_bytes);
+
+/* checkpoint.c */
+int checkpoints_init(struct jobs *jobs); /* 0 or -ENOMEM */
+void checkpoints_free(struct jobs *jobs); /* also of half-made jobs */
+void checkpoint_begin(struct job *job); /* it has begun: from now on the disk is told how long it has run */
+void checkpoint_end(struct job *job); /* its end is being written, or it is freed */
+void checkpoints_stop(struct jobs *jobs); /* tell it for the last time */
 
 /* hook.c */
 void hooks_init(struct jobs *jobs);
@@ -487,6 +501,7 @@ void job_hold_back(struct job *job);
 void job_let_go_on(struct job *job);
 /* Another limit from now on; what it has run counts. 0: none. */
 void job_timeout_change(struct job *job, int64_t ns);
+int64_t job_timeout_used(const struct job *job); /* of its limit, by what has run of it: pauses do not count */
 void job_timeout_arm(struct job *job); /* once; a paused job's goes on when it is resumed */
 
 /* finish.c */

@@ -45,6 +45,7 @@ static void settle_job(struct job *job)
 	count_ended_tasks(job);
 	if (job->started_ns > 0) {
 		job_timeout_arm(job);
+		checkpoint_begin(job);
 		begin_has(job);
 		if (job->state == JOB_QUEUED && !job->open && service_is_up(job)) /* an open one stays `open` whatever it runs */
 			job_set_state(job, JOB_RUNNING);
@@ -253,7 +254,7 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 	jobs->stop_event = event_new(loop_base(loop), -1, 0, on_stop_timer, jobs);
 	jobs->rest_event = event_new(loop_base(loop), -1, 0, finish_rest, jobs);
 	r = jobs->settle_event && jobs->lots_event && jobs->flush_event && jobs->turn_event && jobs->stop_event &&
-			    jobs->rest_event ?
+			    jobs->rest_event && checkpoints_init(jobs) == 0 ?
 		    alarm_new(loop, begin_on_alarm, jobs, &jobs->alarm) :
 		    -ENOMEM;
 	if (r < 0)
@@ -283,6 +284,7 @@ void jobs_stop(struct jobs *jobs, void (*on_stopped)(void *arg), void *arg)
 	(void)event_add(jobs->stop_event, &patience); /* without it a store that takes nothing is waited for */
 	TAILQ_FOREACH(job, &jobs->list, link)
 		outcome_unmark(job);
+	checkpoints_stop(jobs);
 	flush_all(jobs);
 	stop_if_settled(jobs);
 }
@@ -341,6 +343,7 @@ void jobs_close(struct jobs *jobs)
 		event_free(jobs->stop_event);
 	if (jobs->rest_event)
 		event_free(jobs->rest_event);
+	checkpoints_free(jobs);
 	buffer_fini(&jobs->packing);
 	hooks_forget(jobs);
 	alarm_free(jobs->alarm);

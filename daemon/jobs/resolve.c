@@ -199,6 +199,7 @@ int job_spec_parse(struct job *job, const char *text, struct error *err)
 		goto out;
 	job->choice.in_order = job->choice.model->in_order && shape_workers(&job->choice.crew_shape) == 1;
 	job->timeout_ns = timeout_ns;
+	job->timeout_used_ns = json_integer_value(json_object_get(spec, "timeout_used_ns")); /* 0: it is not there */
 	job->task_timeout_ns = task_timeout_ns;
 	job->grace_ns = grace_ns;
 	job->max_crashes = (uint32_t)max_crashes;

@@ -220,7 +220,8 @@ static void on_spec_written(struct store_op *op, int status)
 	struct spec_op *write = container_of(op, struct spec_op, op);
 	struct jobs *jobs = write->job->jobs;
 
-	write->on_done(write->arg, status);
+	if (write->on_done)
+		write->on_done(write->arg, status);
 	spec_op_free(write);
 	jobs_op_done(jobs);
 }
@@ -245,6 +246,11 @@ static int record(struct job *job, void (*on_done)(void *arg, int status), void 
 	jobs_op_submitted(job->jobs);
 	store_submit(job->jobs->store, &write->op);
 	return 0;
+}
+
+void job_record_spec(struct job *job)
+{
+	(void)record(job, NULL, NULL); /* out of memory: it is written again before long */
 }
 
 int job_set(struct job *job, const struct job_changes *changes, void (*on_done)(void *arg, int status), void *arg,

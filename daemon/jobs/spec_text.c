@@ -79,12 +79,15 @@ static int add_params(struct buffer *b, const struct job *job)
 
 static int put_rest(const struct job *job, json_t *rest)
 {
+	int64_t used_ns = job->timeout_ns > 0 ? job_timeout_used(job) : 0;
 	int r = 0;
 
 	if (job->retries > 0)
 		r = json_object_set_new(rest, "retries", json_integer((json_int_t)job->retries));
 	if (r == 0 && job->retries > 0)
 		r = json_object_set_new(rest, "backoff_ns", json_integer((json_int_t)job->backoff_ns));
+	if (r == 0 && used_ns > 0)
+		r = json_object_set_new(rest, "timeout_used_ns", json_integer(used_ns));
 	if (r == 0 && job->halt.when != JOB_HALT_NEVER)
 		r = json_object_set_new(rest, "halt", json_pack("[i, I, i]", (int)job->halt.when,
 								(json_int_t)job->halt.fail, (int)job->halt.percent));
@@ -106,7 +109,7 @@ static int put_rest(const struct job *job, json_t *rest)
 /* Most jobs have none of it. */
 static bool has_rest(const struct job *job)
 {
-	return job->retries > 0 || job->halt.when != JOB_HALT_NEVER || job->begin.begins_unix_us > 0 ||
+	return job->retries > 0 || (job->timeout_ns > 0 && job_timeout_used(job) > 0) || job->halt.when != JOB_HALT_NEVER || job->begin.begins_unix_us > 0 ||
 	       job->begin.expires_unix_us > 0 || job->begin.afters || job->unique || job->again_of > 0 || job->on_done ||
 	       job->label || job->service;
 }

@@ -30,6 +30,11 @@ int again_format(const struct job *job, json_t *spec)
 	return 0;
 }
 
+int64_t job_timeout_used(const struct job *job)
+{
+	return job->timeout_used_ns;
+}
+
 static struct job *a_job(void)
 {
 	static char reason[] = "because";
@@ -122,6 +127,7 @@ static void what_few_jobs_have_stands_beside_the_rest(void **state)
 	job->backoff_ns = 1000;
 	job->halt = (struct job_halt){ .when = JOB_HALT_SOON, .fail = 2, .percent = 10 };
 	job->begin.begins_unix_us = 1;
+	job->timeout_used_ns = 77;
 	spec = formatted(job);
 	assert_text(spec, "model", "process");
 	assert_text(spec, "label", label);
@@ -129,6 +135,7 @@ static void what_few_jobs_have_stands_beside_the_rest(void **state)
 	assert_number(spec, "retries", 3);
 	assert_number(spec, "backoff_ns", 1000);
 	assert_number(spec, "begins_us", 5);
+	assert_number(spec, "timeout_used_ns", 77);
 	assert_int_equal(json_array_size(json_object_get(spec, "halt")), 3);
 	json_decref(spec);
 }
