@@ -106,14 +106,6 @@ static inline int take_end(struct collecting *c, const struct shared_record *h, 
 	return 0;
 }
 
-static inline void run_add(struct ring_run *run, const struct ring_record *record)
-{
-	run->n++;
-	run->wall_s += (double)record->wall_s; /* no sum of floats is too large for a double */
-	run->cpu_s += (double)record->cpu_s;
-	run->runq_s += (double)record->runq_s;
-}
-
 /* Results of consecutive tasks of the chunk have come. */
 static void hand_on(struct collecting *c, uint32_t chunk, struct ring_run *run)
 {
@@ -137,13 +129,15 @@ static int take_result(struct collecting *c, const struct shared_record *h, cons
 		       const uint8_t *data, size_t len)
 {
 	struct ring_record record;
-	struct ring_run run = { .records = &record, .all_done = h->status == RING_DONE };
+	struct ring_run run = { .records = &record, .n = 1, .all_done = h->status == RING_DONE };
 
 	if (!names_open_task(c, h) || take_end(c, h, extra, &record) < 0)
 		return -EBADMSG;
 	record.data = data;
 	record.len = len;
-	run_add(&run, &record);
+	run.wall_s = (double)record.wall_s;
+	run.cpu_s = (double)record.cpu_s;
+	run.runq_s = (double)record.runq_s;
 	hand_on(c, h->chunk, &run);
 	return 1;
 }
@@ -223,6 +217,7 @@ static int take_run(struct collecting *c, uint64_t offset, uint64_t left, uint32
 	struct ring_run run = { .records = c->records };
 	unsigned int statuses = RING_DONE;
 	uint32_t chunk = 0, next = 0, bytes;
+	double wall_s = 0, cpu_s = 0, runq_s = 0; /* of the run; in registers, while it is in memory */
 
 	while (run.n < most && read_header(c, offset, left, &h, &bytes) && h.kind == SHARED_RESULT && !(h.flags & SHARED_MORE)) {
 		struct ring_record *record = &c->records[run.n];
@@ -247,7 +242,10 @@ static int take_run(struct collecting *c, uint64_t offset, uint64_t left, uint32
 		record->len = h.len;
 		statuses |= h.status;
 		next = h.index + 1u;
-		run_add(&run, record);
+		run.n++;
+		wall_s += (double)record->wall_s; /* no sum of floats is too large for a double */
+		cpu_s += (double)record->cpu_s;
+		runq_s += (double)record->runq_s;
 		offset += bytes;
 		left -= bytes;
 		if (offset - first_offset >= most_bytes)
@@ -257,6 +255,9 @@ static int take_run(struct collecting *c, uint64_t offset, uint64_t left, uint32
 		return -EBADMSG;
 	*ret_bytes = (uint32_t)(offset - first_offset);
 	run.all_done = statuses == RING_DONE;
+	run.wall_s = wall_s;
+	run.cpu_s = cpu_s;
+	run.runq_s = runq_s;
 	hand_on(c, chunk, &run);
 	return (int)run.n;
 }
