@@ -227,6 +227,8 @@ static int add_inputs(const struct call *call, struct job *job, uint64_t *ret_ha
 {
 	_cleanup_free_ struct acceptance *acceptance = calloc(1, sizeof(*acceptance));
 	_cleanup_buffer_ struct buffer packed = BUFFER_INIT;
+	const uint8_t *piece = call->req->body;
+	size_t bytes = call->req->body_len;
 	const char *format_text = query_get(&call->query, "format");
 	enum input_format format = INPUT_LINES;
 	uint64_t from = 0, count = 0;
@@ -242,15 +244,17 @@ static int add_inputs(const struct call *call, struct job *job, uint64_t *ret_ha
 		r = query_get_bool(&call->query, "last", &last, err);
 	if (r == 0 && format_text)
 		r = input_format_parse(format_text, &format, err);
-	if (r == 0)
+	if (r == 0 && format != INPUT_PACKED) {
 		r = inputs_pack(format, call->req->body, call->req->body_len, &packed, &count, err);
+		piece = packed.data;
+		bytes = packed.len;
+	}
 	if (r < 0)
 		return r;
 	acceptance->call = *call;
-	r = job_add_inputs(job, from, &packed, last, on_added, acceptance, ret_have, err);
+	r = job_add_inputs(job, from, piece, bytes, last, on_added, acceptance, ret_have, err);
 	if (r < 0)
 		return r;
-	packed = (struct buffer)BUFFER_INIT; /* theirs now */
 	call->req->user = acceptance;
 	call->req->on_gone = on_acceptance_gone;
 	(void)take_ptr(acceptance); /* freed by on_added() */

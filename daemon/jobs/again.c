@@ -259,10 +259,13 @@ static void send_piece(struct again *again, bool last)
 
 	again->job->again = NULL; /* this one may */
 	again->waiting = true;
-	r = job_add_inputs(again->job, again->job->total, &again->piece, last, on_piece_added, again, &have, &err);
+	r = job_add_inputs(again->job, again->job->total, again->piece.data, again->piece.len, last, on_piece_added, again,
+			   &have, &err);
 	again->job->again = again;
-	if (r == 0)
+	if (r == 0) {
+		buffer_fini(&again->piece);
 		return; /* on_piece_added() goes on */
+	}
 	again->waiting = false;
 	if (r == -EBUSY)
 		later(again);

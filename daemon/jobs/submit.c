@@ -50,16 +50,16 @@ void accept_free(struct accept *accept)
 
 /* ---- Inputs, and room for them ---- */
 
-static int cut_inputs(struct job *job, struct buffer *inputs, struct accept *accept, struct error *err)
+static int cut_inputs(struct job *job, const uint8_t *packed, size_t bytes, struct accept *accept, struct error *err)
 {
 	uint64_t max_tasks = job->jobs->config->max_tasks;
-	int64_t n = inputs_cut(inputs->data, inputs->len, job->total, PROTOCOL_MAX_INPUT_BYTES, &accept->rows,
+	int64_t n = inputs_cut(packed, bytes, job->total, PROTOCOL_MAX_INPUT_BYTES, &accept->rows,
 			       &accept->n_rows);
 
 	if (n == -EMSGSIZE)
 		return error_set(err, -EMSGSIZE, "too-large", "an input is over %u bytes", PROTOCOL_MAX_INPUT_BYTES);
 	if (n == -EBADMSG)
-		return error_set(err, -EBADMSG, "bad-request", "the packed inputs are malformed");
+		return error_set(err, -EBADMSG, "bad-request", "packed inputs: they are cut or malformed");
 	if (n < 0)
 		return error_set(err, (int)n, "internal", "out of memory");
 	if (job->total + (uint64_t)n > max_tasks) {
@@ -68,7 +68,7 @@ static int cut_inputs(struct job *job, struct buffer *inputs, struct accept *acc
 				 (unsigned long long)max_tasks);
 	}
 	accept->tasks = (uint64_t)n;
-	accept->bytes = inputs->len;
+	accept->bytes = bytes;
 	accept->inputs = calloc(accept->n_rows + 1, sizeof(*accept->inputs));
 	if (!accept->inputs) {
 		input_rows_free(take_ptr(accept->rows), accept->n_rows);
@@ -85,11 +85,11 @@ static int cut_inputs(struct job *job, struct buffer *inputs, struct accept *acc
 }
 
 /* Cut what was sent, and have it counted. Nothing of a service is. 0; -EBUSY: there is no room now; else -errno. */
-static int take_room(struct job *job, struct buffer *inputs, struct accept *accept, struct error *err)
+static int take_room(struct job *job, const uint8_t *packed, size_t bytes, struct accept *accept, struct error *err)
 {
 	struct jobs *jobs = job->jobs;
 	struct quota_ask ask = { .uid = job->uid, .job = job->published ? job->id : 0, .job_bytes = job->input_bytes };
-	int r = cut_inputs(job, inputs, accept, err);
+	int r = cut_inputs(job, packed, bytes, accept, err);
 
 	if (r < 0 || job->service)
 		return r;
@@ -363,7 +363,7 @@ int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *i
 		return 0;
 	}
 	if (r == 0)
-		r = take_room(job, inputs, accept, err);
+		r = take_room(job, inputs->data, inputs->len, accept, err);
 	if (r == -EBUSY && err && spec->submission && refused_look_up(jobs, spec->submission, on_accepted, arg, err) == 0) {
 		accept_free(accept);
 		buffer_fini(inputs);
@@ -470,7 +470,7 @@ static void submit_piece(struct accept *accept)
 	store_submit(job->jobs->store, &accept->op);
 }
 
-int job_add_inputs(struct job *job, uint64_t from, struct buffer *inputs, bool last,
+int job_add_inputs(struct job *job, uint64_t from, const uint8_t *packed, size_t bytes, bool last,
 		   void (*on_added)(void *arg, int status, uint64_t have, const struct error *err), void *arg,
 		   uint64_t *ret_have, struct error *err)
 {
@@ -498,7 +498,7 @@ int job_add_inputs(struct job *job, uint64_t from, struct buffer *inputs, bool l
 	accept->last = last;
 	accept->on_added = on_added;
 	accept->arg = arg;
-	r = take_room(job, inputs, accept, err);
+	r = take_room(job, packed, bytes, accept, err);
 	if (r < 0) {
 		accept_free(accept);
 		job_arm_open_timeout(job); /* its client is there, and tries again */
@@ -506,7 +506,6 @@ int job_add_inputs(struct job *job, uint64_t from, struct buffer *inputs, bool l
 	}
 	submit_piece(accept);
 	job->adding = true;
-	buffer_fini(inputs);
 	return 0;
 }
 

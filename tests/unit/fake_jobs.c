@@ -249,7 +249,7 @@ int jobs_check(struct jobs *jobs, const struct job_spec *spec, struct model_choi
 	return 0;
 }
 
-int job_add_inputs(struct job *job, uint64_t from, struct buffer *inputs, bool last,
+int job_add_inputs(struct job *job, uint64_t from, const uint8_t *packed, size_t bytes, bool last,
 		   void (*on_added)(void *arg, int status, uint64_t have, const struct error *err), void *arg,
 		   uint64_t *ret_have, struct error *err)
 {
@@ -259,9 +259,15 @@ int job_add_inputs(struct job *job, uint64_t from, struct buffer *inputs, bool l
 		*ret_have = job->view.total;
 		return error_set(err, -ESTALE, "wrong-offset", "not from there");
 	}
+	for (const uint8_t *end = packed + bytes, *data; bytes > 0 && packed < end;) {
+		size_t len;
+
+		packed = packed_next(packed, end, &data, &len);
+		if (!packed)
+			return error_set(err, -EBADMSG, "bad-request", "cut or malformed");
+	}
 	job->view.total += 2;
 	job->view.open = !last;
-	buffer_fini(inputs);
 	hold(job->jobs, &(struct held){ .on_added = on_added, .arg = arg, .id = job->view.total });
 	return 0;
 }
