@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,6 +106,34 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *userp, void *
 	return sockets_want(multi->session->sockets, fd, what, multi) < 0 ? -1 : 0;
 }
 
+static bool is_this_machine(const struct curl_sockaddr *address)
+{
+	const struct sockaddr *to = &address->addr;
+
+	if (address->socktype != SOCK_STREAM)
+		return false;
+	if (to->sa_family == AF_INET)
+		return ntohl(((const struct sockaddr_in *)(const void *)to)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	return to->sa_family == AF_INET6 &&
+	       IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)to)->sin6_addr);
+}
+
+static int open_socket(const struct curl_sockaddr *address)
+{
+	return socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->protocol);
+}
+
+/* A connection inside this machine is there when connect() comes back, which does not say so before it is asked again: libcurl
+ * asks once, and would wait for an event. So it is asked before. True: it will be told that the connection is there; else this socket
+ * is of no use to it. */
+static bool connect_at_once(curl_socket_t fd, const struct curl_sockaddr *address)
+{
+	struct pollfd ready = {.fd = fd, .events = POLLOUT};
+
+	return connect(fd, &address->addr, address->addrlen) < 0 && errno == EINPROGRESS && poll(&ready, 1, 0) == 1 &&
+	       ready.revents == POLLOUT;
+}
+
 /* A socket is opened: the address is known. */
 static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
@@ -112,11 +142,15 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 
 	(void)purpose;
 	gate_resolved(&transfer->pass);
-	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	fd = open_socket(address);
+	if (fd >= 0 && is_this_machine(address) && !connect_at_once(fd, address)) {
+		(void)close(fd); /* nothing was written, here and below */
+		fd = open_socket(address);
+	}
 	if (fd < 0)
 		return CURL_SOCKET_BAD;
 	if (sockets_own(transfer->session->sockets, fd) < 0) {
-		(void)close(fd); /* nothing was written */
+		(void)close(fd);
 		return CURL_SOCKET_BAD;
 	}
 	return fd;

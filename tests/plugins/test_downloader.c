@@ -11,8 +11,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -459,6 +461,43 @@ static void many_run_at_once_and_per_host_holds_them_back(void **state)
 	}
 }
 
+/* On this machine a connection is there at once, or not: then it is waited for. */
+static void a_server_that_accepts_nothing_is_waited_for(void **state)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(at);
+	struct harness *h = open_downloader();
+	struct harness_task *tasks[6];
+	unsigned waited = 0;
+	char url[URL_SIZE];
+	int fd;
+
+	(void)state;
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(fd, 0), 0); /* room for one or two connections that nobody accepts */
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	harness_param(h, "connect_timeout", "200ms");
+	harness_param(h, "stall_timeout", "200ms");
+	assert_int_equal(harness_start(h), 0);
+	(void)snprintf(url, sizeof(url), "http://127.0.0.1:%d/", ntohs(at.sin_port));
+	for (size_t i = 0; i < 6; i++)
+		tasks[i] = harness_add(h, url);
+	harness_run(h);
+	for (size_t i = 0; i < 6; i++) {
+		assert_int_not_equal(tasks[i]->returned, 0);
+		assert_non_null(tasks[i]->failure);
+		if (strstr(tasks[i]->failure, "nothing came for 0.2 s") == NULL) {
+			expect_failure(tasks[i], CONCD_FAIL_RETRY, "imeout"); /* libcurl's words differ otherwise */
+			waited++;
+		}
+	}
+	assert_true(waited >= 3);
+	harness_close(h);
+	close(fd);
+}
+
 static void names_from_urls_are_safe(void **state)
 {
 	static const char *const cases[][2] = {
@@ -527,6 +566,7 @@ int main(void)
 		cmocka_unit_test(connections_are_kept_and_used_again),
 		cmocka_unit_test(urls_after_each_other_are_asked_for_as_they_stand),
 		cmocka_unit_test(many_run_at_once_and_per_host_holds_them_back),
+		cmocka_unit_test(a_server_that_accepts_nothing_is_waited_for),
 		cmocka_unit_test(names_from_urls_are_safe),
 		cmocka_unit_test(a_full_row_of_names_still_finds_one),
 	};
