@@ -33,10 +33,12 @@ static enum job_state final_state(const struct job *job)
 	return JOB_DONE;
 }
 
-/* When no job has ended for a second, memory is given back: results and inputs of ended jobs that are not on disk go to their
- * spill files, a few segments at a time, until all together have no more than this; then the allocator's goes to the kernel
- * (daemon/main.c lets it keep what is freed while jobs come one after another). */
-#define KEPT_BYTES (32u << 20)
+/* When no job has ended for a moment, results and inputs of ended jobs that are not on disk go to their spill files, a few
+ * segments at a time, until all together have no more than this: what comes next has the room, and need not write them out,
+ * or its own inputs, while it runs. After a second the allocator's memory goes to the kernel (daemon/main.c lets it keep what
+ * is freed while jobs come one after another). */
+#define KEPT_BYTES (16u << 20)
+#define PAUSE_MS 10
 #define REST_S 1
 #define PUT_OUT_SLICE 16
 
@@ -85,16 +87,17 @@ void finish_make_room(struct jobs *jobs, uint64_t bytes, uint32_t *most)
 
 void finish_rest(evutil_socket_t fd, short what, void *arg)
 {
-	static const struct timeval at_once = { .tv_sec = 0 };
+	static const struct timeval at_once = { .tv_sec = 0 }, rest = { .tv_sec = REST_S };
 	struct jobs *jobs = arg;
 	uint32_t left = PUT_OUT_SLICE;
 
 	(void)fd; /* a timer */
 	(void)what;
-	if (jobs->resident_bytes > KEPT_BYTES)
-		finish_make_room(jobs, jobs->resident_bytes - KEPT_BYTES, &left);
-	if (left == 0) {
-		(void)event_add(jobs->rest_event, &at_once); /* out of memory: the next end tries again */
+	if (!jobs->has_put_out) {
+		if (jobs->resident_bytes > KEPT_BYTES)
+			finish_make_room(jobs, jobs->resident_bytes - KEPT_BYTES, &left);
+		jobs->has_put_out = left > 0;
+		(void)event_add(jobs->rest_event, left > 0 ? &rest : &at_once); /* out of memory: the next end tries again */
 		return;
 	}
 	buffer_fini(&jobs->packing);
@@ -103,9 +106,10 @@ void finish_rest(evutil_socket_t fd, short what, void *arg)
 
 void finish_rest_later(struct jobs *jobs)
 {
-	static const struct timeval rest = { .tv_sec = REST_S };
+	static const struct timeval pause = { .tv_usec = PAUSE_MS * 1000 };
 
-	(void)event_add(jobs->rest_event, &rest); /* out of memory: the next end tries again */
+	jobs->has_put_out = false;
+	(void)event_add(jobs->rest_event, &pause); /* out of memory: the next end tries again */
 }
 
 static void job_ended(struct job *job, enum job_state state)

@@ -254,7 +254,8 @@ struct jobs {
 	uint64_t resident_bytes; /* recorded segments in memory, of all jobs, and inputs of those that are not on disk */
 	uint64_t cached_input_bytes; /* of inputs in memory, of all jobs on disk */
 	struct buffer packing; /* for one segment */
-	struct event *rest_event; /* no job has ended or become whole for a while: memory is given back */
+	struct event *rest_event; /* no job has ended or become whole for a moment, or a while: memory is given back */
+	bool has_put_out; /* it was a moment, and what ended jobs have too much is out of memory */
 	uint32_t stall_tokens; /* lines that may be logged of tasks that hold their thread */
 	int64_t stall_refilled_ns;
 	uint64_t stalls_unlogged;
@@ -508,7 +509,7 @@ void job_timeout_arm(struct job *job); /* once; a paused job's goes on when it i
 /* Results of ended jobs that are not on disk go out of memory: so much, and at most *most (counted down) segments. */
 void finish_make_room(struct jobs *jobs, uint64_t bytes, uint32_t *most);
 void finish_rest(int fd, short what, void *arg); /* jobs->rest_event */
-void finish_rest_later(struct jobs *jobs); /* after a second in which nobody else calls this */
+void finish_rest_later(struct jobs *jobs); /* after a time in which nobody else calls this */
 void job_check_end(struct job *job); /* starts the end of a job whose tasks have all ended */
 /* Tell the disk what a restart must know of a living job: that it takes no more inputs, that it is being ended early. */
 void job_record_course(struct job *job);

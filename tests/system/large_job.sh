@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A job of a million tasks leaves little more memory behind in its daemon than one of ten.
+# A job of a million tasks leaves little more memory behind in its daemon than one of ten, and some that are not on disk no more
+# together than ended jobs may keep.
 . "$(dirname "$0")/lib.sh"
 [ -z "${SANITIZER:-}" ] || { echo "skipped: the runtime of the sanitizer keeps what was freed"; exit 77; }
 
@@ -29,5 +30,18 @@ exits 0 ctl results @last -q
 check "so does reading them" cmp -s "$dir/out" "$dir/inputs"
 check "which costs no more" wait_for 30 at_most $((small + 1024))
 echo "and read again: $(private_kib) KiB"
+
+for _ in 1 2 3 4; do exits 0 ctl run noop -q -m pool --no-durable -d -i "$dir/inputs"; cat "$dir/out"; done >"$dir/ids.all"
+grep -x '[0-9]*' "$dir/ids.all" >"$dir/ids"
+equal "four jobs were submitted" "$(wc -l <"$dir/ids")" 4
+# shellcheck disable=SC2046 # a word for each job
+exits 0 ctl wait $(cat "$dir/ids")
+# Each has 8 MB of inputs and as much of results; 16 MiB of all that stay in memory.
+check "ended jobs that are not on disk keep 16 MiB together" wait_for 30 at_most $((small + 20 * 1024))
+echo "and with four that are not on disk: $(private_kib) KiB"
+while read -r job; do
+	exits 0 ctl results "$job" -q
+	check "what was put out of memory is there" cmp -s "$dir/out" "$dir/inputs"
+done <"$dir/ids"
 check "the daemon ends" daemon_stop
 finish
