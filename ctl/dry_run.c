@@ -36,7 +36,7 @@ void dry_run_print(const json_t *answer, uint64_t count)
 {
 	const char *reason = member_text(answer, "model_reason", "");
 
-	(void)printf("%" PRIu64 " tasks would run under %s (%s), %" PRIu64 " at once%s%s%s\n", count,
+	(void)printf("%" PRIu64 " %s would run under %s (%s), %" PRIu64 " at once%s%s%s\n", count, count == 1 ? "task" : "tasks",
 		     member_text(answer, "model", "?"), member_text(answer, "shape", "?"),
 		     member_count(answer, "workers"), member_true(answer, "dedicated") ? ", dedicated" : "",
 		     *reason ? ": " : "", reason);

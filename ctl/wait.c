@@ -28,14 +28,14 @@ static int tell_ended(void *arg, const json_t *line, struct error *err)
 	const struct ctl *ctl = arg;
 	const char *state = member_text(line, "state", "?");
 	const json_t *tasks = json_object_get(line, "tasks"), *error = json_object_get(line, "error");
-	uint64_t failed = member_count(tasks, "failed"), cancelled = member_count(tasks, "cancelled");
+	uint64_t done = member_count(tasks, "done"), failed = member_count(tasks, "failed"), cancelled = member_count(tasks, "cancelled");
 
 	(void)err; /* printing is looked at when the command ends */
 	if (member_true(line, "timeout"))
 		return tell_timed_out(ctl, line);
 	if (!ctl->json && !ctl->quiet) {
-		(void)printf("job %s: %s, %" PRIu64 " tasks done, %" PRIu64 " failed, %" PRIu64 " cancelled%s%s\n",
-			     member_text(line, "job", "?"), state, member_count(tasks, "done"), failed, cancelled,
+		(void)printf("job %s: %s, %" PRIu64 " %s done, %" PRIu64 " failed, %" PRIu64 " cancelled%s%s\n",
+			     member_text(line, "job", "?"), state, done, done == 1 ? "task" : "tasks", failed, cancelled,
 			     json_is_object(error) ? ": " : "", member_text(error, "message", ""));
 		(void)fflush(stdout); /* as above */
 	}

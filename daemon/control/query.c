@@ -102,7 +102,7 @@ int query_get_bool(const struct query *query, const char *key, bool *ret_value, 
 	const char *text = query_get(query, key);
 
 	if (text && text_parse_bool(text, ret_value) < 0)
-		return error_set(err, -EINVAL, "bad-request", "query: %s: '%.64s' is neither 0 nor 1", key, text);
+		return error_set(err, -EINVAL, "bad-request", "%s: '%.64s' is neither 0 nor 1", key, text);
 	return 0;
 }
 
@@ -111,6 +111,6 @@ int query_get_u64(const struct query *query, const char *key, uint64_t *ret_valu
 	const char *text = query_get(query, key);
 
 	if (text && text_parse_u64(text, ret_value) < 0)
-		return error_set(err, -EINVAL, "bad-request", "query: %s: '%.64s' is not a number from 0 on", key, text);
+		return error_set(err, -EINVAL, "bad-request", "%s: '%.64s' is not a number from 0 on", key, text);
 	return 0;
 }

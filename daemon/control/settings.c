@@ -16,7 +16,7 @@ static int take_seconds(const struct query *query, const char *key, int64_t *ret
 	double s;
 
 	if (text_parse_double(query_get(query, key), &s) < 0 || s < 0 || s > MAX_SECONDS)
-		return error_set(err, -EINVAL, "bad-request", "query: %s: '%.40s' is not a number of seconds from 0 to 1e9", key,
+		return error_set(err, -EINVAL, "bad-request", "%s: '%.40s' is not a number of seconds from 0 to 1e9", key,
 				 query_get(query, key));
 	*ret_ns = (int64_t)(s * 1e9);
 	return 0;
@@ -29,7 +29,7 @@ static int take_word(const struct query *query, const char *key, char ret_word[J
 	size_t len = word ? strlen(word) : 0;
 
 	if (word && (len == 0 || len >= JOB_CHANGE_TEXT_BYTES))
-		return error_set(err, -EINVAL, "bad-request", "query: %s: '%.40s' is none", key, word);
+		return error_set(err, -EINVAL, "bad-request", "%s: '%.40s' is none", key, word);
 	if (word)
 		memcpy(ret_word, word, len + 1);
 	return 0;
@@ -63,7 +63,7 @@ static int take_more(const struct query *query, struct job_changes *changes, str
 	changes->what |= (*changes->model ? JOB_CHANGE_MODEL : 0) | (*changes->shape ? JOB_CHANGE_SHAPE : 0) |
 			 (after ? JOB_CHANGE_NO_AFTER : 0);
 	if (r == 0 && after && strcmp(after, "none") != 0)
-		r = error_set(err, -EINVAL, "bad-request", "query: after: '%.40s': a job can be made to follow none any more, 'none'; what "
+		r = error_set(err, -EINVAL, "bad-request", "after: '%.40s': a job can be made to follow none any more, 'none'; what "
 			      "it is to follow is said when it is submitted", after);
 	return r;
 }
@@ -77,14 +77,14 @@ int settings_parse(const struct query *query, struct job_changes *ret_changes, s
 	if (r == 0)
 		r = query_get_u64(query, "retries", &changes.retries, err);
 	if (r == 0 && priority && text_parse_i64(priority, &changes.priority) < 0)
-		r = error_set(err, -EINVAL, "bad-request", "query: priority: '%.40s' is not a whole number", priority);
+		r = error_set(err, -EINVAL, "bad-request", "priority: '%.40s' is not a whole number", priority);
 	if (r == 0 && query_get(query, "timeout_s"))
 		r = take_seconds(query, "timeout_s", &changes.timeout_ns, err);
 	if (r == 0 && query_get(query, "backoff_s"))
 		r = take_seconds(query, "backoff_s", &changes.backoff_ns, err);
 	changes.label = query_get(query, "set_label");
 	if (r == 0 && changes.label && strlen(changes.label) > PROTOCOL_MAX_LABEL_BYTES)
-		r = error_set(err, -EINVAL, "bad-request", "query: set_label: a label has at most %d bytes",
+		r = error_set(err, -EINVAL, "bad-request", "set_label: a label has at most %d bytes",
 			      PROTOCOL_MAX_LABEL_BYTES);
 	if (r == 0)
 		r = take_more(query, &changes, err);

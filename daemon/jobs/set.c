@@ -37,10 +37,10 @@ static int check_numbers(const struct job *job, const struct job_changes *change
 {
 	if (changes->what & JOB_CHANGE_PRIORITY &&
 	    (changes->priority < PROTOCOL_MIN_PRIORITY || changes->priority > PROTOCOL_MAX_PRIORITY))
-		return error_set(err, -EINVAL, "bad-request", "query: priority: %" PRId64 " is not from %d to %d",
+		return error_set(err, -EINVAL, "bad-request", "priority: %" PRId64 " is not from %d to %d",
 				 changes->priority, PROTOCOL_MIN_PRIORITY, PROTOCOL_MAX_PRIORITY);
 	if (changes->what & JOB_CHANGE_RETRIES && changes->retries > JOB_MAX_RETRIES)
-		return error_set(err, -EINVAL, "bad-request", "query: retries: %" PRIu64 " is not from 0 to %d",
+		return error_set(err, -EINVAL, "bad-request", "retries: %" PRIu64 " is not from 0 to %d",
 				 changes->retries, JOB_MAX_RETRIES);
 	if (job->service && changes->what & ~JOB_CHANGE_PRIORITY)
 		return error_set(err, -EINVAL, "wrong-state", "job %" PRIu64 " is a service: its stanza says all but its priority",
@@ -82,7 +82,7 @@ static int check_workers(const struct job *job, const struct job_changes *change
 	int r = 0;
 
 	if (changes->what & JOB_CHANGE_WORKERS && (changes->workers == 0 || changes->workers > UINT32_MAX))
-		return error_set(err, -EINVAL, "bad-workers", "query: workers: %" PRIu64 " is no number of tasks at once",
+		return error_set(err, -EINVAL, "bad-workers", "workers: %" PRIu64 " is no number of tasks at once",
 				 changes->workers);
 	if (changes->what & JOB_CHANGE_WORKERS && changes->workers > most && has_begun(job))
 		return error_set(err, -EINVAL, "bad-workers",

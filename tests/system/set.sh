@@ -84,6 +84,10 @@ ctl resume -w nap >/dev/null
 
 echo "== jobs that are parked"
 first=$(ctl run nap -d --delay 0 -j 1 -m thread 1h)
+exits 2 ctl set "$first" priority=1000
+says "concctl: priority: 1000 is not from -100 to 100"
+exits 2 ctl set "$first" workers=many
+says "concctl: workers: 'many' is not a number from 0 on"
 ctl pause -w nap >/dev/null
 for i in $(seq 90); do echo 5ms; done >"$dir/one-each"
 while read -r input; do ctl run nap -q -d "$input"; done <"$dir/one-each" >"$dir/ids" 2>/dev/null
