@@ -8,8 +8,10 @@
 #include "base/clock.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "config.h"
 #include "control/selection.h"
 #include "control/server.h"
+#include "crew/workload.h"
 #include "ctl/protocol.h"
 #include "jobs/jobs.h"
 
@@ -93,6 +95,14 @@ static const char *scope(const struct call *call)
 	return query_get(&call->query, "workload");
 }
 
+/* Of a service nothing is still to come: to pause it is to stop it. */
+static bool is_service(const struct call *call, const char *workload)
+{
+	const struct workload *found;
+
+	return *workload && workloads_find(call->control->options.workloads, workload, &found, NULL) == 0 && found->config->service;
+}
+
 bool hold_start(const struct call *call, bool resume, const struct verb *verb, const struct verb_options *options)
 {
 	const char *workload = scope(call);
@@ -100,7 +110,7 @@ bool hold_start(const struct call *call, bool resume, const struct verb *verb, c
 	struct holding *holding;
 	int r;
 
-	if (!workload || !call_may(call, (uint32_t)geteuid()))
+	if (!workload || !call_may(call, (uint32_t)geteuid()) || (!resume && is_service(call, workload)))
 		return false;
 	holding = calloc(1, sizeof(*holding));
 	if (!holding || !(holding->workload = strdup(workload))) {

@@ -183,6 +183,10 @@ check "its state says so" state_is "$looper" paused
 exits 3 ctl pause "$looper"
 exits 3 ctl restart "$looper"
 says "resume"
+exits 0 ctl resume -w looper
+check "resumed by its workload it runs" wait_for 20 state_is "$looper" running
+exits 0 ctl pause -w looper
+check "paused by its workload it is down" state_is "$looper" paused
 n=$(begins looper)
 daemon_kill
 wells=$(begins well)
