@@ -30,12 +30,12 @@ struct follow {
 
 static void on_state(struct follow *f, const json_t *event)
 {
-	const char *at = member_text(event, "at", ""), *state = member_text(event, "state", "?");
+	const char *at = member_text(event, "at", ""), *state = member_text(event, "state", "?"), *waiting = member_text(event, "waiting", "");
 
 	if (strcmp(state, f->state) == 0)
 		return; /* a stream that was taken up begins with what is known */
 	(void)snprintf(f->state, sizeof(f->state), "%s", state);
-	(void)printf("%.19s%s%s\n", at, *at ? " " : "", state);
+	(void)printf("%.19s%s%s%s%s\n", at, *at ? " " : "", state, *waiting ? ": " : "", waiting);
 	(void)fflush(stdout);
 }
 

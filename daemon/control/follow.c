@@ -156,13 +156,15 @@ static json_t *id_text(const struct job_view *view)
 static int send_states(struct follower *follower, const struct job_view *view)
 {
 	for (size_t i = 0; i < follower->n_states; i++) {
+		/* of those that are over by now nobody knows it any more */
+		bool waits = follower->states[i] == view->state && view->waiting;
 		char at[CLOCK_TEXT_BYTES];
 		int r;
 
 		clock_format_unix_us(follower->states_unix_us[i], at);
-		r = send_line(follower, json_pack("{s:i, s:s, s:o, s:s, s:s}", "schema", PROTOCOL_SCHEMA, "type", "state",
+		r = send_line(follower, json_pack("{s:i, s:s, s:o, s:s, s:s, s:o}", "schema", PROTOCOL_SCHEMA, "type", "state",
 						  "job", id_text(view), "state", job_state_name(follower->states[i]),
-						  "at", at));
+						  "at", at, "waiting", document_text(waits ? view->waiting : "")));
 		if (r < 0)
 			return r;
 	}

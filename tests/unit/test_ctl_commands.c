@@ -282,12 +282,13 @@ static void test_follow_prints_states_and_exits_by_the_end(void **state)
 	fd = server_accept(s);
 	server_expect_only(fd, "GET /v1/jobs/7/follow ");
 	server_stream(fd, "7");
-	server_chunk(fd, "{\"schema\":1,\"type\":\"state\",\"job\":\"7\",\"state\":\"running\",\"at\":\"2026-11-21T09:30:00Z\"}\n");
+	server_chunk(fd, "{\"schema\":1,\"type\":\"state\",\"job\":\"7\",\"state\":\"queued\",\"at\":\"2026-11-21T09:29:00Z\",\"waiting\":\"it is not the time\"}\n");
+	server_chunk(fd, "{\"schema\":1,\"type\":\"state\",\"job\":\"7\",\"state\":\"running\",\"at\":\"2026-11-21T09:30:00Z\",\"waiting\":\"\"}\n");
 	server_chunk(fd, "{\"schema\":1,\"type\":\"job\",\"job\":\"7\",\"state\":\"cancelled\",\"model\":\"pool\",\"shape\":\"1x2x1\","
 			 "\"tasks\":{\"total\":3,\"done\":1,\"cancelled\":2}}\n");
 	server_stream_end(fd);
 	assert_int_equal(concctl_wait(s), 1);
-	assert_non_null(strstr(s->stdout_text, "2026-11-21T09:30:00 running\n"));
+	assert_non_null(strstr(s->stdout_text, "2026-11-21T09:29:00 queued: it is not the time\n2026-11-21T09:30:00 running\n"));
 	assert_non_null(strstr(s->stdout_text, "job 7 cancelled: 1 of 3 tasks done, 2 cancelled under pool"));
 	(void)close(fd);
 }
