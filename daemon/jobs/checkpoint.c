@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "jobs/job.h"
+#include "store/store.h"
 
 #define LOOK_S 1
 #define FIRST_NS (2 * NS_PER_S)
@@ -43,7 +44,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 	(void)fd; /* a timer */
 	(void)what;
 	LIST_FOREACH(job, &jobs->checkpoints, checkpoint_link)
-		if (now >= job->checkpoint_ns)
+		if (now >= job->checkpoint_ns && !store_stalled(jobs->store, NULL)) /* a full disk is not queued for, again and again */
 			record(job, now);
 	if (!LIST_EMPTY(&jobs->checkpoints) && event_add(jobs->checkpoint_event, &look) < 0)
 		log_warning("jobs: out of memory: how long jobs have run is not written until the next one begins");
