@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -50,9 +51,11 @@ int lasts_recover(struct jobs *jobs)
 
 void last_note(const struct job *job)
 {
-	struct last *last = last_of(job->jobs, job->uid);
+	struct last *last = job->service ? NULL : last_of(job->jobs, job->uid);
 	uint64_t *newest;
 
+	if (job->service)
+		return;
 	if (!last) {
 		log_warning("jobs: job %" PRIu64 " is not found as @last: out of memory", job->id);
 		return;
@@ -119,6 +122,23 @@ static void found(struct look *look, int status, uint64_t id)
 	jobs_op_done(jobs);
 }
 
+static void on_looked(struct store_read *read, int status);
+
+static void look_below(struct look *look, uint64_t id)
+{
+	uint32_t uid = look->read.uid;
+
+	store_read_fini(&look->read);
+	look->read = (struct store_read){ .type = STORE_READ_LAST, .uid = uid, .below = id, .on_done = on_looked };
+	store_read(look->jobs->store, &look->read);
+}
+
+/* The daemon made it, nobody submitted it. A quote that is part of a text has a backslash in front. */
+static bool is_service(const struct store_recovered_job *row)
+{
+	return row->job.spec && strstr(row->job.spec, "\"service\":true");
+}
+
 static void on_looked(struct store_read *read, int status)
 {
 	struct look *look = container_of(read, struct look, read);
@@ -129,11 +149,12 @@ static void on_looked(struct store_read *read, int status)
 
 		if (last && read->type == STORE_READ_LAST && last->stored == read->below)
 			last->stored = id;
-		found(look, 0, id);
+		if (is_service(&read->jobs[0]))
+			look_below(look, id);
+		else
+			found(look, 0, id);
 	} else if (status == -ENOENT && read->type == STORE_READ_JOB) { /* it was removed: the one before it */
-		store_read_fini(read);
-		*read = (struct store_read){ .type = STORE_READ_LAST, .uid = read->uid, .below = read->job, .on_done = on_looked };
-		store_read(look->jobs->store, read);
+		look_below(look, read->job);
 	} else {
 		if (last && status == -ENOENT && last->stored == read->below)
 			last->stored = 0;

@@ -70,6 +70,9 @@ says "services" "$dir/out"
 exits 0 ctl show "$well"
 says "up for" "$dir/out"
 
+exits 4 ctl show @last # nobody has submitted one
+says "there is no last job"
+
 echo "== by hand"
 exits 2 ctl run well x
 says "concctl restart $well"
@@ -193,6 +196,7 @@ wells=$(begins well)
 daemon_start
 check "the other one begins again after a kill of the daemon" wait_for 30 began well $((wells + 1))
 equal "under the same id" "$(id_of well)" "$well"
+check "the last job is still no service" sh -c "'$concctl' -s '$sock' show @last --json | grep -qE '\"service\": ?null'"
 check "paused it stays" state_is "$looper" paused
 equal "and does not begin" "$(begins looper)" "$n"
 exits 0 ctl resume "$looper"
