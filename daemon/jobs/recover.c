@@ -2,6 +2,7 @@
  * run twice ends as interrupted; the rest runs. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,10 +13,23 @@
 #include "jobs/job.h"
 #include "store/store.h"
 
+/* What is wrong with its plugin, or that the configuration has it no more: then it is nobody's slip that a likely name would help. */
+static char *why_no_workload(const char *name, int errnum, const struct error *why)
+{
+	char *text = NULL;
+
+	if (errnum != -ENOENT)
+		return strdup(why->text);
+	if (asprintf(&text, "the daemon has no workload '%s' any more: start it with that again, or cancel the job", name) < 0)
+		return NULL;
+	return text;
+}
+
 struct job *job_from_row(struct jobs *jobs, const struct store_recovered_job *row, struct error *err)
 {
 	struct job *job = job_new(jobs, row->job.id);
 	struct error why = ERROR_INIT;
+	int r;
 
 	if (!job || (*row->job.submission && !(job->submission = strdup(row->job.submission))) ||
 	    !(job->workload_name = strdup(row->job.workload))) {
@@ -25,8 +39,9 @@ struct job *job_from_row(struct jobs *jobs, const struct store_recovered_job *ro
 	job->uid = row->job.uid;
 	job->created_unix_us = row->job.created_unix_us;
 	job->inputs.store = jobs->store;
-	if (workloads_find(jobs->workloads, row->job.workload, &job->workload, &why) < 0)
-		job->why_no_workload = strdup(why.text);
+	r = workloads_find(jobs->workloads, row->job.workload, &job->workload, &why);
+	if (r < 0)
+		job->why_no_workload = why_no_workload(row->job.workload, r, &why);
 	if (job_spec_parse(job, row->job.spec, err) < 0)
 		goto fail;
 	job->open = row->state.open;
