@@ -113,6 +113,6 @@ peer_case() { # NAME: prints one number
 		;;
 	peer-*-160) peer_get "$program" peer-160 160 160 ;;
 	peer-*-10k-keep) peer_get "$program" peer-keep 10000 64 ;;
-	peer-*-10k-at-once) peer_get "$program" peer-10k 10000 10000 ;;
+	peer-*-10k-at-once) rest_ports && peer_get "$program" peer-10k 10000 10000 ;;
 	esac
 }
