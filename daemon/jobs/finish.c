@@ -35,11 +35,11 @@ static enum job_state final_state(const struct job *job)
 
 /* When no job has ended for a moment, results and inputs of ended jobs that are not on disk go to their spill files, a few
  * segments at a time, until all together have no more than this: what comes next has the room, and need not write them out,
- * or its own inputs, while it runs. After a second the allocator's memory goes to the kernel (daemon/main.c lets it keep what
+ * or its own inputs, while it runs. After three seconds the allocator's memory goes to the kernel (daemon/main.c lets it keep what
  * is freed while jobs come one after another). */
 #define KEPT_BYTES (16u << 20)
 #define PAUSE_MS 10
-#define REST_S 1
+#define REST_S 3
 #define PUT_OUT_SLICE 16
 
 void job_forget_kept(struct job *job)

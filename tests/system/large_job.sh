@@ -23,7 +23,7 @@ rm -rf "$dir/state"
 daemon_start
 exits 0 ctl run noop -q -m pool -i "$dir/inputs"
 check "every result is there" cmp -s "$dir/out" "$dir/inputs"
-# It is given back when there has been rest for a second.
+# It is given back when there has been rest for a while.
 check "a million tasks cost at most 1 MiB more than ten" wait_for 30 at_most $((small + 1024))
 echo "ten tasks: $small KiB, a million: $(private_kib) KiB"
 exits 0 ctl results @last -q
