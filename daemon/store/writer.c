@@ -284,7 +284,6 @@ static void stall(struct writer *w, int r)
 	w->stalled = r;
 	w->retry_ns = now_ns + RETRY_NS;
 	atomic_store_explicit(&w->store->stall_why, stall_text(r), memory_order_relaxed); /* a constant text */
-	refuse(w, r, is_closing(w));
 }
 
 static void unstall(struct writer *w, bool written)
@@ -322,18 +321,6 @@ static void report(struct writer *w, struct op_list *batch)
 	store_report_ops(w->store, &done);
 }
 
-static void commit_waiting(struct writer *w)
-{
-	int r = run_batch(w, &w->waiting);
-
-	if (r < 0) {
-		stall(w, r);
-		return;
-	}
-	unstall(w, true); /* first: whoever is told of success must not find the store stalled */
-	report(w, &w->waiting);
-}
-
 static bool concerns(const struct store_op *op, uint64_t job)
 {
 	return op->job == job || (op->type == STORE_JOB_ADD && op->u.add.job.id == job);
@@ -367,6 +354,23 @@ static void delete_first(struct writer *w)
 	}
 	op_list_join(&w->waiting, &deletions);
 	op_list_join(&w->waiting, &others);
+}
+
+static void commit_waiting(struct writer *w)
+{
+	int r = run_batch(w, &w->waiting);
+
+	if (r < 0) {
+		bool closing = is_closing(w);
+
+		stall(w, r);
+		if (r == -ENOSPC && !closing)
+			delete_first(w); /* what makes room is not refused for want of it */
+		refuse(w, r, closing);
+		return;
+	}
+	unstall(w, true); /* first: whoever is told of success must not find the store stalled */
+	report(w, &w->waiting);
 }
 
 /* ---- Removing rows ---- */
@@ -450,6 +454,7 @@ static void remove_slice(struct writer *w)
 	if (r < 0) {
 		w->making_room = false;
 		stall(w, r);
+		refuse(w, r, is_closing(w));
 		return;
 	}
 	w->vacuum = true;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -170,6 +171,31 @@ static void deleting_makes_room_on_a_full_disk(void **state)
 	assert_int_equal(run_op(f, &again), 0);
 }
 
+/* Nobody knew that it was full, so nothing was held back yet. */
+static void a_deletion_that_is_the_first_to_meet_a_full_disk_has_the_reserve(void **state)
+{
+	struct fixture *f = *state;
+	char submission[16], path[TEST_PATH_BYTES + 16];
+	struct test_op add = big_job(1, submission, &input), deletion = op_of(STORE_JOB_DELETE, 1);
+	sqlite3 *reader = NULL;
+	struct stat st;
+
+	assert_int_equal(run_op(f, &add), 0);
+	assert_int_equal(sqlite3_open(f->path, &reader), SQLITE_OK); /* its transaction keeps the log from beginning anew */
+	assert_int_equal(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM job", NULL, NULL, NULL), SQLITE_OK);
+	(void)snprintf(path, sizeof(path), "%s-wal", f->path);
+	assert_int_equal(stat(path, &st), 0);
+	limit_files((rlim_t)st.st_size);
+	deletion.op.may_fail = true;
+	assert_int_equal(run_op(f, &deletion), -ENOSPC); /* of no avail against this kind of limit */
+	(void)snprintf(path, sizeof(path), "%s-reserve", f->path);
+	assert_int_equal(access(path, F_OK), -1);
+	limit_files(RLIM_INFINITY);
+	(void)sqlite3_close(reader); /* its transaction has nothing to write */
+	deletion = op_of(STORE_JOB_DELETE, 1);
+	assert_int_equal(run_op(f, &deletion), 0);
+}
+
 static void the_reserve_is_there_again_when_there_is_room(void **state)
 {
 	struct fixture *f = *state;
@@ -219,6 +245,7 @@ int main(void)
 		TEST(acceptance_ends_when_the_disk_is_full),
 		TEST(results_wait_for_room_and_are_then_written_in_order),
 		TEST(deleting_makes_room_on_a_full_disk),
+		TEST(a_deletion_that_is_the_first_to_meet_a_full_disk_has_the_reserve),
 		TEST(the_reserve_is_there_again_when_there_is_room),
 		TEST(closing_on_a_full_disk_fails_what_waits),
 	};
