@@ -41,7 +41,8 @@ int talk_failed(int errnum, struct error *err)
 	case EPIPE:
 		return error_set(err, errnum, "interrupted", "standard output was closed");
 	case ETIMEDOUT:
-		return error_set(err, errnum, "unreachable", "concd does not answer");
+		return error_set(err, errnum, "unreachable",
+				 "concd does not answer, though its socket is there: it is stopped, or stuck; 'ps' and its log say more");
 	case ECONNRESET:
 		return error_set(err, errnum, "unreachable", "the connection to concd was lost");
 	case EPROTO:

@@ -178,4 +178,13 @@ for options in "" "--json"; do
 	[ -z "$options" ] || { sed -n 's/.*"result":"\([0-9]*\)".*/\1/p' "$dir/got" >"$dir/got2"; mv "$dir/got2" "$dir/got"; }
 	check "and has everything ($options)" cmp -s "$dir/got" "$dir/inputs"
 done
+# The daemon itself: whoever asks hears of it in time, and what was asked is done when it goes on.
+kill -STOP "$daemon_pid"
+exits 69 ctl ping
+says "concd does not answer, though its socket is there: it is stopped, or stuck"
+"$concctl" -s "$sock" run sleeper -m async -q 1ms >"$dir/late" 2>&1 </dev/null &
+late=$!
+kill -CONT "$daemon_pid"
+wait $late
+equal "what was asked meanwhile is done" "$? $(cat "$dir/late")" "0 1ms"
 finish
