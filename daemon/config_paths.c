@@ -153,8 +153,8 @@ static int make_dir(const char *path, mode_t mode, const char *key, struct error
 	for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
 		if (mkdir(part, 0755) < 0 && errno != EEXIST)
-			return error_set(err, -errno, "bad-config", "%s: cannot make '%s': %s", key, part,
-					 strerror(errno));
+			return error_set(err, -errno, "bad-config", "%s: cannot make '%s': %s: make '%s' for user %u, or set %s to another "
+					 "place", key, part, strerror(errno), path, (unsigned int)geteuid(), key);
 		*slash = '/';
 	}
 	if (mkdir(path, mode) < 0 && errno != EEXIST)

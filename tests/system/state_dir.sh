@@ -78,6 +78,9 @@ if [ "$self" -eq 0 ] && command -v setpriv >/dev/null && setpriv --reuid=65534 -
 	refused 78 "'$dir/base/state' belongs to user 65534 and concd runs as user 0"
 	chmod 755 "$dir/base"
 	refused 78 "cannot make '$dir/base/state': Permission denied: make it for user 65534" $nobody
+	sed -i "s|^state_dir.*|state_dir = \"$dir/base/none/state\";|" "$dir/concd.conf"
+	refused 78 "cannot make '$dir/base/none': Permission denied: make '$dir/base/none/state' for user 65534, or set state_dir" $nobody
+	sed -i "s|^state_dir.*|state_dir = \"$dir/base/state\";|" "$dir/concd.conf"
 	chmod 777 "$dir/base"
 	state 500 65534
 	refused 78 "'$dir/base/state' has mode 0500: its owner, user 65534, needs rights: chmod u+rwx it" $nobody
