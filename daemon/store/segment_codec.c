@@ -109,7 +109,33 @@ static inline uint8_t *put_usual(uint8_t *at, uint64_t begin_step, uint64_t queu
 	return at + 1 + (wall_ns >= 0x80);
 }
 
-static inline uint8_t *put_record(uint8_t *at, const struct task_record *r, struct previous *prev)
+/* put_record() of those from *r on that are usual and whose fields are short; *r is then behind the last. What each is written
+ * against is the one before: it stays in registers. */
+static uint8_t *put_usual_run(uint8_t *at, const struct task_record **r, const struct task_record *end, struct previous *prev)
+{
+	const struct task_record *record = *r;
+	struct previous p = *prev;
+
+	for (; record < end; record++) {
+		uint64_t wall_ns = ns_of(record->wall_s), queue_ns = ns_of(record->queue_s);
+		uint64_t begin_us = (uint64_t)record->begin_unix_us;
+		uint64_t begin_step = zigzag(begin_us - p.begin_us);
+		uint64_t queue_step = zigzag(queue_ns - predict_queue_ns(&p, begin_us));
+
+		if (!is_usual(record, &p) || (begin_step | queue_step | record->length) >= 0x80 || wall_ns >= 0x4000)
+			break;
+		at = put_usual(at, begin_step, queue_step, record->length ^ p.length, record->length, wall_ns);
+		p.begin_us = begin_us;
+		p.wall_ns = wall_ns;
+		p.queue_ns = queue_ns;
+		p.length = record->length;
+	}
+	*r = record;
+	*prev = p;
+	return at;
+}
+
+static uint8_t *put_record(uint8_t *at, const struct task_record *r, struct previous *prev)
 {
 	/* Of most tasks the first says it all; equal bits are equal times. */
 	uint64_t wall_ns = ns_of(r->wall_s), cpu_ns = same_bits(r->cpu_s, r->wall_s) ? wall_ns : ns_of(r->cpu_s);
@@ -120,11 +146,6 @@ static inline uint8_t *put_record(uint8_t *at, const struct task_record *r, stru
 	uint8_t *flags_at = at;
 	unsigned int flags = 0;
 
-	if (is_usual(r, prev) && (begin_step | queue_step | r->length) < 0x80 && wall_ns < 0x4000) {
-		at = put_usual(at, begin_step, queue_step, r->length ^ prev->length, r->length, wall_ns);
-		*prev = (struct previous){ begin_us, wall_ns, queue_ns, r->length, prev->pid, prev->thread };
-		return at;
-	}
 	at++;
 	if (__builtin_expect(r->state != TASK_DONE || r->error || r->signal, 0)) {
 		flags |= HAS_STATE;
@@ -247,6 +268,7 @@ static uint8_t *put_bytes(uint8_t *at, const struct segment *segment)
 
 int segment_encode(const struct segment *segment, struct buffer *ret_blob)
 {
+	const struct task_record *r = segment->records, *end = r + segment->count;
 	struct previous prev = { 0 };
 	uint8_t *at;
 
@@ -259,8 +281,11 @@ int segment_encode(const struct segment *segment, struct buffer *ret_blob)
 	*at++ = segment->special ? SEGMENT_SPECIAL : 0;
 	at = varint_put(at, segment->count);
 	at = varint_put(at, segment->bytes.len);
-	for (uint32_t i = 0; i < segment->count; i++)
-		at = put_record(at, &segment->records[i], &prev);
+	while (r < end) {
+		at = put_usual_run(at, &r, end, &prev);
+		if (r < end)
+			at = put_record(at, r++, &prev);
+	}
 	at = put_bytes(at, segment);
 	ret_blob->len = (size_t)(at - ret_blob->data);
 	return 0;
