@@ -25,11 +25,12 @@ static int fill(const struct job *job, const struct crew_run *run, struct segmen
 		.state = TASK_DONE,
 		.recorded = !job->durable,
 	};
-	struct segment_fill fill;
-	int r = segment_fill_begin(segment, (uint32_t)((run->first + first) % SEGMENT_TASKS), n, bytes_of(ended, n), &fill);
+	struct segment_fill begun, fill;
+	int r = segment_fill_begin(segment, (uint32_t)((run->first + first) % SEGMENT_TASKS), n, bytes_of(ended, n), &begun);
 
 	if (r < 0)
 		return r;
+	fill = begun; /* whose address nobody has: it stays in registers */
 	for (; ended < end; ended++) {
 		int64_t queue_ns = ended->begin_ns - ready_ns;
 
@@ -41,7 +42,8 @@ static int fill(const struct job *job, const struct crew_run *run, struct segmen
 		record.queue_s = queue_ns > 0 ? (float)queue_ns / 1e9f : 0;
 		segment_fill(&fill, &record, ended->data);
 	}
-	segment_fill_end(&fill);
+	begun = fill;
+	segment_fill_end(&begun);
 	return 0;
 }
 
