@@ -93,11 +93,12 @@ void finish_rest(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd; /* a timer */
 	(void)what;
-	if (!jobs->has_put_out) {
-		if (jobs->resident_bytes > KEPT_BYTES)
-			finish_make_room(jobs, jobs->resident_bytes - KEPT_BYTES, &left);
-		jobs->has_put_out = left > 0;
-		(void)event_add(jobs->rest_event, left > 0 ? &rest : &at_once); /* out of memory: the next end tries again */
+	if (jobs->resident_bytes > KEPT_BYTES)
+		finish_make_room(jobs, jobs->resident_bytes - KEPT_BYTES, &left);
+	if (left == 0 || !jobs->has_put_out) {
+		/* Out of memory: the next end tries again. After a second once more: who was still read then may not be now. */
+		(void)event_add(jobs->rest_event, left == 0 ? &at_once : &rest);
+		jobs->has_put_out = jobs->has_put_out || left > 0;
 		return;
 	}
 	buffer_fini(&jobs->packing);

@@ -37,11 +37,16 @@ equal "four jobs were submitted" "$(wc -l <"$dir/ids")" 4
 # shellcheck disable=SC2046 # a word for each job
 exits 0 ctl wait $(cat "$dir/ids")
 # Each has 8 MB of inputs and as much of results; 16 MiB of all that stay in memory.
-check "ended jobs that are not on disk keep 16 MiB together" wait_for 30 at_most $((small + 20 * 1024))
+check "ended jobs that are not on disk keep 16 MiB together" wait_for 30 at_most $((small + 24 * 1024))
 echo "and with four that are not on disk: $(private_kib) KiB"
 while read -r job; do
 	exits 0 ctl results "$job" -q
 	check "what was put out of memory is there" cmp -s "$dir/out" "$dir/inputs"
 done <"$dir/ids"
+# Its reader is behind when it ends, and what is read stays.
+ctl --json run noop -q -m pool --no-durable -i "$dir/inputs" >"$dir/lines"
+equal "another is read as JSON" "$?,$(wc -l <"$dir/lines")" 0,1000001
+check "and is put out of memory when it has been read" wait_for 30 at_most $((small + 24 * 1024))
+echo "and with one that was read slowly: $(private_kib) KiB"
 check "the daemon ends" daemon_stop
 finish
