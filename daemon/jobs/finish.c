@@ -96,7 +96,7 @@ void finish_rest(evutil_socket_t fd, short what, void *arg)
 	if (jobs->resident_bytes > KEPT_BYTES)
 		finish_make_room(jobs, jobs->resident_bytes - KEPT_BYTES, &left);
 	if (left == 0 || !jobs->has_put_out) {
-		/* Out of memory: the next end tries again. After a second once more: who was still read then may not be now. */
+		/* Out of memory: the next end tries again. Once more after the longer rest: who is still read may not be then. */
 		(void)event_add(jobs->rest_event, left == 0 ? &at_once : &rest);
 		jobs->has_put_out = jobs->has_put_out || left > 0;
 		return;
