@@ -140,7 +140,8 @@ static int write_segment(struct job *job, struct result_slot *slot)
 	slot->writing = true;
 	slot->dirty_ns = 0;
 	jobs_op_submitted(job->jobs);
-	store_submit(job->jobs->store, &write->op);
+	/* Where they come fast, a few go together: a commit of one costs as much again. */
+	store_submit_late(job->jobs->store, &write->op);
 	return 0;
 }
 
