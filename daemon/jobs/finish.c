@@ -90,15 +90,18 @@ void finish_rest(evutil_socket_t fd, short what, void *arg)
 	static const struct timeval at_once = { .tv_sec = 0 }, rest = { .tv_sec = REST_S };
 	struct jobs *jobs = arg;
 	uint32_t left = PUT_OUT_SLICE;
+	uint64_t before = jobs->resident_bytes;
+	bool more;
 
 	(void)fd; /* a timer */
 	(void)what;
-	if (jobs->resident_bytes > KEPT_BYTES)
-		finish_make_room(jobs, jobs->resident_bytes - KEPT_BYTES, &left);
-	if (left == 0 || !jobs->has_put_out) {
+	if (before > KEPT_BYTES)
+		finish_make_room(jobs, before - KEPT_BYTES, &left);
+	more = left == 0 && jobs->resident_bytes < before; /* a full disk takes none, however often it is tried */
+	if (more || !jobs->has_put_out) {
 		/* Out of memory: the next end tries again. Once more after the longer rest: who is still read may not be then. */
-		(void)event_add(jobs->rest_event, left == 0 ? &at_once : &rest);
-		jobs->has_put_out = jobs->has_put_out || left > 0;
+		(void)event_add(jobs->rest_event, more ? &at_once : &rest);
+		jobs->has_put_out = jobs->has_put_out || !more;
 		return;
 	}
 	buffer_fini(&jobs->packing);

@@ -254,6 +254,7 @@ struct jobs {
 	uint64_t resident_bytes; /* recorded segments in memory, of all jobs, and inputs of those that are not on disk */
 	uint64_t cached_input_bytes; /* of inputs in memory, of all jobs on disk */
 	struct buffer packing; /* for one segment */
+	bool spill_refused; /* results could not be put out of memory, and that was said */
 	struct event *rest_event; /* no job has ended or become whole for a moment, or a while: memory is given back */
 	bool has_put_out; /* it was a moment, and what ended jobs that nobody reads have too much is out of memory */
 	uint32_t stall_tokens; /* lines that may be logged of tasks that hold their thread */

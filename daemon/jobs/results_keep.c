@@ -103,6 +103,7 @@ static int slot_put_out(struct job *job, struct result_slot *slot)
 				&slot->spilled_at);
 	if (r < 0)
 		return r;
+	job->jobs->spill_refused = false;
 	sub_resident(job, slot->packed_bytes);
 	free(take_ptr(slot->packed));
 	return 0;
@@ -140,8 +141,10 @@ static void put_out(struct job *job, uint64_t bytes, uint32_t *most, const struc
 		gone += slot->packed ? slot->packed_bytes : slot->counted_bytes;
 		--*most;
 		if (slot_put_out(job, slot) < 0) {
-			log_warning("jobs: results of job %llu stay in memory: the state directory takes no more",
-				    (unsigned long long)job->id);
+			if (!job->jobs->spill_refused) /* once, until some can be */
+				log_warning("jobs: results of job %llu, and of others that are not on disk, stay in memory: the state "
+					    "directory takes no more", (unsigned long long)job->id);
+			job->jobs->spill_refused = true;
 			return;
 		}
 	}

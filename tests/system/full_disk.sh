@@ -98,6 +98,25 @@ make_room_by_itself() { accepted; }
 check "jobs are accepted again in the room of those that were removed" wait_for 60 make_room_by_itself
 make_room
 
+echo "== results that are not on disk, and stay in memory"
+check "the disk has room" wait_for 20 accepted
+fill # which the store has not met yet: it would take nothing any more
+head -n 200 "$dir/inputs" >"$dir/few"
+n=0 # more jobs than are put out of memory in a turn, and more than may stay there
+while [ $n -lt 40 ] && ctl run identity -q -m pool --no-durable -i "$dir/few" >/dev/null 2>&1; do n=$((n + 1)); done
+check "$n jobs have ended" test $n -gt 16
+ticks() { awk '{ print $14 + $15 }' "/proc/$daemon_pid/stat"; }
+rests() { # half a second at most of two
+	local before
+	before=$(ticks)
+	read -r -t 2 _ <>"$dir/never" || :
+	[ $(($(ticks) - before)) -lt $(($(getconf CLK_TCK) / 2)) ]
+}
+check "the daemon does not try for ever to put them out" wait_for 20 rests
+check "it is said a few times at most" test "$(grep -c "stay in memory" "$dir/log")" -le 10
+exits 0 ctl clean
+make_room
+
 echo "== ending on a full disk"
 fill
 check "the disk is full again" wait_for 30 refused
