@@ -35,6 +35,13 @@ static void record(struct job *job, int64_t now)
 		job_record_spec(job);
 }
 
+/* Its tasks may have been handed out ahead, and none was begun. To be known as one that has begun would only keep it from being
+ * parked after a restart. */
+static bool is_as_new(const struct job *job)
+{
+	return job->timeout_ns == 0 && !job->has_run && job->done + job->failed + job->cancelled == 0;
+}
+
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
 	int64_t now = clock_mono_ns();
@@ -43,9 +50,12 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd; /* a timer */
 	(void)what;
-	LIST_FOREACH(job, &jobs->checkpoints, checkpoint_link)
-		if (now >= job->checkpoint_ns && !store_stalled(jobs->store, NULL)) /* a full disk is not queued for, again and again */
+	LIST_FOREACH(job, &jobs->checkpoints, checkpoint_link) {
+		job->has_run = job->has_run || job_running(job) > 0;
+		/* A full disk is not queued for, again and again. */
+		if (now >= job->checkpoint_ns && !is_as_new(job) && !store_stalled(jobs->store, NULL))
 			record(job, now);
+	}
 	if (!LIST_EMPTY(&jobs->checkpoints) && event_add(jobs->checkpoint_event, &look) < 0)
 		log_warning("jobs: out of memory: how long jobs have run is not written until the next one begins");
 }
@@ -89,6 +99,7 @@ void checkpoints_stop(struct jobs *jobs)
 	struct job *job;
 
 	LIST_FOREACH(job, &jobs->checkpoints, checkpoint_link)
-		record(job, now);
+		if (!is_as_new(job))
+			record(job, now);
 	(void)event_del(jobs->checkpoint_event); /* fails only for an event that is none */
 }

@@ -244,7 +244,7 @@ double job_wall_s(const struct job *job)
 	return job->wall_s + (double)((job->ended_ns ? job->ended_ns : clock_mono_ns()) - job->started_ns) / 1e9;
 }
 
-static uint64_t job_running(const struct job *job)
+uint64_t job_running(const struct job *job)
 {
 	uint64_t running = parts_open(job);
 

@@ -169,6 +169,7 @@ struct job {
 	int64_t timeout_used_ns; /* of its time limit, before this daemon's first task of it */
 	LIST_ENTRY(job) checkpoint_link; /* jobs->checkpoints */
 	int64_t checkpoint_ns; /* CLOCK_MONOTONIC: when the disk is next told how long it has run; 0: it is in no list */
+	bool has_run; /* a task of it was seen to run, where nothing has ended yet */
 	struct event *open_event; /* an open job waits this long for its next piece */
 
 	/* Its tasks. */
@@ -283,6 +284,7 @@ void job_notify_progress(struct job *job);
 /* Remember to look at this job once the present burst of news is over (jobs_settle()). */
 void job_touch(struct job *job);
 void job_fail_self(struct job *job, const char *code, const char *text); /* its own error; the first one counts */
+uint64_t job_running(const struct job *job); /* tasks that run now, read out of memory that workers can write */
 double job_wall_s(const struct job *job); /* since it began, under all daemons, as far as known; of an ended job in all */
 void job_record_spec(struct job *job); /* write its specification as it is now (set.c) */
 
