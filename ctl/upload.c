@@ -26,7 +26,8 @@ static void take_next(struct upload *u)
 	u->has_next = true;
 }
 
-/* One request with the piece, and while it is worked on the next piece is taken, where that waits for nobody. 0 and the new number on disk, or -errno as talk_on(). */
+/* One request with the piece, and while it is worked on the next piece is taken, where that waits for nobody. 0 and the new
+ * number on disk, or -errno as talk_on(). */
 static int send_piece(struct upload *u, struct http **http, struct document *doc, struct error *err)
 {
 	struct iovec body = { .iov_base = u->piece.packed.data, .iov_len = u->piece.packed.len };

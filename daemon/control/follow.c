@@ -156,7 +156,7 @@ static json_t *id_text(const struct job_view *view)
 static int send_states(struct follower *follower, const struct job_view *view)
 {
 	for (size_t i = 0; i < follower->n_states; i++) {
-		/* of those that are over by now nobody knows it any more */
+		/* Of those that are over by now nobody knows it any more. */
 		bool waits = follower->states[i] == view->state && view->waiting;
 		char at[CLOCK_TEXT_BYTES];
 		int r;

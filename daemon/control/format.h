@@ -31,6 +31,7 @@ struct format_task {
 	struct format_tail *tail; /* of the same caller's last line; NULL: none is kept */
 };
 
+/* Room that each of the two needs, whatever it writes: there may be bytes without meaning behind its text. */
 #define FORMAT_U64_BYTES 20
 #define FORMAT_SECONDS_BYTES 32
 uint8_t *format_u64(uint8_t *at, uint64_t value);

@@ -2,8 +2,8 @@
  * time limit is used.
  *
  * A job's row says the first two, its specification the third. Both are written when it has run for two seconds, then whenever it
- * has run an eighth longer, after a minute at the latest, and when the daemon stops. So most jobs cost nothing, a kill makes a job
- * at most an eighth, or a minute, younger than it is, and a daemon that is killed again and again still comes to its limit.
+ * has run an eighth longer, two seconds at least and a minute at most, and when the daemon stops. So most jobs cost nothing, and a
+ * kill makes a job no more than that younger than it is.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -119,8 +119,8 @@ int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *i
 int jobs_check(struct jobs *jobs, const struct job_spec *spec, struct model_choice *ret_choice, uint64_t *ret_joins,
 	       struct error *err); /* ret_joins: the job that it would join; 0: none */
 
-/* Add a piece to an open job: its inputs, packed (checked here, and copied); `from` is the number of tasks the client believes to be on disk. on_added gets the number
- * that is. 0; -ESTALE (code wrong-offset) with the number in *ret_have; -EPERM: not open (wrong-state); -EBUSY (busy): there is
+/* Add a piece to an open job: its inputs, packed (checked here, and copied); `from` is the number of tasks the client believes to
+ * be on disk. on_added gets the number that is. 0; -ESTALE (code wrong-offset) with the number in *ret_have; -EPERM: not open (wrong-state); -EBUSY (busy): there is
  * no room for it now, and the job goes on waiting for it; -EMSGSIZE (too-large): there never will be; -EBADMSG (bad-request). */
 int job_add_inputs(struct job *job, uint64_t from, const uint8_t *packed, size_t bytes, bool last,
 		   void (*on_added)(void *arg, int status, uint64_t have, const struct error *err), void *arg,

@@ -109,9 +109,9 @@ static int put_rest(const struct job *job, json_t *rest)
 /* Most jobs have none of it. */
 static bool has_rest(const struct job *job)
 {
-	return job->retries > 0 || (job->timeout_ns > 0 && job_timeout_used(job) > 0) || job->halt.when != JOB_HALT_NEVER || job->begin.begins_unix_us > 0 ||
-	       job->begin.expires_unix_us > 0 || job->begin.afters || job->unique || job->again_of > 0 || job->on_done ||
-	       job->label || job->service;
+	return job->retries > 0 || (job->timeout_ns > 0 && job_timeout_used(job) > 0) || job->halt.when != JOB_HALT_NEVER ||
+	       job->begin.begins_unix_us > 0 || job->begin.expires_unix_us > 0 || job->begin.afters || job->unique ||
+	       job->again_of > 0 || job->on_done || job->label || job->service;
 }
 
 /* The members of a document of their own, behind those that are there. */
