@@ -325,6 +325,7 @@ void jobs_close(struct jobs *jobs)
 			HASH_DELETE(hh_submission, jobs->submissions, job);
 		job_unpublish(job);
 	}
+	hooks_forget(jobs); /* they may have the last references to jobs */
 	lots_close(jobs);
 	throttles_close(jobs);
 	quota_fini(&jobs->quota);
@@ -345,7 +346,6 @@ void jobs_close(struct jobs *jobs)
 		event_free(jobs->rest_event);
 	checkpoints_free(jobs);
 	buffer_fini(&jobs->packing);
-	hooks_forget(jobs);
 	alarm_free(jobs->alarm);
 	dates_fini(&jobs->dates);
 	dates_fini(&jobs->parked_dates);

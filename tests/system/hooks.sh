@@ -108,7 +108,15 @@ equal "a stop waits for it" $? 0
 daemon_pid=
 daemon_start
 equal "so that it is not run again" "$(grep -c "^$id " "$dir/ran")" 1
-daemon_stop
+rm "$dir/go"
+: >"$dir/ran"
+for i in 1 2 3; do ctl run sleeper -d --no-durable --on-done slow 1ms >"$dir/out"; done
+check "of three jobs that are not durable the hooks of two run" wait_for 20 lines 2
+ctl shutdown --no-wait >"$dir/out" 2>&1
+: >"$dir/go"
+wait "$daemon_pid"
+equal "and the third, which waits, goes with the daemon" $? 0
+daemon_pid=
 
 echo "== configuration"
 refused() {
