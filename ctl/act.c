@@ -25,10 +25,13 @@ static int restart_status(const json_t *job)
 	return EXIT_TASKS_FAILED;
 }
 
+#define TELLING_BYTES 160
+
 struct telling {
 	const struct ctl *ctl;
 	const char *done; /* what is said of each job; NULL: its state */
-	bool restarts;
+	bool restarts, sets;
+	char *scratch; /* TELLING_BYTES */
 };
 
 /* Of everything, or all of a workload. */
@@ -41,6 +44,17 @@ static void tell_hold(const struct ctl *ctl, const json_t *line)
 			     member_true(line, "paused") ? "paused, and so is what comes" : "goes on");
 }
 
+/* It was set to follow a job that had ended badly. */
+static const char *why_cancelled(const struct telling *telling, const json_t *line)
+{
+	const json_t *error = json_object_get(line, "error");
+
+	if (!telling->sets || strcmp(member_text(error, "code", ""), "predecessor") != 0)
+		return "";
+	(void)snprintf(telling->scratch, TELLING_BYTES, ", and cancelled: %s", member_text(error, "message", "?")); /* cut is fine */
+	return telling->scratch;
+}
+
 static int tell(void *arg, const json_t *line, struct error *err)
 {
 	const struct telling *telling = arg;
@@ -51,8 +65,8 @@ static int tell(void *arg, const json_t *line, struct error *err)
 		return 0;
 	}
 	if (!telling->ctl->json && !telling->ctl->quiet)
-		(void)printf("job %s: %s\n", member_text(line, "job", "?"),
-			     telling->done ? telling->done : member_text(line, "state", "?"));
+		(void)printf("job %s: %s%s\n", member_text(line, "job", "?"),
+			     telling->done ? telling->done : member_text(line, "state", "?"), why_cancelled(telling, line));
 	return telling->restarts ? restart_status(line) : 0;
 }
 
@@ -60,14 +74,16 @@ static int act(struct ctl *ctl, const char *verb, const char *query, size_t n_wo
 {
 	_cleanup_buffer_ struct buffer keys = BUFFER_INIT;
 	bool restarts = strcmp(verb, "restart") == 0;
-	struct telling telling = { .ctl = ctl, .done = done, .restarts = restarts };
+	char scratch[TELLING_BYTES];
+	struct telling telling = { .ctl = ctl, .done = done, .restarts = restarts, .sets = strcmp(verb, "set") == 0,
+				   .scratch = scratch };
 	int r = buffer_printf(&keys, "%s%s", query, ctl->json || restarts ? "" : *query ? "&brief=1" : "brief=1");
 
 	if (r == 0)
 		r = buffer_add(&keys, "", 1);
 	if (r < 0)
 		return r;
-	return select_run(ctl, &(struct select_request){ .verb = verb, .words = strcmp(verb, "set") == 0 ? "change" : verb,
+	return select_run(ctl, &(struct select_request){ .verb = verb, .words = telling.sets ? "change" : verb,
 							 .query = (const char *)keys.data, .n_words = n_words,
 							 .on_line = tell, .arg = &telling }, err);
 }
@@ -110,6 +126,7 @@ static const struct setting {
 	{ "task_timeout", "task_timeout_s", true }, { "task-timeout", "task_timeout_s", true }, { "retries", "retries", false },
 	{ "backoff", "backoff_s", true }, { "label", "set_label", false }, { "model", "model", false },
 	{ "shape", "shape", false }, { "delay", "delay_s", true }, { "expire", "expire_s", true }, { "after", "after", false },
+	{ "after_failed", "after_failed", false }, { "after-failed", "after_failed", false },
 };
 
 static const char *setting_name(const void *names, size_t i)
@@ -127,11 +144,34 @@ static int unknown_setting(const char *word, size_t len, struct error *err)
 	if (near)
 		return error_set(err, -EINVAL, "usage", "'%s' cannot be set; did you mean '%s'?", name, near);
 	return error_set(err, -EINVAL, "usage", "'%s' cannot be set: workers, priority, timeout, task_timeout, retries, backoff, label, "
-			 "model, shape, delay, expire and after can", name);
+			 "model, shape, delay, expire, after and after_failed can", name);
+}
+
+/* after=3,@last; after=none and after= are sent as they are. */
+static int add_after(struct ctl *ctl, struct buffer *query, const char *list, struct error *err)
+{
+	_cleanup_free_ char *words = strdup(list);
+	char *rest = words, *word;
+	const char *before = "";
+	int r = words ? buffer_printf(query, "&after=") : -ENOMEM;
+
+	if (r < 0 || !*list || strcmp(list, "none") == 0)
+		return r < 0 ? r : url_add(query, list);
+	while (r == 0 && (word = strsep(&rest, ","))) {
+		uint64_t id = 0;
+
+		r = select_job(ctl, word, &id, err);
+		if (r == 0)
+			r = buffer_printf(query, "%s%" PRIu64, before, id);
+		before = ",";
+	}
+	if (r < 0)
+		error_prefix(err, "'after=%s'", list);
+	return r;
 }
 
 /* KEY=VALUE as a key of the query: durations become seconds. */
-static int add_setting(struct buffer *query, const char *word, struct error *err)
+static int add_setting(struct ctl *ctl, struct buffer *query, const char *word, struct error *err)
 {
 	const char *equals = strchr(word, '=');
 	size_t len = equals ? (size_t)(equals - word) : 0;
@@ -151,6 +191,8 @@ static int add_setting(struct buffer *query, const char *word, struct error *err
 			return error_set(err, -EINVAL, "usage", "'%s': durations look like 500ms, 10s, 2m or 1.5h", word);
 		return buffer_printf(query, "&%s=%.9g", setting->key, (double)ns / 1e9);
 	}
+	if (strcmp(setting->key, "after") == 0)
+		return add_after(ctl, query, equals + 1, err);
 	r = buffer_printf(query, "&%s=", setting->key);
 	return r == 0 ? url_add(query, equals + 1) : r;
 }
@@ -167,7 +209,7 @@ int command_set(struct ctl *ctl, struct error *err)
 	if (n == ctl->args.n_words)
 		return error_set(err, -EINVAL, "usage", "usage: concctl set JOB... KEY=VALUE...; for example set 7 priority=10");
 	for (size_t i = n; i < ctl->args.n_words && r == 0; i++)
-		r = add_setting(&query, ctl->args.words[i], err);
+		r = add_setting(ctl, &query, ctl->args.words[i], err);
 	if (r == 0)
 		r = buffer_add(&query, "", 1);
 	return r < 0 ? r : act(ctl, "set", (const char *)query.data, n, "set", err);

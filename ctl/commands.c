@@ -178,7 +178,8 @@ static const struct command commands[] = {
 	  "  retries=N, backoff=D, label=L   as of run\n"
 	  "\n"
 	  "Until a job has begun also workers=N beyond its crew, model=M, shape=PxTxC, delay=D and\n"
-	  "expire=D (from now; 0: at once, never), after=none (it follows no job any more).\n", select_options, command_set },
+	  "expire=D (from now; 0: at once, never), after=JOB[,JOB...] (it follows these instead; none: no\n"
+	  "job any more) and after_failed=cancel|run.\n", select_options, command_set },
 	{ "retry", "[JOB...]", 0, MANY_WORDS, "run jobs that have ended again, as new jobs",
 	  "Each becomes a new job with the same workload, model, parameters and limits. -q prints only\n"
 	  "the new numbers.\n"

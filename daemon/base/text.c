@@ -30,6 +30,33 @@ int text_parse_u64(const char *text, uint64_t *ret_value)
 	return 0;
 }
 
+int text_parse_u64_list(const char *text, uint64_t *ret_values, size_t most)
+{
+	char word[24]; /* a number of 64 bits has 20 digits */
+	uint64_t value;
+	size_t n = 0;
+
+	for (;; n++) {
+		size_t len = strcspn(text, ",");
+		int r;
+
+		if (len >= sizeof(word))
+			return -ERANGE;
+		memcpy(word, text, len);
+		word[len] = '\0';
+		r = text_parse_u64(word, &value);
+		if (r < 0)
+			return r;
+		if (n == most)
+			return -E2BIG;
+		if (ret_values)
+			ret_values[n] = value;
+		if (!text[len])
+			return (int)(n + 1);
+		text += len + 1;
+	}
+}
+
 int text_parse_i64(const char *text, int64_t *ret_value)
 {
 	bool negative = *text == '-';

@@ -8,6 +8,8 @@
 
 /* Decimal digits only. 0; -EINVAL for anything else; -ERANGE over 64 bits. */
 int text_parse_u64(const char *text, uint64_t *ret_value);
+/* "3,5,9" into at most `most` numbers (NULL: they are only checked). How many; -EINVAL for anything else; -ERANGE over 64 bits; -E2BIG. */
+int text_parse_u64_list(const char *text, uint64_t *ret_values, size_t most);
 int text_parse_i64(const char *text, int64_t *ret_value); /* with an optional '-' in front */
 int text_parse_double(const char *text, double *ret_value); /* finite only; independent of the locale */
 int text_parse_bool(const char *text, bool *ret_value); /* true false yes no on off 1 0 */

@@ -74,7 +74,7 @@ void handle_kill(const struct call *call)
 struct course {
 	struct http_request *req; /* NULL: the client has left */
 	struct job *job; /* a reference */
-	struct job_changes changes; /* of set; its label is the request's */
+	struct job_changes changes; /* of set; its texts are the request's */
 };
 
 static void on_course_gone(struct http_request *req)
@@ -161,11 +161,28 @@ void handle_restart(const struct call *call)
 
 /* ---- set: answered when the disk knows, where it is to ---- */
 
+/* With words it was refused: what it is to follow had to be looked for. */
+static void on_set(void *arg, int status, const struct error *err)
+{
+	struct course *course = arg;
+
+	if (status == 0 || !err || !err->code || !course->req) {
+		on_course_done(course, status);
+		return;
+	}
+	course->req->user = NULL;
+	course->req->on_gone = NULL;
+	reply_error(course->req, status, err);
+	job_unref(course->job);
+	free(course);
+}
+
 static int set_changes(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err)
 {
 	const struct course *course = arg;
 
-	return job_set(job, &course->changes, on_done, arg, err);
+	(void)on_done; /* on_set() calls it */
+	return job_set(job, &course->changes, on_set, arg, err);
 }
 
 static void set_job(const struct call *call, struct job *job)

@@ -156,9 +156,18 @@ void handle_restart_many(const struct call *call)
 
 /* ---- set ---- */
 
+/* With words it was refused: what it is to follow had to be looked for. */
+static void on_set(void *arg, int status, const struct error *err)
+{
+	if (status < 0 && err && err->code)
+		slot_done(arg, status, err);
+	else
+		on_course(arg, status);
+}
+
 static int act_set(struct slot *slot, struct job *job, const struct verb_options *options, struct error *err)
 {
-	int r = job_set(job, &options->changes, on_course, slot, err);
+	int r = job_set(job, &options->changes, on_set, slot, err);
 
 	return r == 0 ? 1 : r;
 }

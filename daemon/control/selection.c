@@ -42,6 +42,7 @@ void selection_free(struct selection *s)
 	selector_fini(&s->selector);
 	json_decref(s->options.said);
 	free(s->label);
+	free(s->after);
 	free(s->ids);
 	free(s->slots);
 	free(s);
@@ -458,6 +459,8 @@ void selection_start(const struct call *call, const struct verb *verb, const str
 	s->verb = verb;
 	s->options = *options;
 	if (options->changes.label && !(s->options.changes.label = s->label = strdup(options->changes.label)))
+		s->failed = true;
+	if (options->changes.after && !(s->options.changes.after = s->after = strdup(options->changes.after)))
 		s->failed = true;
 	s->jobs = call->control->options.jobs;
 	s->uid = req->peer.uid;

@@ -33,7 +33,7 @@ struct verb_options {
 	double timeout_s; /* of the waiting; negative: none */
 	bool failed; /* retry: tasks that did not do only */
 	json_t *said; /* a line for the beginning; nothing to act on is then no error. Owned by the selection. NULL: none */
-	struct job_changes changes; /* set; its label belongs to the selection */
+	struct job_changes changes; /* set; its texts belong to the selection */
 };
 
 struct verb {

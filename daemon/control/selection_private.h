@@ -28,7 +28,7 @@ struct selection {
 	struct verb_options options;
 	struct selector selector;
 	bool described; /* not named */
-	char *label; /* that is set; outlives the request */
+	char *label, *after; /* that are set; they outlive the request */
 	struct jobs *jobs;
 	uint32_t uid; /* who asks */
 

@@ -50,9 +50,9 @@ int query_get_bool(const struct query *query, const char *key, bool *ret_value, 
 int query_get_u64(const struct query *query, const char *key, uint64_t *ret_value, struct error *err);
 
 struct job_changes;
-/* The keys of `set`; the label stays the query's. 0 or -errno with words. (settings.c) */
+/* The keys of `set`; texts stay the query's. 0 or -errno with words. (settings.c) */
 int settings_parse(const struct query *query, struct job_changes *ret_changes, struct error *err);
-#define SETTING_KEYS "workers priority timeout_s task_timeout_s retries backoff_s set_label model shape delay_s expire_s after"
+#define SETTING_KEYS "workers priority timeout_s task_timeout_s retries backoff_s set_label model shape delay_s expire_s after after_failed"
 
 /* A request as its handler sees it; texts belong to req. May be copied to go on later. */
 struct call {

@@ -35,6 +35,28 @@ static int take_word(const struct query *query, const char *key, char ret_word[J
 	return 0;
 }
 
+/* after=3,5 after=none after_failed=run */
+static int take_after(const struct query *query, struct job_changes *changes, struct error *err)
+{
+	const char *after = query_get(query, "after"), *failed = query_get(query, "after_failed");
+	bool none = after && (!*after || strcmp(after, "none") == 0);
+	int n;
+
+	changes->what |= (none ? JOB_CHANGE_NO_AFTER : after ? JOB_CHANGE_AFTER : 0) | (failed ? JOB_CHANGE_AFTER_ANY : 0);
+	changes->after = none ? NULL : after;
+	n = changes->after ? text_parse_u64_list(after, NULL, JOB_MAX_AFTER) : 0;
+	if (n == -E2BIG)
+		return error_set(err, -EINVAL, "bad-request", "after: a job follows at most %d others", JOB_MAX_AFTER);
+	if (n < 0)
+		return error_set(err, -EINVAL, "bad-request", "after: '%.40s' is no list of jobs: numbers with commas between them, or none", after);
+	if (failed && strcmp(failed, "cancel") != 0 && strcmp(failed, "run") != 0)
+		return error_set(err, -EINVAL, "bad-request", "after_failed: '%.40s' is neither cancel nor run", failed);
+	if (failed && none)
+		return error_set(err, -EINVAL, "bad-request", "after_failed: it is to follow no job, of which it would say something");
+	changes->after_any = failed && strcmp(failed, "run") == 0;
+	return 0;
+}
+
 /* What is set together with what says that it is. */
 static int take_more(const struct query *query, struct job_changes *changes, struct error *err)
 {
@@ -47,7 +69,6 @@ static int take_more(const struct query *query, struct job_changes *changes, str
 		{ "delay_s", JOB_CHANGE_DELAY, &changes->delay_ns },
 		{ "expire_s", JOB_CHANGE_EXPIRE, &changes->expire_ns },
 	};
-	const char *after = query_get(query, "after");
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(durations) && r == 0; i++) {
@@ -60,12 +81,8 @@ static int take_more(const struct query *query, struct job_changes *changes, str
 		r = take_word(query, "model", changes->model, err);
 	if (r == 0)
 		r = take_word(query, "shape", changes->shape, err);
-	changes->what |= (*changes->model ? JOB_CHANGE_MODEL : 0) | (*changes->shape ? JOB_CHANGE_SHAPE : 0) |
-			 (after ? JOB_CHANGE_NO_AFTER : 0);
-	if (r == 0 && after && strcmp(after, "none") != 0)
-		r = error_set(err, -EINVAL, "bad-request", "after: '%.40s': a job can be made to follow none any more, 'none'; what "
-			      "it is to follow is said when it is submitted", after);
-	return r;
+	changes->what |= (*changes->model ? JOB_CHANGE_MODEL : 0) | (*changes->shape ? JOB_CHANGE_SHAPE : 0);
+	return r < 0 ? r : take_after(query, changes, err);
 }
 
 int settings_parse(const struct query *query, struct job_changes *ret_changes, struct error *err)
@@ -96,7 +113,7 @@ int settings_parse(const struct query *query, struct job_changes *ret_changes, s
 		       (query_get(query, "backoff_s") ? JOB_CHANGE_BACKOFF : 0) | (changes.label ? JOB_CHANGE_LABEL : 0);
 	if (changes.what == 0)
 		return error_set(err, -EINVAL, "bad-request", "nothing to set: workers, priority, timeout_s, task_timeout_s, retries, "
-				 "backoff_s, set_label, model, shape, delay_s, expire_s and after are what can be");
+				 "backoff_s, set_label, model, shape, delay_s, expire_s, after and after_failed are what can be");
 	*ret_changes = changes;
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* Jobs that follow others: they may begin when their predecessors have ended.
  *
- * A predecessor was accepted before its follower, and what a job follows never changes: no chain comes back to where it
- * began. One that has not ended is waited for by its number (jobs->followed), one that is not in memory is looked up in
+ * What a submission follows was accepted before it, and where that is changed later (after_look.h) none comes to wait for
+ * itself: no chain comes back to where it began. One that has not ended is waited for by its number (jobs->followed), one that is not in memory is looked up in
  * the store, before the follower is accepted and again after a restart:
  *
  *	looked up ──> awaited ──> ended well, or followed however it ends ──> the last of them: the job may begin
@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "jobs/after_private.h"
 #include "jobs/job.h"
+#include "store/store.h"
 
 #define SHOWN 3 /* predecessors that a job's reason for waiting names */
 
@@ -39,12 +40,17 @@ void after_init(struct jobs *jobs)
 	linear_hash_init(&jobs->followed, hash_followed);
 }
 
-static struct followed *followed_find(const struct jobs *jobs, uint64_t id)
+struct followed *followed_find(const struct jobs *jobs, uint64_t id)
 {
 	for (struct hash_link *link = linear_hash_find(&jobs->followed, hash_number(id)); link; link = link->next)
 		if (container_of(link, struct followed, link)->id == id)
 			return container_of(link, struct followed, link);
 	return NULL;
+}
+
+uint64_t follower_id(const struct follower *follower)
+{
+	return follower->wait ? follower->wait->parked->turn.id : container_of(follower, struct after, follower)->job->id;
 }
 
 void follower_leave(struct jobs *jobs, struct follower *follower)
@@ -236,6 +242,14 @@ static void looked(struct afters *afters, uint64_t id, int status)
 	afters->culprit = id;
 }
 
+/* Recovered before a job that it was made to follow later, which is unfinished on the disk: that one is not in memory yet. */
+static bool comes_later(const struct job *job, uint64_t id)
+{
+	uint8_t state;
+
+	return job->published && id > job->id && job->jobs->starting && store_job_ended(job->jobs->store, id, &state) == 0;
+}
+
 /* It is neither alive nor on disk. */
 static void not_there(struct after *after)
 {
@@ -302,7 +316,7 @@ int after_find(struct job *job, void (*on_found)(struct job *job, void *arg), vo
 	afters->n_awaited = afters->n;
 	for (uint32_t i = 0; i < afters->n; i++) {
 		job_ref(job); /* until its answer has come, perhaps at once */
-		if (parked_find(job->jobs, afters->at[i].id)) { /* it is there, and has not ended */
+		if (parked_find(job->jobs, afters->at[i].id) || comes_later(job, afters->at[i].id)) { /* it is there, and has not ended */
 			int r = follower_wait(job->jobs, &afters->at[i].follower, afters->at[i].id);
 
 			looked(afters, afters->at[i].id, r);
@@ -356,13 +370,19 @@ void after_forget(struct job *job)
 		follower_leave(job->jobs, &afters->at[i].follower);
 }
 
+void afters_free(struct jobs *jobs, struct afters *afters)
+{
+	if (!afters)
+		return;
+	for (uint32_t i = 0; i < afters->n; i++)
+		follower_leave(jobs, &afters->at[i].follower);
+	let_breaker_go(afters, jobs);
+	free(afters);
+}
+
 void after_free(struct job *job)
 {
-	after_forget(job);
-	if (job->begin.afters)
-		let_breaker_go(job->begin.afters, job->jobs);
-	free(job->begin.afters);
-	job->begin.afters = NULL;
+	afters_free(job->jobs, take_ptr(job->begin.afters));
 }
 
 bool after_is_looked_for(const struct job *job)
@@ -372,11 +392,10 @@ bool after_is_looked_for(const struct job *job)
 
 /* ---- As asked for, and on disk ---- */
 
-static struct afters *afters_new(struct job *job, size_t n, bool any)
+struct afters *afters_new(size_t n, bool any)
 {
 	struct afters *afters = calloc(1, sizeof(*afters) + n * (sizeof(struct after) + sizeof(uint64_t)));
 
-	job->begin.afters = afters;
 	if (!afters)
 		return NULL;
 	afters->any = any;
@@ -384,28 +403,30 @@ static struct afters *afters_new(struct job *job, size_t n, bool any)
 	return afters;
 }
 
-static void add(struct job *job, uint64_t id)
+struct after *afters_add(struct afters *afters, struct job *job, uint64_t id)
 {
-	struct afters *afters = job->begin.afters;
+	struct after *after = &afters->at[afters->n];
 
 	for (uint32_t i = 0; i < afters->n; i++)
 		if (afters->at[i].id == id)
-			return;
-	afters->ids[afters->n] = id;
-	afters->at[afters->n++] = (struct after){ .job = job, .id = id };
+			return &afters->at[i];
+	afters->ids[afters->n++] = id;
+	*after = (struct after){ .job = job, .id = id };
+	return after;
 }
 
 int after_resolve(struct job *job, const struct job_spec *spec, struct error *err)
 {
 	if (spec->n_after == 0)
 		return 0;
-	if (!afters_new(job, spec->n_after, spec->after_any))
+	job->begin.afters = afters_new(spec->n_after, spec->after_any);
+	if (!job->begin.afters)
 		return error_set(err, -ENOMEM, "internal", "out of memory");
 	for (size_t i = 0; i < spec->n_after; i++) {
 		if (spec->after[i] == 0 || spec->after[i] >= job->jobs->next_id)
 			return error_set(err, -ENOENT, "no-such-job", "there is no job %" PRIu64 " to follow; 'concctl list' "
 					 "has the jobs there are", spec->after[i]);
-		add(job, spec->after[i]);
+		(void)afters_add(job->begin.afters, job, spec->after[i]); /* one that is there already is there once */
 	}
 	return 0;
 }
@@ -440,11 +461,11 @@ int after_parse(struct job *job, const json_t *spec)
 
 	if (json_array_size(ids) == 0)
 		return 0;
-	afters = afters_new(job, json_array_size(ids), json_is_true(json_object_get(after, "any")));
+	job->begin.afters = afters = afters_new(json_array_size(ids), json_is_true(json_object_get(after, "any")));
 	if (!afters)
 		return -ENOMEM;
 	json_array_foreach(ids, i, value)
-		add(job, (uint64_t)json_integer_value(value));
+		(void)afters_add(afters, job, (uint64_t)json_integer_value(value)); /* as above */
 	json_array_foreach(json_object_get(after, "forgotten"), i, value) {
 		for (uint32_t k = 0; k < afters->n; k++)
 			if (afters->at[k].id == (uint64_t)json_integer_value(value))

@@ -49,6 +49,13 @@ struct afters {
 	struct after at[]; /* n */
 };
 
+/* n: at most so many. NULL: out of memory. */
+struct afters *afters_new(size_t n, bool any);
+struct after *afters_add(struct afters *afters, struct job *job, uint64_t id); /* the one that it has already, where it has it */
+void afters_free(struct jobs *jobs, struct afters *afters); /* they wait for none any more; NULL is fine */
+
+struct followed *followed_find(const struct jobs *jobs, uint64_t id); /* NULL: nobody waits for it */
+uint64_t follower_id(const struct follower *follower); /* which job it is of */
 int follower_wait(struct jobs *jobs, struct follower *follower, uint64_t id); /* 0 or -ENOMEM */
 void follower_leave(struct jobs *jobs, struct follower *follower); /* fine on one that does not wait */
 

@@ -322,7 +322,10 @@ int jobs_walk_holds(const struct jobs *jobs, int (*fn)(void *arg, const char *wo
 #define JOB_CHANGE_DELAY (1u << 9)
 #define JOB_CHANGE_EXPIRE (1u << 10)
 #define JOB_CHANGE_NO_AFTER (1u << 11) /* it follows no job any more */
-#define JOB_CHANGES_BEFORE (JOB_CHANGE_MODEL | JOB_CHANGE_SHAPE | JOB_CHANGE_DELAY | JOB_CHANGE_EXPIRE | JOB_CHANGE_NO_AFTER)
+#define JOB_CHANGE_AFTER (1u << 12) /* it follows these from now on */
+#define JOB_CHANGE_AFTER_ANY (1u << 13) /* alone: those that it follows */
+#define JOB_CHANGES_AFTER (JOB_CHANGE_NO_AFTER | JOB_CHANGE_AFTER | JOB_CHANGE_AFTER_ANY)
+#define JOB_CHANGES_BEFORE (JOB_CHANGE_MODEL | JOB_CHANGE_SHAPE | JOB_CHANGE_DELAY | JOB_CHANGE_EXPIRE | JOB_CHANGES_AFTER)
 
 #define JOB_CHANGE_TEXT_BYTES 64
 
@@ -337,12 +340,15 @@ struct job_changes {
 	int64_t task_timeout_ns; /* 0: none; of tasks that begin from now on */
 	char model[JOB_CHANGE_TEXT_BYTES], shape[JOB_CHANGE_TEXT_BYTES]; /* as of a submission: what is not said is by the stanza */
 	int64_t delay_ns, expire_ns; /* from now; 0: at once, never */
+	const char *after; /* "3,5": text_parse_u64_list() takes it; copied */
+	bool after_any; /* however they end; not given with `after`: as it was, else only where all are done */
 };
 
-/* All of them, or none where one is wrong (bad-workers, bad-request, bad-shape, no-such-model, not-thread-safe, wrong-state). 0: on_done follows, perhaps before this returns,
- * with status 0 once it is on disk, or -errno. */
-int job_set(struct job *job, const struct job_changes *changes, void (*on_done)(void *arg, int status), void *arg,
-	    struct error *err);
+/* All of them, or none where one is wrong (bad-workers, bad-request, bad-shape, no-such-model, no-such-job, not-thread-safe, wrong-state).
+ * 0: on_done follows, perhaps before this returns, with status 0 once it is on disk; with -errno and no words where the disk does not
+ * take it, though it is so; or with -errno and words where one was found to be wrong only now. */
+typedef void (*job_set_fn)(void *arg, int status, const struct error *err);
+int job_set(struct job *job, const struct job_changes *changes, job_set_fn on_done, void *arg, struct error *err);
 
 /* Make a new job of this one, which has ended, for user `uid`: with all its inputs, or those of the tasks that are not done.
  * 0: on_accepted follows, not before this returns, once the first of them are on disk (existing_id: this job's number);

@@ -288,7 +288,7 @@ bool park_row(struct jobs *jobs, const struct store_recovered_job *row)
 	struct park_lane lane;
 	struct lot *lot = lot_of_row(jobs, row, &lane);
 
-	if (lot && parked_wait_recover(jobs, &lane, &wait) == 0 &&
+	if (lot && parked_wait_recover(jobs, row->job.id, &lane, &wait) == 0 &&
 	    (paused || parked_wait_keeps(wait) || enough_wait(jobs, lot, &turn)) &&
 	    (!lane.unique || unique_recover(jobs, row, lane.unique, &unique) == 0) &&
 	    quota_add(&jobs->quota, row->job.uid, &count) == 0) {

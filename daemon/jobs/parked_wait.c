@@ -101,8 +101,8 @@ static void break_by(struct jobs *jobs, struct parked_wait *wait, uint64_t id, u
 	breaking_begin(jobs, id);
 }
 
-/* Predecessors have lower numbers: they were recovered before. */
-static int recover_after(struct jobs *jobs, struct parked_wait *wait, const struct park_after *after)
+/* Of job `id`. Most predecessors have lower numbers and were recovered before; those that it was made to follow later need not. */
+static int recover_after(struct jobs *jobs, struct parked_wait *wait, uint64_t id, const struct park_after *after)
 {
 	struct job *job;
 	uint8_t state;
@@ -112,6 +112,8 @@ static int recover_after(struct jobs *jobs, struct parked_wait *wait, const stru
 	if (job || parked_find(jobs, after->id))
 		return await(jobs, wait, after->id);
 	r = store_job_ended(jobs->store, after->id, &state);
+	if (r == 0 && after->id > id)
+		return await(jobs, wait, after->id);
 	if (r == 0 || (r < 0 && r != -ENOENT))
 		return -EAGAIN; /* it could not be recovered */
 	if (r == -ENOENT)
@@ -121,7 +123,7 @@ static int recover_after(struct jobs *jobs, struct parked_wait *wait, const stru
 	return 0;
 }
 
-int parked_wait_recover(struct jobs *jobs, const struct park_lane *lane, struct parked_wait **ret_wait)
+int parked_wait_recover(struct jobs *jobs, uint64_t id, const struct park_lane *lane, struct parked_wait **ret_wait)
 {
 	struct parked_wait *wait = NULL;
 	int r = 0;
@@ -134,7 +136,7 @@ int parked_wait_recover(struct jobs *jobs, const struct park_lane *lane, struct 
 		wait->expires_unix_us = lane->expires_unix_us;
 		wait->after_any = lane->after_any;
 		for (uint32_t i = 0; r == 0 && i < lane->n_after; i++)
-			r = recover_after(jobs, wait, &lane->after[i]);
+			r = recover_after(jobs, wait, id, &lane->after[i]);
 		if (r == 0)
 			r = wait_for_next_date(jobs, wait, lane->begins_unix_us);
 	}

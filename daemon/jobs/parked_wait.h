@@ -36,8 +36,8 @@ struct parked_wait {
 
 /* Of a live job that is to be parked. 0: there may be nothing, *ret_wait NULL; -ENOMEM. */
 int parked_wait_new(struct job *job, struct parked_wait **ret_wait);
-/* The same at recovery. 0; -ENOMEM; -EAGAIN: what it follows has to be looked at more closely: it cannot be parked now. */
-int parked_wait_recover(struct jobs *jobs, const struct park_lane *lane, struct parked_wait **ret_wait);
+/* The same at recovery, of job `id`. 0; -ENOMEM; -EAGAIN: what it follows has to be looked at more closely: it cannot be parked now. */
+int parked_wait_recover(struct jobs *jobs, uint64_t id, const struct park_lane *lane, struct parked_wait **ret_wait);
 void parked_wait_free(struct jobs *jobs, struct parked_wait *wait); /* NULL is fine */
 
 bool parked_wait_keeps(const struct parked_wait *wait); /* it does not stand in line; NULL: it does */

@@ -8,8 +8,11 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "config.h"
 #include "ctl/protocol.h"
+#include "jobs/after_look.h"
+#include "jobs/after_private.h"
 #include "jobs/job.h"
 #include "store/store.h"
 
@@ -19,10 +22,13 @@ struct plan {
 	bool has_choice; /* another crew */
 	struct model_choice choice;
 	int64_t begins_unix_us, expires_unix_us; /* as they will be */
+	struct jobs *jobs;
+	struct afters *afters; /* NULL: it is to follow none, or those that it does */
 };
 
 static void plan_fini(struct plan *plan)
 {
+	afters_free(plan->jobs, plan->afters);
 	free(plan->label);
 	free(plan->reason);
 }
@@ -105,7 +111,7 @@ static int check_begin(const struct job *job, const struct job_changes *changes,
 	if (has_begun(job))
 		return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " has begun: its model, shape and conditions (delay, expire, "
 				 "after) can only be set before", job->id);
-	if (changes->what & JOB_CHANGE_NO_AFTER && after_is_looked_for(job))
+	if (changes->what & JOB_CHANGES_AFTER && after_is_looked_for(job))
 		return error_set(err, -EBUSY, "busy", "job %" PRIu64 " is being recovered; try again", job->id);
 	plan->begins_unix_us = changes->what & JOB_CHANGE_DELAY ? begin_date(changes->delay_ns) : job->begin.begins_unix_us;
 	plan->expires_unix_us = changes->what & JOB_CHANGE_EXPIRE ? begin_date(changes->expire_ns) : job->begin.expires_unix_us;
@@ -153,10 +159,12 @@ static void change_crew(struct job *job, struct plan *plan)
 	job->choice.reason = job->model_reason;
 }
 
-static void change_conditions(struct job *job, const struct job_changes *changes, const struct plan *plan)
+static void change_conditions(struct job *job, const struct job_changes *changes, struct plan *plan)
 {
-	if (changes->what & JOB_CHANGE_NO_AFTER)
+	if (changes->what & JOB_CHANGES_AFTER) {
 		after_free(job);
+		job->begin.afters = take_ptr(plan->afters);
+	}
 	if (changes->what & (JOB_CHANGE_DELAY | JOB_CHANGE_EXPIRE))
 		begin_change(job, changes->what & JOB_CHANGE_DELAY, plan->begins_unix_us, changes->what & JOB_CHANGE_EXPIRE,
 			     plan->expires_unix_us);
@@ -253,12 +261,43 @@ void job_record_spec(struct job *job)
 	(void)record(job, NULL, NULL); /* out of memory: it is written again before long */
 }
 
-int job_set(struct job *job, const struct job_changes *changes, void (*on_done)(void *arg, int status), void *arg,
-	    struct error *err)
+/* ---- The whole of it ---- */
+
+struct setting {
+	struct job *job; /* a reference */
+	struct job_changes changes;
+	char *label; /* copies, where it has to be looked for predecessors; else the caller's */
+	struct after_look *look; /* NULL: it need not */
+	job_set_fn on_done;
+	void *arg;
+};
+
+static void setting_free(struct setting *setting)
 {
-	struct plan plan = { .has_choice = false };
+	after_look_free(setting->look);
+	job_unref(setting->job);
+	free(setting->label);
+	free(setting);
+}
+
+static void on_recorded(void *arg, int status)
+{
+	struct setting *setting = arg;
+
+	setting->on_done(setting->arg, status, NULL);
+	setting_free(setting);
+}
+
+/* 0: on_recorded() follows. */
+static int set_now(struct setting *setting, struct error *err)
+{
+	const struct job_changes *changes = &setting->changes;
+	struct job *job = setting->job;
+	struct plan plan = { .jobs = job->jobs };
 	int r = plan_make(job, changes, &plan, err);
 
+	if (r == 0 && setting->look)
+		r = after_look_take(setting->look, &plan.afters, err);
 	if (r == 0 && changes->what & JOB_CHANGE_TASK_TIMEOUT) {
 		r = schedule_task_timeout(job, changes->task_timeout_ns);
 		if (r < 0)
@@ -269,12 +308,83 @@ int job_set(struct job *job, const struct job_changes *changes, void (*on_done)(
 	plan_fini(&plan);
 	if (r < 0)
 		return r;
+	if (setting->look)
+		after_look_break(setting->look);
 	if (!(changes->what & ~JOB_CHANGE_PRIORITY) || !job->durable) { /* the priority is no part of the specification */
-		job_record_course_then(job, on_done, arg);
+		job_record_course_then(job, on_recorded, setting);
 		return 0;
 	}
 	if (changes->what & JOB_CHANGE_PRIORITY)
 		job_record_course(job); /* goes first, so that the answer comes after both */
-	r = record(job, on_done, arg);
+	r = record(job, on_recorded, setting);
 	return r < 0 ? error_set(err, r, "internal", "it is so, but not on disk: out of memory") : 0;
+}
+
+static void on_found(void *arg)
+{
+	struct setting *setting = arg;
+	struct error err = ERROR_INIT;
+	int r = set_now(setting, &err);
+
+	if (r == 0)
+		return;
+	setting->on_done(setting->arg, r, &err);
+	setting_free(setting);
+}
+
+/* Whom it is to follow, asked for or as it is. */
+static int wanted_predecessors(const struct setting *setting, struct after_look **ret_look, struct error *err)
+{
+	const struct job_changes *changes = &setting->changes;
+	const struct afters *afters = setting->job->begin.afters;
+	bool any = changes->what & JOB_CHANGE_AFTER_ANY ? changes->after_any : afters && afters->any;
+	uint64_t ids[JOB_MAX_AFTER];
+	int n;
+
+	if (!(changes->what & JOB_CHANGE_AFTER)) {
+		if (!afters)
+			return error_set(err, -EINVAL, "bad-request", "job %" PRIu64 " follows no job: after_failed goes with after=JOB",
+					 setting->job->id);
+		*ret_look = after_look_new(setting->job, afters->ids, afters->n, any);
+	} else {
+		n = text_parse_u64_list(changes->after, ids, JOB_MAX_AFTER);
+		if (n < 0)
+			return error_set(err, n, "bad-request", "after: '%.40s' is no list of jobs", changes->after);
+		*ret_look = after_look_new(setting->job, ids, (size_t)n, any);
+	}
+	return *ret_look ? 0 : error_set(err, -ENOMEM, "internal", "out of memory");
+}
+
+/* What is wrong with the rest is said before anything is looked for. */
+static int look_for_predecessors(struct setting *setting, struct error *err)
+{
+	struct job_changes *changes = &setting->changes;
+	struct plan plan = { .jobs = setting->job->jobs };
+	int r = plan_make(setting->job, changes, &plan, err);
+
+	plan_fini(&plan);
+	if (r == 0)
+		r = wanted_predecessors(setting, &setting->look, err);
+	if (r == 0 && changes->label && !(changes->label = setting->label = strdup(changes->label)))
+		r = error_set(err, -ENOMEM, "internal", "out of memory");
+	if (r == 0)
+		after_look_start(setting->look, on_found, setting);
+	return r;
+}
+
+int job_set(struct job *job, const struct job_changes *changes, job_set_fn on_done, void *arg, struct error *err)
+{
+	struct setting *setting = calloc(1, sizeof(*setting));
+	int r;
+
+	if (!setting)
+		return error_set(err, -ENOMEM, "internal", "out of memory");
+	*setting = (struct setting){ .job = job_ref(job), .changes = *changes, .on_done = on_done, .arg = arg };
+	if (changes->what & (JOB_CHANGE_AFTER | JOB_CHANGE_AFTER_ANY))
+		r = look_for_predecessors(setting, err);
+	else
+		r = set_now(setting, err);
+	if (r < 0)
+		setting_free(setting);
+	return r;
 }

@@ -41,8 +41,8 @@ exits 2 ctl set "$a" colour=red
 says "'colour' cannot be set"
 exits 2 ctl set "$a" modle=sync
 says "did you mean 'model'?"
-exits 2 ctl set "$a" after=3
-says "'none'"
+exits 4 ctl set "$a" after=99999
+says "there is no job 99999"
 exits 0 ctl set "$a" model=async retries=2
 daemon_kill
 daemon_start

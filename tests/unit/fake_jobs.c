@@ -546,8 +546,7 @@ int job_remove(struct job *job, void (*on_done)(void *arg, int status), void *ar
 	return 0;
 }
 
-int job_set(struct job *job, const struct job_changes *changes, void (*on_done)(void *arg, int status), void *arg,
-	    struct error *err)
+int job_set(struct job *job, const struct job_changes *changes, job_set_fn on_done, void *arg, struct error *err)
 {
 	if (changes->what & JOB_CHANGE_WORKERS &&
 	    (changes->workers == 0 || changes->workers > shape_workers(&job->view.shape)))
@@ -558,7 +557,7 @@ int job_set(struct job *job, const struct job_changes *changes, void (*on_done)(
 		job->view.priority = (int32_t)changes->priority;
 	if (changes->what & JOB_CHANGE_TIMEOUT)
 		job->view.timeout_ns = changes->timeout_ns;
-	on_done(arg, 0);
+	on_done(arg, 0, NULL);
 	return 0;
 }
 

@@ -13,9 +13,10 @@ int parked_wait_new(struct job *job, struct parked_wait **ret_wait)
 	return 0;
 }
 
-int parked_wait_recover(struct jobs *of, const struct park_lane *text, struct parked_wait **ret_wait)
+int parked_wait_recover(struct jobs *of, uint64_t id, const struct park_lane *text, struct parked_wait **ret_wait)
 {
 	(void)of;
+	(void)id;
 	(void)text;
 	*ret_wait = NULL;
 	return 0;

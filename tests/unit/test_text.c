@@ -21,6 +21,25 @@ static void test_only_whole_decimal_numbers_are_taken(void **state)
 	assert_int_equal(text_parse_u64("99999999999999999999999", &value), -ERANGE);
 }
 
+static void lists_of_numbers_are_taken_whole_or_not_at_all(void **state)
+{
+	uint64_t values[3];
+
+	(void)state;
+	assert_int_equal(text_parse_u64_list("7", values, 3), 1);
+	assert_int_equal(values[0], 7);
+	assert_int_equal(text_parse_u64_list("18446744073709551615,0,3", values, 3), 3);
+	assert_true(values[0] == UINT64_MAX && values[1] == 0 && values[2] == 3);
+	assert_int_equal(text_parse_u64_list("1,2,3", NULL, 3), 3);
+	assert_int_equal(text_parse_u64_list("1,2,3,4", values, 3), -E2BIG);
+	assert_int_equal(text_parse_u64_list("18446744073709551616", values, 3), -ERANGE);
+	assert_int_equal(text_parse_u64_list("1,000000000000000000000000000000000000", values, 3), -ERANGE);
+	assert_int_equal(text_parse_u64_list("", values, 3), -EINVAL);
+	assert_int_equal(text_parse_u64_list("1,", values, 3), -EINVAL);
+	assert_int_equal(text_parse_u64_list(",1", values, 3), -EINVAL);
+	assert_int_equal(text_parse_u64_list("1 2", values, 3), -EINVAL);
+}
+
 static void test_signed_numbers_reach_both_ends_of_64_bits(void **state)
 {
 	int64_t value = 0;
@@ -202,6 +221,7 @@ static void test_a_json_string_escapes_what_it_must_and_nothing_else(void **stat
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lists_of_numbers_are_taken_whole_or_not_at_all),
 		cmocka_unit_test(test_only_whole_decimal_numbers_are_taken),
 		cmocka_unit_test(test_signed_numbers_reach_both_ends_of_64_bits),
 		cmocka_unit_test(test_numbers_with_a_point_are_finite_and_need_no_locale),
