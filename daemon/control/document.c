@@ -1,8 +1,11 @@
-/* JSON documents of jobs. Streams of tasks are formatted by hand (format.c); these come once per request. */
+/* JSON documents of what belongs to jobs. Jobs themselves (job_text.c) and streams of tasks (format.c) are formatted by hand; these
+ * come once per request. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buffer.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/text.h"
@@ -77,63 +80,12 @@ static json_t *id_text(uint64_t id)
 	return json_sprintf("%llu", (unsigned long long)id);
 }
 
-static json_t *count_or_null(uint64_t value, bool known)
-{
-	return known ? json_integer((json_int_t)value) : json_null();
-}
-
 json_t *document_refusal(uint64_t id, int status, const struct error *err)
 {
 	const char *code = err && err->code ? err->code : status == -ENOSPC ? "full" : "internal";
 
 	return json_pack("{s:i, s:o, s:{s:s, s:o}}", "schema", PROTOCOL_SCHEMA, "job", id_text(id), "error", "code", code,
 			 "message", document_text(err && err->code ? err->text : strerror(-status)));
-}
-
-json_t *document_tasks(const struct job_view *view)
-{
-	return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I}", "total", count_or_null(view->total, !view->open), "queued",
-			 (json_int_t)view->queued, "running", (json_int_t)view->running, "done",
-			 (json_int_t)view->done, "failed", (json_int_t)view->failed, "cancelled",
-			 (json_int_t)view->cancelled);
-}
-
-json_t *document_job_error(const struct job_view *view)
-{
-	if (!view->error_code)
-		return json_null();
-	return json_pack("{s:s, s:o}", "code", view->error_code, "message",
-			 document_text(view->error_text ? view->error_text : ""));
-}
-
-static json_t *speedup(const struct job_view *view)
-{
-	return view->wall_s > 0 ? json_real((view->cpu_s + view->wait_s) / view->wall_s) : json_null();
-}
-
-static json_t *params_object(const struct job_view *view)
-{
-	json_t *object = json_object();
-
-	for (size_t i = 0; i < view->n_params && object; i++) {
-		bool secret = view->param_flags && (view->param_flags[i] & CONCD_PARAM_SECRET);
-
-		if (json_object_set_new(object, view->params[i].name,
-					document_text(secret ? "***" : view->params[i].value)) < 0) {
-			json_decref(object);
-			object = NULL;
-		}
-	}
-	return object;
-}
-
-/* As it is submitted. */
-static json_t *halt_or_null(const struct job_halt *halt)
-{
-	if (halt->when == JOB_HALT_NEVER)
-		return json_null();
-	return json_pack("{s:s, s:I}", "when", halt->when == JOB_HALT_NOW ? "now" : "soon",
-			 halt->fail > 0 ? "fail" : "percent", (json_int_t)(halt->fail > 0 ? halt->fail : halt->percent));
 }
 
 json_t *document_log(const struct job_log *log)
@@ -145,10 +97,8 @@ json_t *document_log(const struct job_log *log)
 			 document_text(log->worker_pid > 0 ? worker : NULL), "message", document_text(log->text));
 }
 
-static json_t *service_or_null(const struct service_view *service)
+json_t *document_service(const struct service_view *service)
 {
-	if (!service->is_service)
-		return json_null();
 	return json_pack("{s:b, s:o, s:I, s:I, s:o, s:o, s:o}", "failing", service->failing, "up_s",
 			 document_seconds(service->up_ns), "restarts", (json_int_t)service->restarts, "failures",
 			 (json_int_t)service->failures, "cause", document_text(*service->cause ? service->cause : NULL),
@@ -171,74 +121,6 @@ json_t *document_after(const uint64_t *after, size_t n)
 json_t *document_after_failed(size_t n, bool any)
 {
 	return n > 0 ? json_string(any ? "run" : "cancel") : json_null();
-}
-
-/* When it may begin, and what it is. NULL: out of memory. */
-static json_t *with_conditions(json_t *job, const struct job_view *view)
-{
-	json_t *conditions = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "on_done",
-				       document_text(view->on_done), "unique",
-				       document_text(view->unique), "begins", time_or_null(view->begins_unix_us),
-				       "expires", time_or_null(view->expires_unix_us), "after",
-				       document_after(view->after, view->n_after), "after_failed",
-				       document_after_failed(view->n_after, view->after_any), "service",
-				       service_or_null(&view->service), "retry_of",
-				       view->retry_of > 0 ? id_text(view->retry_of) : json_null());
-
-	if (!job || !conditions || json_object_update(job, conditions) < 0) {
-		json_decref(job);
-		job = NULL;
-	}
-	json_decref(conditions);
-	return job;
-}
-
-json_t *document_job(const struct job_view *view)
-{
-	char shape[SHAPE_TEXT_BYTES];
-
-	shape_format(&view->shape, shape);
-	return with_conditions(json_pack("{s:i, s:o, s:s, s:s, s:o, s:o, s:I, s:s, s:b, s:s, s:s, s:I, s:b, s:b, s:I, s:o, s:o, s:o, s:o, s:o,"
-			 " s:I, s:o, s:o, s:I, s:o, s:o, s:o, s:f, s:f, s:f, s:f, s:o, s:o, s:o, s:o}",
-			 "schema", PROTOCOL_SCHEMA, "job", id_text(view->id), "state", job_state_name(view->state),
-			 "workload", view->workload, "label",
-			 document_text(view->label && *view->label ? view->label : NULL), "submission",
-			 document_text(view->submission), "user", (json_int_t)view->uid, "model", view->model, "auto",
-			 view->by_auto, "model_reason", view->model_reason ? view->model_reason : "", "shape", shape,
-			 "workers", (json_int_t)view->workers, "dedicated", view->dedicated, "durable", view->durable, "priority",
-			 (json_int_t)view->priority,
-			 "tasks", document_tasks(view), "params", params_object(view), "timeout_s",
-			 document_seconds(view->timeout_ns), "task_timeout_s", document_seconds(view->task_timeout_ns),
-			 "grace_s", json_real((double)view->grace_ns / 1e9), "retries", (json_int_t)view->retries, "backoff_s",
-			 json_real((double)view->backoff_ns / 1e9), "halt", halt_or_null(&view->halt), "retrying",
-			 (json_int_t)view->retrying, "created",
-			 time_or_null(view->created_unix_us), "started", time_or_null(view->started_unix_us), "ended",
-			 time_or_null(view->ended_unix_us), "wall_s", view->wall_s, "cpu_s", view->cpu_s, "wait_s",
-			 view->wait_s, "runq_s", view->runq_s, "speedup", speedup(view), "peak_rss_bytes",
-			 count_or_null(view->peak_rss_bytes, view->peak_rss_bytes > 0), "waiting",
-			 document_text(view->waiting ? view->waiting : ""), "error", document_job_error(view)), view);
-}
-
-json_t *document_job_line(const struct job_view *view, const char *type, bool with_schema)
-{
-	char shape[SHAPE_TEXT_BYTES];
-	json_t *line, *rest;
-
-	shape_format(&view->shape, shape);
-	line = with_schema ? json_pack("{s:i}", "schema", PROTOCOL_SCHEMA) : json_object();
-	rest = json_pack("{s:s, s:o, s:s, s:s, s:s, s:b, s:s, s:I, s:o, s:f, s:f, s:f, s:f, s:o, s:o, s:o}", "type", type,
-			 "job", id_text(view->id), "state", job_state_name(view->state), "workload", view->workload,
-			 "model", view->model, "auto", view->by_auto, "shape", shape, "workers",
-			 (json_int_t)view->workers, "tasks", document_tasks(view), "wall_s", view->wall_s, "cpu_s",
-			 view->cpu_s, "wait_s", view->wait_s, "runq_s", view->runq_s, "speedup", speedup(view),
-			 "peak_rss_bytes", count_or_null(view->peak_rss_bytes, view->peak_rss_bytes > 0), "error",
-			 document_job_error(view));
-	if (!line || !rest || json_object_update(line, rest) < 0) {
-		json_decref(line);
-		line = NULL;
-	}
-	json_decref(rest);
-	return line;
 }
 
 static json_t *frames_array(const char *stack)
@@ -282,10 +164,33 @@ json_t *document_stalls(const struct stalls *stalls)
 
 char *document_dump(const json_t *document, size_t *ret_len)
 {
-	/* 15 digits: what was written as 0.1 is not shown as 0.10000000000000001 */
-	char *text = json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(15));
+	char *text = json_dumps(document, DOCUMENT_DUMP_FLAGS);
 
 	if (text)
 		*ret_len = strlen(text);
 	return text;
+}
+
+int document_add(struct buffer *b, json_t *document)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
+
+	text = document ? document_dump(document, &len) : NULL;
+	json_decref(document);
+	return text ? buffer_add(b, text, len) : -ENOMEM;
+}
+
+int document_add_members(struct buffer *b, json_t *object)
+{
+	size_t end = b->len - 1; /* where its brace is */
+	int r = document_add(b, object);
+
+	if (r < 0)
+		return r;
+	/* {..}{..}: a comma for the brace at its end, and nothing for the one behind it */
+	memmove(b->data + end + 1, b->data + end + 2, b->len - end - 2);
+	b->data[end] = ',';
+	b->len--;
+	return 0;
 }

@@ -8,6 +8,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -130,22 +131,26 @@ static void on_follower_gone(struct http_request *req)
 	follower_free(req->user);
 }
 
+/* Send what was made, where r, the result of making it, is 0, as a line. */
+static int send_made(struct follower *follower, int r, const struct buffer *text)
+{
+	uint8_t *at = r == 0 ? http_chunk_reserve(follower->req, text->len + 1) : NULL;
+
+	if (!at)
+		return -ENOMEM;
+	memcpy(at, text->data, text->len);
+	at[text->len] = '\n';
+	http_chunk_commit(follower->req, text->len + 1);
+	return 0;
+}
+
 /* Send a document as a line; takes ownership. */
 static int send_line(struct follower *follower, json_t *document)
 {
-	_cleanup_free_ char *text = NULL;
-	size_t len = 0;
-	uint8_t *at;
+	_cleanup_buffer_ struct buffer text = BUFFER_INIT;
+	int r = document_add(&text, document);
 
-	text = document ? document_dump(document, &len) : NULL;
-	json_decref(document);
-	at = text ? http_chunk_reserve(follower->req, len + 1) : NULL;
-	if (!at)
-		return -ENOMEM;
-	memcpy(at, text, len);
-	at[len] = '\n';
-	http_chunk_commit(follower->req, len + 1);
-	return 0;
+	return send_made(follower, r, &text);
 }
 
 static json_t *id_text(const struct job_view *view)
@@ -222,6 +227,8 @@ static int send_lines(struct follower *follower)
 static int send_progress(struct follower *follower, const struct job_view *view)
 {
 	int64_t now_ns = clock_mono_ns(), left_ns = follower->progress_ns + PROGRESS_NS - now_ns;
+	_cleanup_buffer_ struct buffer text = BUFFER_INIT;
+	int r;
 
 	if (!follower->progressed || follower->ended || view->service.is_service) /* whose one task is never done */
 		return 0;
@@ -232,8 +239,16 @@ static int send_progress(struct follower *follower, const struct job_view *view)
 	}
 	follower->progressed = false;
 	follower->progress_ns = now_ns;
-	return send_line(follower, json_pack("{s:i, s:s, s:o, s:o}", "schema", PROTOCOL_SCHEMA, "type", "progress", "job",
-					     id_text(view), "tasks", document_tasks(view)));
+	r = job_text_progress(&text, view);
+	return send_made(follower, r, &text);
+}
+
+static int send_last(struct follower *follower, const struct job_view *view)
+{
+	_cleanup_buffer_ struct buffer text = BUFFER_INIT;
+	int r = job_text_line(&text, view, "job", true);
+
+	return send_made(follower, r, &text);
 }
 
 /* Send what there is to say. May free the follower. */
@@ -255,7 +270,7 @@ static void follower_go_on(struct follower *follower)
 	if (r == 0 && !STAILQ_EMPTY(&follower->lines))
 		return; /* on_writable goes on */
 	if (r == 0 && follower->ended)
-		r = send_line(follower, document_job_line(&view, "job", true));
+		r = send_last(follower, &view);
 	if (r < 0) {
 		log_error("control: events of job %llu: out of memory; stream cut", (unsigned long long)view.id);
 		http_stream_abort(follower->req);

@@ -23,7 +23,7 @@ static void answer_job(struct http_request *req, const struct job *job)
 	struct job_view view;
 
 	job_view(job, &view);
-	reply_json(req, 200, document_job(&view));
+	reply_job(req, &view);
 }
 
 /* ---- cancel, kill ---- */

@@ -137,28 +137,33 @@ static int add_retrying(void *arg, const struct task_view *view)
 			       document_text(*view->cause ? view->cause : NULL)), view);
 }
 
+/* What `show` says beside JOB. NULL: out of memory. */
+static json_t *shown_members(struct job *job, const char *stack_note)
+{
+	json_t *running = json_array(), *retrying = json_array(), *divided = json_array();
+	json_t *members = json_pack("{s:o, s:o, s:o, s:o, s:o}", "running_tasks", running, "retrying_tasks", retrying,
+				    "divided_tasks", divided, "stack_note", document_text(stack_note), "stalls",
+				    document_stalls(job_stalls(job)));
+
+	if (members && job_walk_running(job, TASKS_SHOWN, add_running, running) == 0 &&
+	    job_walk_retrying(job, TASKS_SHOWN, add_retrying, retrying) == 0 &&
+	    job_walk_divided(job, TASKS_SHOWN, add_divided, divided) == 0)
+		return members;
+	json_decref(members);
+	return NULL;
+}
+
 static void show_job(const struct call *call, struct job *job)
 {
+	struct buffer text = BUFFER_INIT;
 	struct job_view view;
-	json_t *document, *running = json_array(), *retrying = json_array(), *divided = json_array();
+	int r;
 
 	job_view(job, &view);
-	document = document_job(&view);
-	if (!document || !running || !retrying || !divided || job_walk_running(job, TASKS_SHOWN, add_running, running) < 0 ||
-	    job_walk_retrying(job, TASKS_SHOWN, add_retrying, retrying) < 0 ||
-	    job_walk_divided(job, TASKS_SHOWN, add_divided, divided) < 0 ||
-	    json_object_set(document, "running_tasks", running) < 0 ||
-	    json_object_set(document, "retrying_tasks", retrying) < 0 ||
-	    json_object_set(document, "divided_tasks", divided) < 0 ||
-	    json_object_set_new(document, "stack_note", document_text(view.stack_note ? view.stack_note : "")) < 0 ||
-	    json_object_set_new(document, "stalls", document_stalls(job_stalls(job))) < 0) {
-		json_decref(document);
-		document = NULL;
-	}
-	json_decref(running);
-	json_decref(retrying);
-	json_decref(divided);
-	reply_json(call->req, 200, document);
+	r = job_text(&text, &view);
+	if (r == 0)
+		r = document_add_members(&text, shown_members(job, view.stack_note ? view.stack_note : ""));
+	reply_made_text(call->req, r, &text);
 	job_unref(job);
 }
 
@@ -233,7 +238,7 @@ static void on_waiter_event(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	job_view(waiter->job, &view);
 	if (job_state_ended(view.state))
-		reply_json(req, 200, document_job(&view));
+		reply_job(req, &view);
 	else
 		reply_json(req, 200, json_pack("{s:i, s:b, s:o, s:s}", "schema", PROTOCOL_SCHEMA, "timeout", 1, "job",
 					       json_sprintf("%llu", (unsigned long long)view.id), "state",
@@ -249,7 +254,7 @@ void wait_for_end(const struct call *call, struct job *job, double timeout_s)
 
 	job_view(job, &view);
 	if (job_state_ended(view.state)) {
-		reply_json(call->req, 200, document_job(&view));
+		reply_job(call->req, &view);
 		job_unref(job);
 		return;
 	}

@@ -25,17 +25,23 @@ int protocol_http_status(const char *code)
 	return 500;
 }
 
-void reply_json(struct http_request *req, int status, json_t *document)
+static void reply_no_memory(struct http_request *req)
 {
 	static const char no_memory[] =
 		"{\"schema\":1,\"error\":{\"code\":\"internal\",\"message\":\"out of memory\"}}\n";
+
+	http_reply(req, 500, NULL, JSON_TYPE, no_memory, sizeof(no_memory) - 1);
+}
+
+void reply_json(struct http_request *req, int status, json_t *document)
+{
 	_cleanup_free_ char *text = NULL;
 	size_t len;
 
 	text = document ? document_dump(document, &len) : NULL;
 	json_decref(document);
 	if (!text) {
-		http_reply(req, 500, NULL, JSON_TYPE, no_memory, sizeof(no_memory) - 1);
+		reply_no_memory(req);
 		return;
 	}
 	text[len++] = '\n'; /* over the NUL: a line of its own on a terminal */
@@ -45,6 +51,25 @@ void reply_json(struct http_request *req, int status, json_t *document)
 void reply_json_text(struct http_request *req, int status, const struct buffer *text)
 {
 	http_reply(req, status, NULL, JSON_TYPE, text->data, text->len);
+}
+
+void reply_made_text(struct http_request *req, int r, struct buffer *text)
+{
+	if (r == 0)
+		r = buffer_add(text, "\n", 1);
+	if (r < 0)
+		reply_no_memory(req);
+	else
+		reply_json_text(req, 200, text);
+	buffer_fini(text);
+}
+
+void reply_job(struct http_request *req, const struct job_view *view)
+{
+	struct buffer text = BUFFER_INIT;
+	int r = job_text(&text, view);
+
+	reply_made_text(req, r, &text);
 }
 
 static json_t *error_document(const char *code, const char *message)

@@ -93,43 +93,45 @@ static void cut(struct selection *s)
 	let_go(s);
 }
 
-/* Takes ownership; NULL: out of memory. false: the answer was cut, and the selection is gone unless slots are busy. */
-static bool add_line(struct selection *s, json_t *document)
+/* What was made, where r, the result of making it, is 0. false: the answer was cut, and the selection is gone unless slots are busy. */
+static bool add_made(struct selection *s, int r, const struct buffer *text)
 {
-	_cleanup_free_ char *text = NULL;
-	size_t len = 0;
 	uint8_t *at;
 
-	if (!s->call.req) {
-		json_decref(document);
+	if (!s->call.req)
 		return true;
-	}
-	text = document ? document_dump(document, &len) : NULL;
-	json_decref(document);
-	at = text ? http_chunk_reserve(s->call.req, len + 1) : NULL;
+	at = r == 0 ? http_chunk_reserve(s->call.req, text->len + 1) : NULL;
 	if (!at) {
 		cut(s);
 		return false;
 	}
-	memcpy(at, text, len);
-	at[len] = '\n';
-	http_chunk_commit(s->call.req, len + 1);
+	memcpy(at, text->data, text->len);
+	at[text->len] = '\n';
+	http_chunk_commit(s->call.req, text->len + 1);
 	return true;
+}
+
+/* The same. Takes ownership; NULL: out of memory. */
+static bool add_line(struct selection *s, json_t *document)
+{
+	_cleanup_buffer_ struct buffer text = BUFFER_INIT;
+	int r = document_add(&text, document);
+
+	return add_made(s, r, &text);
 }
 
 #define id_text(id) json_sprintf("%llu", (unsigned long long)(id))
 
-static json_t *job_line(const struct selection *s, uint64_t id, const struct job *job)
+/* What is usual. */
+static int add_job(const struct selection *s, uint64_t id, const struct job *job, struct buffer *text)
 {
 	struct job_view view;
 
 	if (s->verb->removed)
-		return json_pack("{s:i, s:o, s:b}", "schema", PROTOCOL_SCHEMA, "job", id_text(id), s->verb->removed, 1);
+		return document_add(text, json_pack("{s:i, s:o, s:b}", "schema", PROTOCOL_SCHEMA, "job", id_text(id),
+						    s->verb->removed, 1));
 	job_view(job, &view);
-	if (!s->options.brief)
-		return document_job(&view);
-	return json_pack("{s:i, s:o, s:s, s:o, s:o}", "schema", PROTOCOL_SCHEMA, "job", id_text(id), "state",
-			 job_state_name(view.state), "tasks", document_tasks(&view), "error", document_job_error(&view));
+	return s->options.brief ? job_text_brief(text, &view) : job_text(text, &view);
 }
 
 /* ---- Each job ---- */
@@ -143,7 +145,8 @@ static void finish_slot(struct slot *slot, int status, const struct error *err)
 {
 	struct selection *s = slot->selection;
 	uint64_t id = s->ids[slot->index];
-	json_t *line = NULL;
+	_cleanup_buffer_ struct buffer text = BUFFER_INIT;
+	int r;
 	bool later = status == 0 && !s->ending && s->options.wait;
 	/* of those described, some change between the look and the act */
 	bool passed = status < 0 && s->described && err && err->code &&
@@ -154,10 +157,14 @@ static void finish_slot(struct slot *slot, int status, const struct error *err)
 		s->n_done += status == 0;
 		s->n_failed += status < 0 && !passed;
 	}
-	if (!later && !passed)
-		line = status < 0 ? document_refusal(id, status, err) : slot->line ? take_ptr(slot->line) : job_line(s, id, slot->job);
+	if (later || passed)
+		r = 0;
+	else if (status < 0)
+		r = document_add(&text, document_refusal(id, status, err));
+	else
+		r = slot->line ? document_add(&text, take_ptr(slot->line)) : add_job(s, id, slot->job, &text);
 	release_slot(slot);
-	if ((later || passed || add_line(s, line)) && s->call.req)
+	if ((later || passed || add_made(s, r, &text)) && s->call.req)
 		kick(s);
 	else
 		free_unheard(s);

@@ -73,7 +73,7 @@ static void found(struct selection *s)
 		selection_answer(s);
 }
 
-static void on_row(void *arg, const struct job_view *view)
+static int on_row(void *arg, const struct job_view *view)
 {
 	struct selection *s = arg;
 
@@ -82,14 +82,15 @@ static void on_row(void *arg, const struct job_view *view)
 		s->last_row = view->id;
 		if (s->call.req && wanted(s, view))
 			add_id(s, view->id);
-		return;
+		return s->failed || !s->call.req;
 	}
 	if (s->rows < PAGE || s->failed || !s->call.req) {
 		found(s);
-		return;
+		return 0;
 	}
 	s->rows = 0;
 	jobs_list_ended(s->jobs, s->last_row, PAGE, on_row, s);
+	return 0;
 }
 
 static void on_last(void *arg, int status, uint64_t id)

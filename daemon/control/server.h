@@ -19,6 +19,7 @@ struct error;
 struct job;
 struct job_log;
 struct job_view;
+struct service_view;
 struct stall;
 struct stalls;
 
@@ -115,6 +116,9 @@ void handle_send(const struct call *call);
 /* Any may be given a NULL document (out of memory). Takes ownership of the document. */
 void reply_json(struct http_request *req, int status, json_t *document);
 void reply_json_text(struct http_request *req, int status, const struct buffer *text); /* a document and a line feed */
+/* The same, where r, the result of making it, is 0; takes what is in the buffer, which has no line feed yet. */
+void reply_made_text(struct http_request *req, int r, struct buffer *text);
+void reply_job(struct http_request *req, const struct job_view *view);
 /* r: what the failing function returned; its words and code are in err, where there are any. */
 void reply_error(struct http_request *req, int r, const struct error *err);
 void reply_code(struct http_request *req, const char *code, const char *format, ...)
@@ -140,15 +144,25 @@ json_t *document_after(const uint64_t *after, size_t n); /* jobs to follow */
 json_t *document_after_failed(size_t n, bool any); /* n of them: however they end? */
 /* The line of a job that a verb could not be applied to. */
 json_t *document_refusal(uint64_t id, int status, const struct error *err);
-json_t *document_tasks(const struct job_view *view);
-json_t *document_job(const struct job_view *view);
-/* The line that ends a stream; with_schema: as JSON line, else as frame of this type. */
-json_t *document_job_line(const struct job_view *view, const char *type, bool with_schema);
-json_t *document_job_error(const struct job_view *view);
+json_t *document_service(const struct service_view *service); /* of one that is a service */
 json_t *document_stall(const struct stall *stall);
 json_t *document_stalls(const struct stalls *stalls); /* NULL: there was none */
 json_t *document_holds(const struct jobs *jobs); /* what is paused with all its jobs; NULL jobs: nothing */
 json_t *document_log(const struct job_log *log);
+/* 15 digits: what was written as 0.1 is not shown as 0.10000000000000001. */
+#define DOCUMENT_DUMP_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(15))
 char *document_dump(const json_t *document, size_t *ret_len); /* the caller frees */
+/* Append a document. Takes ownership. 0 or -ENOMEM (also for NULL), and then the buffer is unchanged. */
+int document_add(struct buffer *b, json_t *document);
+/* The same of an object's members, of which there is one at least, behind those of the object that the buffer ends with. */
+int document_add_members(struct buffer *b, json_t *object);
+
+/* ---- Jobs as text (job_text.c): append, without a line feed. 0 or -ENOMEM, and then the buffer is unchanged ---- */
+
+int job_text(struct buffer *b, const struct job_view *view); /* JOB of PROTOCOL.md */
+int job_text_brief(struct buffer *b, const struct job_view *view); /* its line with brief=1 */
+int job_text_progress(struct buffer *b, const struct job_view *view); /* the event */
+/* The line that ends a stream; with_schema: as JSON line, else as frame of this type. */
+int job_text_line(struct buffer *b, const struct job_view *view, const char *type, bool with_schema);
 
 #endif

@@ -18,6 +18,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -99,11 +100,14 @@ static int add_first_frame(struct pass *pass)
 static int add_last_line(struct pass *pass)
 {
 	enum stream_format format = pass->cursor->options.format;
+	_cleanup_buffer_ struct buffer line = BUFFER_INIT;
+	int r;
 
 	if (format == STREAM_PLAIN)
 		return 0;
-	return add_document(pass, format == STREAM_JSON ? document_job_line(pass->view, "job", true) :
-							   document_job_line(pass->view, "end", false));
+	r = format == STREAM_JSON ? job_text_line(&line, pass->view, "job", true) :
+				    job_text_line(&line, pass->view, "end", false);
+	return r < 0 ? r : pass_add_line(pass, (const char *)line.data, line.len);
 }
 
 /* Tasks that were found to hold their thread since the last pass. */

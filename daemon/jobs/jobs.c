@@ -369,6 +369,21 @@ int jobs_walk(struct jobs *jobs, int (*fn)(void *arg, struct job *job), void *ar
 	return 0;
 }
 
+int jobs_walk_newest(struct jobs *jobs, uint64_t below, int (*fn)(void *arg, struct job *job), void *arg)
+{
+	struct job *job;
+	int r = 0;
+
+	TAILQ_FOREACH_REVERSE(job, &jobs->list, job_list, link) {
+		if (below > 0 && job->id >= below)
+			continue;
+		r = fn(arg, job);
+		if (r != 0)
+			break;
+	}
+	return r;
+}
+
 int jobs_walk_users(const struct jobs *jobs, int (*fn)(void *arg, uint32_t uid, const struct quota_count *unfinished),
 		    void *arg)
 {

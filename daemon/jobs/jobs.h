@@ -202,10 +202,12 @@ void job_view(const struct job *job, struct job_view *ret_view); /* texts valid 
 
 /* Live jobs in memory by number, ascending, while fn returns 0. Ended and parked ones (parked.h): jobs_list_ended(). */
 int jobs_walk(struct jobs *jobs, int (*fn)(void *arg, struct job *job), void *arg);
-/* Ended jobs, and those that are parked, newest first, below an id (0: all), at most limit: one call of fn per job, then
- * fn(arg, NULL). While any are parked, those in memory may be told again: one could be loaded between both looks. */
+/* The same descending, below an id (0: all). fn must leave the jobs as they are. */
+int jobs_walk_newest(struct jobs *jobs, uint64_t below, int (*fn)(void *arg, struct job *job), void *arg);
+/* Ended jobs, and those that are parked, newest first, below an id (0: all), at most limit: one call of fn per job while it returns
+ * 0, then fn(arg, NULL). While any are parked, those in memory may be told again: one could be loaded between both looks. */
 void jobs_list_ended(struct jobs *jobs, uint64_t below, uint32_t limit,
-		     void (*fn)(void *arg, const struct job_view *view), void *arg);
+		     int (*fn)(void *arg, const struct job_view *view), void *arg);
 
 bool jobs_have_parked(const struct jobs *jobs);
 

@@ -332,12 +332,17 @@ struct list {
 	struct store_read read;
 	struct jobs *jobs;
 	uint32_t left; /* to be told */
-	void (*fn)(void *arg, const struct job_view *view);
+	int (*fn)(void *arg, const struct job_view *view);
 	void *arg;
 };
 
-/* false: there is nothing to tell of it. */
-static bool tell_row(const struct list *list, const struct store_recovered_job *row)
+/* One of those that `left` counts is told. */
+static void tell(struct list *list, const struct job_view *view)
+{
+	list->left = list->fn(list->arg, view) == 0 ? list->left - 1 : 0;
+}
+
+static void tell_row(struct list *list, const struct store_recovered_job *row)
 {
 	bool ended = row->state.ended_unix_us > 0;
 	struct job_view view;
@@ -347,14 +352,14 @@ static bool tell_row(const struct list *list, const struct store_recovered_job *
 	if (!ended && !parked) {
 		HASH_FIND(hh, list->jobs->table, &row->job.id, sizeof(row->job.id), job);
 		if (!job)
-			return false; /* it could not be recovered */
+			return; /* it could not be recovered */
 		job_view(job, &view); /* perhaps it was parked when jobs_walk() looked */
-		list->fn(list->arg, &view);
-		return true;
+		tell(list, &view);
+		return;
 	}
 	job = job_from_row(list->jobs, row, NULL);
 	if (!job)
-		return false;
+		return;
 	job->on_disk_only = !ended;
 	if (ended)
 		fill_ended(job, &row->state);
@@ -363,9 +368,8 @@ static bool tell_row(const struct list *list, const struct store_recovered_job *
 	if (row->state.state == JOB_PAUSED && !ended)
 		job->state = JOB_PAUSED;
 	job_view(job, &view);
-	list->fn(list->arg, &view);
+	tell(list, &view);
 	job_unref(job);
-	return true;
 }
 
 static void on_jobs_read(struct store_read *read, int status)
@@ -375,9 +379,9 @@ static void on_jobs_read(struct store_read *read, int status)
 
 	if (status < 0)
 		log_warning("jobs: the jobs on disk could not be read: %s", strerror(-status));
-	for (size_t i = 0; status == 0 && i < read->n_jobs; i++) {
+	for (size_t i = 0; status == 0 && i < read->n_jobs && list->left > 0; i++) {
 		read->below = read->jobs[i].job.id;
-		list->left -= tell_row(list, &read->jobs[i]);
+		tell_row(list, &read->jobs[i]);
 	}
 	store_read_fini(read);
 	if (!all && list->left > 0) { /* some of them were none to tell of */
@@ -391,7 +395,7 @@ static void on_jobs_read(struct store_read *read, int status)
 }
 
 void jobs_list_ended(struct jobs *jobs, uint64_t below, uint32_t limit,
-		     void (*fn)(void *arg, const struct job_view *view), void *arg)
+		     int (*fn)(void *arg, const struct job_view *view), void *arg)
 {
 	struct list *list = calloc(1, sizeof(*list));
 

@@ -315,28 +315,6 @@ void job_view(const struct job *job, struct job_view *ret_view)
 	*ret_view = job->view;
 }
 
-int jobs_walk(struct jobs *jobs, int (*fn)(void *arg, struct job *job), void *arg)
-{
-	int r = 0;
-
-	for (struct job *job = jobs->all; job && r == 0; job = job->next)
-		if (!job->ended_elsewhere)
-			r = fn(arg, job);
-	return r;
-}
-
-void jobs_list_ended(struct jobs *jobs, uint64_t below, uint32_t limit,
-		     void (*fn)(void *arg, const struct job_view *view), void *arg)
-{
-	for (uint64_t id = jobs->next_id; id > 0 && limit > 0; id--)
-		for (struct job *job = jobs->all; job; job = job->next)
-			if (job->view.id == id && job->ended_elsewhere && (below == 0 || id < below)) {
-				fn(arg, &job->view);
-				limit--;
-			}
-	fn(arg, NULL);
-}
-
 void jobs_view(struct jobs *jobs, struct jobs_view *ret_view)
 {
 	*ret_view = (struct jobs_view){ .tasks_done = 123, .unfinished = { .jobs = 2, .tasks = 5, .bytes = 77 }, .trouble = "" };

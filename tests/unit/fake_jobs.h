@@ -9,6 +9,7 @@
 struct jobs {
 	struct job *all; /* ascending by id */
 	uint64_t next_id;
+	uint64_t n_told; /* by jobs_list_ended() */
 
 	/* What the next submission meets. */
 	int refuse; /* jobs_submit() returns this, with refuse_code */
@@ -45,6 +46,7 @@ struct job {
 	struct buffer inputs;
 	struct job_watch *watches;
 	bool ended_elsewhere; /* among the ended: not in jobs_walk(), but in jobs_list_ended() */
+	bool listed_twice; /* among the live, and as done in jobs_list_ended() */
 	bool slow_segments, slow_inputs; /* -EAGAIN for all but the last that fake_jobs_load() brought */
 	uint64_t loaded_segment, wanted_segment, loaded_input, wanted_input; /* their numbers from 1 on */
 	uint64_t n_passed; /* segments that readers want no more */

@@ -172,38 +172,6 @@ static void inputs_are_added_from_the_number_on_disk(void **state)
 	rig_expect(rig, "POST", "/v1/jobs/1/inputs?from=6", "a\n", 503, "\"stopping\"");
 }
 
-static void lists_are_newest_first_and_filtered(void **state)
-{
-	struct rig *rig = *state;
-	struct reply reply;
-
-	for (int i = 0; i < 1200; i++) {
-		struct job *job = fake_job_add(rig->jobs, 0);
-
-		job->ended_elsewhere = i % 3 != 0;
-		if (job->ended_elsewhere)
-			job->view.state = i % 3 == 1 ? JOB_DONE : JOB_FAILED;
-		if (i % 2)
-			job->view.workload = "other";
-	}
-	rig_ask(rig, "GET", "/v1/jobs?limit=3", NULL, 0, &reply);
-	assert_int_equal(reply.status, 200);
-	assert_non_null(strstr((char *)reply.body.data, "\"jobs\":[{\"schema\":1,\"job\":\"1200\""));
-	assert_non_null(strstr((char *)reply.body.data, "\"job\":\"1198\""));
-	assert_null(strstr((char *)reply.body.data, "\"job\":\"1197\""));
-	reply_fini(&reply);
-	/* every sixth job: several pages of ended ones go by before 150 are found */
-	rig_ask(rig, "GET", "/v1/jobs?limit=150&state=done&workload=other&below=1190", NULL, 0, &reply);
-	assert_non_null(strstr((char *)reply.body.data, "\"jobs\":[{\"schema\":1,\"job\":\"1184\""));
-	assert_non_null(strstr((char *)reply.body.data, "\"job\":\"290\""));
-	assert_null(strstr((char *)reply.body.data, "\"job\":\"284\""));
-	reply_fini(&reply);
-	rig_ask(rig, "GET", "/v1/jobs?state=running&workload=squares&limit=1", NULL, 0, &reply);
-	assert_non_null(strstr((char *)reply.body.data, "\"jobs\":[{\"schema\":1,\"job\":\"1195\""));
-	reply_fini(&reply);
-	rig_expect(rig, "GET", "/v1/jobs?state=paused", NULL, 200, "{\"schema\":1,\"jobs\":[],\"paused\":[]}");
-}
-
 static void a_job_is_shown_without_its_secrets(void **state)
 {
 	static const struct config_pair params[] = { { (char *)"dir", (char *)"/d" }, { (char *)"token", (char *)"t0p" } };
@@ -544,7 +512,6 @@ int main(void)
 		RIG_TEST(a_known_submission_names_its_job),
 		RIG_TEST(a_client_that_leaves_before_acceptance_is_forgotten),
 		RIG_TEST(inputs_are_added_from_the_number_on_disk),
-		RIG_TEST(lists_are_newest_first_and_filtered),
 		RIG_TEST(a_job_is_shown_without_its_secrets),
 		RIG_TEST(waiting_ends_with_the_job_or_its_time),
 		RIG_TEST(cancelling_answers_when_it_is_done),

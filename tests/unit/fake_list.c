@@ -1,0 +1,49 @@
+/* Looking through jobs in memory, as jobs.h says. */
+#include "unit.h"
+
+#include "fake_jobs.h"
+
+int jobs_walk(struct jobs *jobs, int (*fn)(void *arg, struct job *job), void *arg)
+{
+	int r = 0;
+
+	for (struct job *job = jobs->all; job && r == 0; job = job->next)
+		if (!job->ended_elsewhere)
+			r = fn(arg, job);
+	return r;
+}
+
+int jobs_walk_newest(struct jobs *jobs, uint64_t below, int (*fn)(void *arg, struct job *job), void *arg)
+{
+	int r = 0;
+
+	for (uint64_t id = below > 0 ? below - 1 : jobs->next_id; id > 0 && r == 0; id--)
+		for (struct job *job = jobs->all; job && r == 0; job = job->next)
+			if (job->view.id == id && !job->ended_elsewhere)
+				r = fn(arg, job);
+	return r;
+}
+
+static void tell_ended(struct jobs *jobs, uint64_t below, uint32_t limit,
+		       int (*fn)(void *arg, const struct job_view *view), void *arg)
+{
+	for (uint64_t id = jobs->next_id; id > 0; id--)
+		for (struct job *job = jobs->all; job; job = job->next) {
+			struct job_view view = job->view;
+
+			if (view.id != id || !(job->ended_elsewhere || job->listed_twice) || (below > 0 && id >= below))
+				continue;
+			if (job->listed_twice)
+				view.state = JOB_DONE;
+			jobs->n_told++;
+			if (fn(arg, &view) != 0 || --limit == 0)
+				return;
+		}
+}
+
+void jobs_list_ended(struct jobs *jobs, uint64_t below, uint32_t limit,
+		     int (*fn)(void *arg, const struct job_view *view), void *arg)
+{
+	tell_ended(jobs, below, limit, fn, arg);
+	fn(arg, NULL);
+}
