@@ -128,7 +128,7 @@ void job_unref(struct job *job)
 	assert(job->refs > 0);
 	if (--job->refs == 0)
 		job_free(job);
-	else if (job->refs == 1 && job->lot && job->started_ns == 0 && !job->jobs->settling &&
+	else if (job->refs == 1 && job->lot && job->started_ns == 0 && !job->jobs->settling && !job->jobs->stopping &&
 		 (!job->fresh || job->lot->n_live > PARK_WINDOW))
 		job_touch(job); /* nobody looks at it any more: it may be parked */
 }

@@ -58,6 +58,21 @@ says "2 h 0 m" "$dir/out"
 exits 0 ctl run squares --dry-run --json --delay 90s 10 20
 says '"delay_s":90' "$dir/out"
 
+echo "== a stop while somebody looks at a job that waits"
+id=$(ctl run slow -d --delay 1h 1ms)
+ctl follow "$id" --reconnect 0 >"$dir/followed" 2>&1 &
+follower=$!
+"$concctl" -s "$sock" run slow --reconnect 0 -l looked-at --delay 1h 1ms >"$dir/out" 2>&1 </dev/null &
+client=$!
+looked_at() { grep -q "begins at" "$dir/followed" && ctl list -l looked-at | grep -q slow; }
+check "two wait" wait_for 20 looked_at
+ctl shutdown --no-wait >"$dir/out" 2>&1
+check "the daemon ends" wait_for 30 daemon_has_died
+daemon_reap
+wait $follower $client
+daemon_start
+exits 0 ctl cancel --state queued
+
 echo "== restarts"
 long=$(ctl run squares -d --delay 2h 10)
 short=$(ctl run squares -d --delay 1500ms 10)
