@@ -63,23 +63,37 @@ int buffer_add_text(struct buffer *b, const char *text)
 	return buffer_add(b, text, len);
 }
 
+int buffer_add_strings(struct buffer *b, ...)
+{
+	const char *string;
+	va_list ap;
+	int r = 0;
+
+	va_start(ap, b);
+	while (r == 0 && (string = va_arg(ap, const char *)))
+		r = buffer_add(b, string, strlen(string));
+	va_end(ap);
+	return r;
+}
+
 int buffer_printf(struct buffer *b, const char *format, ...)
 {
 	va_list ap, again;
-	int n;
+	size_t room = b->cap - b->len;
+	int n, r = 0;
 
 	va_start(ap, format);
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, format, ap);
-	va_end(ap);
-	if (n < 0 || buffer_reserve(b, (size_t)n + 1) < 0) {
-		va_end(again);
-		return -ENOMEM;
-	}
-	(void)vsnprintf((char *)b->data + b->len, (size_t)n + 1, format, again); /* measured just now */
+	n = vsnprintf(room > 0 ? (char *)b->data + b->len : NULL, room, format, ap);
+	if (n < 0 || buffer_reserve(b, (size_t)n + 1) < 0)
+		r = -ENOMEM;
+	else if ((size_t)n >= room) /* it did not fit */
+		(void)vsnprintf((char *)b->data + b->len, (size_t)n + 1, format, again); /* measured just now */
+	if (r == 0)
+		b->len += (size_t)n;
 	va_end(again);
-	b->len += (size_t)n;
-	return 0;
+	va_end(ap);
+	return r;
 }
 
 const uint8_t *varint_get_long(const uint8_t *at, const uint8_t *end, uint64_t *ret_value)

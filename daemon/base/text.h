@@ -32,6 +32,11 @@ const char *text_nearest(const char *word, const void *names, size_t n,
 
 bool text_is_utf8(const void *data, size_t len);
 
+#define TEXT_NUMBER_BYTES 21
+/* A number in decimal digits; returns ret_text. A format takes ten times as long. */
+const char *text_u64(uint64_t value, char ret_text[TEXT_NUMBER_BYTES]);
+const char *text_i64(int64_t value, char ret_text[TEXT_NUMBER_BYTES]);
+
 /* Write a JSON string, with its quotes; the bytes are UTF-8. At most 6 * len + 2 bytes. Returns behind it. */
 uint8_t *text_put_json(uint8_t *at, const uint8_t *data, size_t len);
 

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/text.h"
 
 #define READ_BYTES (16u << 10)
 #define READ_BODY_BYTES (256u << 10)
@@ -171,19 +172,21 @@ static int conn_add_head(struct conn *conn, int status, const char *headers, con
 	const char *close = conn->close_after ? "Connection: close\r\n" :
 			    conn->head.http_1_0 ? "Connection: keep-alive\r\n" : "";
 
-	return buffer_printf(&conn->out, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\n%s%s%s\r\n", status,
-			     status_reason(status), type, length, close, headers ? headers : "");
+	char number[TEXT_NUMBER_BYTES];
+
+	return buffer_add_strings(&conn->out, "HTTP/1.1 ", text_i64(status, number), " ", status_reason(status),
+				  "\r\nContent-Type: ", type, "\r\n", length, close, headers ? headers : "", "\r\n", NULL);
 }
 
 void http_reply(struct http_request *req, int status, const char *headers, const char *type, const void *body,
 		size_t len)
 {
 	struct conn *conn = conn_of(req);
-	char length[64];
+	char length[64], number[TEXT_NUMBER_BYTES];
 
 	assert(conn->state == CONN_HANDLING);
 	conn->state = CONN_FLUSHING;
-	(void)snprintf(length, sizeof(length), "Content-Length: %zu\r\n", len); /* fits */
+	(void)stpcpy(stpcpy(stpcpy(length, "Content-Length: "), text_u64(len, number)), "\r\n");
 	if (conn_add_head(conn, status, headers, type, length) < 0 ||
 	    (!conn->no_body && buffer_add(&conn->out, body, len) < 0)) {
 		conn_doom(conn);

@@ -1,7 +1,5 @@
 /* Accepting jobs and further inputs. */
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +11,8 @@
 #include "control/spec.h"
 #include "control/stream.h"
 #include "ctl/protocol.h"
+
+#define ANSWER_BYTES 512 /* usually enough for the whole of it */
 
 /* A request that waits for the disk. It outlives its client: what was handed to the jobs calls back. */
 struct acceptance {
@@ -54,7 +54,7 @@ static int add_text(struct buffer *buffer, const char *key, const char *text)
 	if (buffer_reserve(buffer, strlen(key) + 6 * len + 6) < 0)
 		return -ENOMEM;
 	at = buffer->data + buffer->len;
-	at += sprintf((char *)at, ",\"%s\":", key); /* fits, see above */
+	at = (uint8_t *)stpcpy(stpcpy(stpcpy((char *)at, ",\""), key), "\":"); /* fits, see above */
 	at = text_put_json(at, (const uint8_t *)text, len);
 	buffer->len = (size_t)(at - buffer->data);
 	return 0;
@@ -65,26 +65,27 @@ static int add_text(struct buffer *buffer, const char *key, const char *text)
 static void answer_accepted(const struct call *call, const struct job *job, const char *mark)
 {
 	_cleanup_buffer_ struct buffer text = BUFFER_INIT;
-	char shape[SHAPE_TEXT_BYTES], head[512], tail[32];
+	char shape[SHAPE_TEXT_BYTES], numbers[4][TEXT_NUMBER_BYTES];
 	struct job_view view;
-	int n, r;
+	int r;
 
 	job_view(job, &view);
 	shape_format(&view.shape, shape);
-	n = snprintf(head, sizeof(head),
-		     "{\"schema\":%d,\"job\":\"%" PRIu64 "\",\"inputs\":%" PRIu64 ",\"state\":\"%s\",\"model\":\"%s\","
-		     "\"shape\":\"%s\",\"workers\":%" PRIu32 ",\"auto\":%s",
-		     PROTOCOL_SCHEMA, view.id, view.total, job_state_name(view.state), view.model, shape, view.workers,
-		     view.by_auto ? "true" : "false"); /* fits: names of ours, and numbers */
-	r = buffer_add(&text, head, (size_t)n);
+	r = buffer_reserve(&text, ANSWER_BYTES);
+	if (r == 0)
+		r = buffer_add_strings(&text, "{\"schema\":", text_u64(PROTOCOL_SCHEMA, numbers[3]), ",\"job\":\"", text_u64(view.id, numbers[0]),
+				       "\",\"inputs\":", text_u64(view.total, numbers[1]), ",\"state\":\"",
+				       job_state_name(view.state), "\",\"model\":\"", view.model, "\",\"shape\":\"", shape,
+				       "\",\"workers\":", text_u64(view.workers, numbers[2]), ",\"auto\":",
+				       view.by_auto ? "true" : "false", NULL);
 	if (r == 0)
 		r = add_text(&text, "model_reason", view.model_reason ? view.model_reason : "");
 	if (r == 0 && view.state == JOB_PAUSED && text_is_utf8(view.waiting, strlen(view.waiting)))
 		r = add_text(&text, "waiting", view.waiting); /* one that is held with all others */
-	if (r == 0) {
-		n = snprintf(tail, sizeof(tail), "%s%s%s}\n", mark ? ",\"" : "", mark ? mark : "", mark ? "\":true" : "");
-		r = buffer_add(&text, tail, (size_t)n);
-	}
+	if (r == 0 && mark)
+		r = buffer_add_strings(&text, ",\"", mark, "\":true", NULL);
+	if (r == 0)
+		r = buffer_add(&text, "}\n", 2);
 	if (r < 0)
 		reply_json(call->req, 500, NULL); /* out of memory */
 	else

@@ -1,4 +1,5 @@
 /* The part of a request behind '?'. */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,12 +9,28 @@
 #include "control/http_parse.h"
 #include "control/server.h"
 
-#define KEYS_MAX QUERY_MAX_PAIRS
 #define KEY_MAX_BYTES 32
+
+/* The next of the words of `keys`, from *at on; its length, 0: there is none. */
+static size_t next_key(const char **at)
+{
+	*at += strspn(*at, " ");
+	return strcspn(*at, " ");
+}
+
+static bool is_key(const char *keys, const char *text)
+{
+	size_t len, want = strlen(text);
+
+	for (; (len = next_key(&keys)) > 0; keys += len)
+		if (len == want && memcmp(keys, text, len) == 0)
+			return true;
+	return false;
+}
 
 struct key_list {
 	size_t n;
-	char names[KEYS_MAX][KEY_MAX_BYTES];
+	char names[QUERY_MAX_PAIRS][KEY_MAX_BYTES];
 };
 
 static const char *key_at(const void *names, size_t i)
@@ -21,33 +38,25 @@ static const char *key_at(const void *names, size_t i)
 	return ((const struct key_list *)names)->names[i];
 }
 
-static void split_keys(const char *keys, struct key_list *ret_list)
+static int refuse_key(const char *key, const char *keys, struct error *err)
 {
-	ret_list->n = 0;
-	while (*keys && ret_list->n < KEYS_MAX) {
-		size_t len = strcspn(keys, " ");
+	struct key_list known = { .n = 0 };
+	const char *meant, *at = keys;
+	size_t len;
 
-		(void)snprintf(ret_list->names[ret_list->n++], KEY_MAX_BYTES, "%.*s", (int)len, keys); /* our own words */
-		keys += len;
-		keys += strspn(keys, " ");
-	}
-}
-
-static int refuse_key(const char *key, const char *keys, const struct key_list *known, struct error *err)
-{
-	const char *meant = text_nearest(key, known, known->n, key_at);
-
-	if (known->n == 0)
+	for (; (len = next_key(&at)) > 0 && known.n < QUERY_MAX_PAIRS; at += len)
+		(void)snprintf(known.names[known.n++], KEY_MAX_BYTES, "%.*s", (int)len, at); /* our own words */
+	if (known.n == 0)
 		return error_set(err, -EINVAL, "bad-request", "query: '%.64s': this request takes no query keys", key);
+	meant = text_nearest(key, &known, known.n, key_at);
 	if (meant)
 		return error_set(err, -EINVAL, "bad-request", "query: unknown key '%.64s'; did you mean '%s'?", key, meant);
 	return error_set(err, -EINVAL, "bad-request", "query: unknown key '%.64s'; known here: %s", key, keys);
 }
 
-static int add_pair(char *pair, const char *keys, const struct key_list *known, struct query *query, struct error *err)
+static int add_pair(char *pair, const char *keys, struct query *query, struct error *err)
 {
 	char *value = strchr(pair, '=');
-	size_t i;
 
 	if (value)
 		*value++ = '\0';
@@ -55,12 +64,11 @@ static int add_pair(char *pair, const char *keys, const struct key_list *known, 
 		value = pair + strlen(pair); /* "key" alone: an empty value */
 	if (http_percent_decode(pair) < 0 || http_percent_decode(value) < 0)
 		return error_set(err, -EINVAL, "bad-request", "query: a bad %%XX escape at '%.64s'", pair);
-	for (i = 0; i < known->n && strcmp(known->names[i], pair) != 0; i++)
-		;
-	if (i == known->n)
-		return refuse_key(pair, keys, known, err);
+	if (!is_key(keys, pair))
+		return refuse_key(pair, keys, err);
 	if (query_get(query, pair))
 		return error_set(err, -EINVAL, "bad-request", "query: '%s' is given twice", pair);
+	assert(query->n < QUERY_MAX_PAIRS); /* more keys than any table row has */
 	query->pairs[query->n].key = pair;
 	query->pairs[query->n++].value = value;
 	return 0;
@@ -68,24 +76,20 @@ static int add_pair(char *pair, const char *keys, const struct key_list *known, 
 
 int query_parse(char *text, const char *keys, struct query *ret_query, struct error *err)
 {
-	struct query query = { .n = 0 };
-	struct key_list known;
-
-	split_keys(keys, &known); /* at most QUERY_MAX_PAIRS, and none twice: pairs has room */
+	ret_query->n = 0;
 	while (text && *text) {
 		char *next = strchr(text, '&');
 
 		if (next)
 			*next++ = '\0';
 		if (*text) {
-			int r = add_pair(text, keys, &known, &query, err);
+			int r = add_pair(text, keys, ret_query, err);
 
 			if (r < 0)
 				return r;
 		}
 		text = next;
 	}
-	*ret_query = query;
 	return 0;
 }
 

@@ -6,7 +6,6 @@
 #include "crew/model.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <concd/plugin.h>
@@ -97,7 +96,10 @@ static const struct model models[] = {
 
 void shape_format(const struct shape *shape, char ret_text[SHAPE_TEXT_BYTES])
 {
-	(void)snprintf(ret_text, SHAPE_TEXT_BYTES, "%ux%ux%u", shape->processes, shape->threads, shape->coroutines);
+	char number[TEXT_NUMBER_BYTES], *at = stpcpy(ret_text, text_u64(shape->processes, number));
+
+	at = stpcpy(stpcpy(at, "x"), text_u64(shape->threads, number));
+	(void)stpcpy(stpcpy(at, "x"), text_u64(shape->coroutines, number));
 }
 
 /* One of the three numbers: digits up to `end`, from 1 on. */

@@ -29,7 +29,11 @@ char *park_lane_format(const struct park_lane *lane)
 		return NULL;
 	shape_format(&lane->shape, text);
 	len = strlen(text);
-	len += (size_t)snprintf(text + len, size - len, "%s%s", lane->in_order ? "i" : "", lane->dedicated ? "d" : "");
+	if (lane->in_order)
+		text[len++] = 'i';
+	if (lane->dedicated)
+		text[len++] = 'd';
+	text[len] = '\0';
 	if (lane->begins_unix_us > 0)
 		len += (size_t)snprintf(text + len, size - len, " b%" PRId64, lane->begins_unix_us);
 	if (lane->expires_unix_us > 0)

@@ -1,8 +1,6 @@
 /* A job's resolved specification as JSON, for its row on disk. What every job has is written by hand, because a document
  * made a fifth of what accepting a job costs the control thread; the rest, which few have, is one. */
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +12,7 @@
 #include "config.h"
 #include "jobs/job.h"
 
-#define HEAD_BYTES 448 /* all numbers and words of ours, at their longest 300; the rest is room for the reason */
+#define HEAD_BYTES 448 /* usually enough for all: numbers and words of ours, at their longest 300, and the reason */
 
 /* "TEXT", which has to be UTF-8: whoever reads the row takes no other. */
 static int add_string(struct buffer *b, const char *text)
@@ -44,21 +42,20 @@ static int add_member(struct buffer *b, const char *key, const char *text)
 static int add_head(struct buffer *b, const struct job *job)
 {
 	const struct model_choice *choice = &job->choice;
-	char shape[SHAPE_TEXT_BYTES];
-	int n;
+	char shape[SHAPE_TEXT_BYTES], numbers[5][TEXT_NUMBER_BYTES];
+	int r = buffer_reserve(b, HEAD_BYTES);
 
-	if (buffer_reserve(b, HEAD_BYTES) < 0)
-		return -ENOMEM;
 	shape_format(&choice->crew_shape, shape);
-	n = snprintf((char *)b->data, HEAD_BYTES,
-		     "{\"model\":\"%s\",\"shape\":\"%s\",\"workers\":%" PRIu32 ",\"dedicated\":%s,\"auto\":%s,"
-		     "\"timeout_ns\":%" PRId64 ",\"task_timeout_ns\":%" PRId64 ",\"grace_ns\":%" PRId64
-		     ",\"max_crashes\":%" PRIu32,
-		     choice->model->name, shape, choice->workers, choice->dedicated ? "true" : "false",
-		     choice->by_auto ? "true" : "false", job->timeout_ns, job->task_timeout_ns, job->grace_ns,
-		     job->max_crashes); /* fits, see above */
-	b->len = (size_t)n;
-	return add_member(b, "reason", job->model_reason);
+	if (r == 0)
+		r = buffer_add_strings(b, "{\"model\":\"", choice->model->name, "\",\"shape\":\"", shape,
+				       "\",\"workers\":", text_u64(choice->workers, numbers[0]),
+				       ",\"dedicated\":", choice->dedicated ? "true" : "false",
+				       ",\"auto\":", choice->by_auto ? "true" : "false",
+				       ",\"timeout_ns\":", text_i64(job->timeout_ns, numbers[1]),
+				       ",\"task_timeout_ns\":", text_i64(job->task_timeout_ns, numbers[2]),
+				       ",\"grace_ns\":", text_i64(job->grace_ns, numbers[3]),
+				       ",\"max_crashes\":", text_u64(job->max_crashes, numbers[4]), NULL);
+	return r < 0 ? r : add_member(b, "reason", job->model_reason);
 }
 
 static int add_params(struct buffer *b, const struct job *job)

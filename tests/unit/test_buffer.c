@@ -56,6 +56,32 @@ static void test_printf_appends_text_longer_than_the_room(void **state)
 	assert_memory_equal(b.data + 501, "7!", 2);
 }
 
+static void test_printf_is_whole_around_the_end_of_the_room(void **state)
+{
+	(void)state;
+	for (int len = 60; len < 70; len++) {
+		_cleanup_buffer_ struct buffer b = BUFFER_INIT;
+
+		assert_int_equal(buffer_add(&b, "x", 1), 0); /* the least room there is */
+		assert_int_equal(buffer_printf(&b, "%0*d", len, 7), 0);
+		assert_int_equal(b.len, len + 1);
+		assert_memory_equal(b.data, "x0", 2);
+		assert_int_equal(b.data[len], '7');
+	}
+}
+
+static void test_strings_are_appended_up_to_the_null(void **state)
+{
+	_cleanup_buffer_ struct buffer b = BUFFER_INIT;
+
+	(void)state;
+	assert_int_equal(buffer_add_strings(&b, NULL), 0);
+	assert_int_equal(b.len, 0);
+	assert_int_equal(buffer_add_strings(&b, "one", "", " and two", NULL), 0);
+	assert_int_equal(b.len, 11);
+	assert_memory_equal(b.data, "one and two", 11);
+}
+
 static void test_every_varint_reads_back_as_it_was_written(void **state)
 {
 	static const uint64_t values[] = { 0, 1, 127, 128, 16383, 16384, UINT32_MAX, UINT64_MAX - 1, UINT64_MAX };
@@ -181,6 +207,8 @@ int main(void)
 		cmocka_unit_test(test_an_impossible_size_is_refused_and_changes_nothing),
 		cmocka_unit_test(test_a_freed_buffer_is_usable_again),
 		cmocka_unit_test(test_printf_appends_text_longer_than_the_room),
+		cmocka_unit_test(test_printf_is_whole_around_the_end_of_the_room),
+		cmocka_unit_test(test_strings_are_appended_up_to_the_null),
 		cmocka_unit_test(test_every_varint_reads_back_as_it_was_written),
 		cmocka_unit_test(test_a_varint_over_64_bits_is_refused),
 		cmocka_unit_test(test_packed_inputs_come_back_with_any_byte_in_them),

@@ -55,6 +55,25 @@ static void test_signed_numbers_reach_both_ends_of_64_bits(void **state)
 	assert_int_equal(text_parse_i64("-", &value), -EINVAL);
 }
 
+static void test_numbers_are_written_as_they_are_read(void **state)
+{
+	static const uint64_t values[] = { 0, 9, 10, 99, 100, 1234567890, INT64_MAX, UINT64_MAX };
+	char text[TEXT_NUMBER_BYTES];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		uint64_t value = 1;
+
+		assert_int_equal(text_parse_u64(text_u64(values[i], text), &value), 0);
+		assert_true(value == values[i]);
+	}
+	assert_string_equal(text_u64(UINT64_MAX, text), "18446744073709551615");
+	assert_string_equal(text_i64(INT64_MIN, text), "-9223372036854775808");
+	assert_string_equal(text_i64(INT64_MAX, text), "9223372036854775807");
+	assert_string_equal(text_i64(-1, text), "-1");
+	assert_string_equal(text_i64(0, text), "0");
+}
+
 static void test_numbers_with_a_point_are_finite_and_need_no_locale(void **state)
 {
 	static const char *const bad[] = { "", ".", "1,5", "nan", "inf", "1e", "e5", "1.5x", "0x1p3" };
@@ -224,6 +243,7 @@ int main(void)
 		cmocka_unit_test(lists_of_numbers_are_taken_whole_or_not_at_all),
 		cmocka_unit_test(test_only_whole_decimal_numbers_are_taken),
 		cmocka_unit_test(test_signed_numbers_reach_both_ends_of_64_bits),
+		cmocka_unit_test(test_numbers_are_written_as_they_are_read),
 		cmocka_unit_test(test_numbers_with_a_point_are_finite_and_need_no_locale),
 		cmocka_unit_test(test_truth_has_eight_words),
 		cmocka_unit_test(test_durations_have_a_unit),
