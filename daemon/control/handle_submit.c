@@ -197,6 +197,7 @@ void handle_submit(const struct call *call)
 		reply_code(call->req, "stopping", "the daemon is shutting down and accepts no more jobs");
 		return;
 	}
+	jobs_expect_submission(call->control->options.jobs);
 	r = submission_parse(call->req->body, call->req->body_len, &submission, &err);
 	if (r == 0 && submission.spec.dry_run) {
 		answer_dry_run(call, &submission);

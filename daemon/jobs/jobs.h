@@ -110,6 +110,8 @@ struct job_spec {
  * only existing_id is set). */
 typedef void (*jobs_accepted_fn)(void *arg, int status, struct job *job, uint64_t existing_id, const struct error *err);
 
+/* A submission came and is being parsed: the store's writer may wake up meanwhile. */
+void jobs_expect_submission(struct jobs *jobs);
 /* Check, resolve and accept. `inputs` are packed (checked here); ownership of its bytes moves when 0 is returned. 0: on_accepted
  * will follow; else -errno with words and code: no-such-workload, no-such-model, bad-parameter, too-large ... Where a limit on
  * what is unfinished (quota.h) is reached on_accepted gets -EBUSY, unless the submission is known. */

@@ -247,6 +247,11 @@ void submit_let_go(struct jobs *jobs)
 
 /* ---- Submitting ---- */
 
+void jobs_expect_submission(struct jobs *jobs)
+{
+	store_expect(jobs->store);
+}
+
 static int accept_durable(struct accept *accept, const struct job_spec *spec)
 {
 	struct job *job = accept->job;

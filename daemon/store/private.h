@@ -56,6 +56,7 @@ struct store {
 	struct op_list ops, ops_done;
 	struct read_list reads, reads_done;
 	bool writer_waits; /* for writer_wake */
+	int64_t expected_ns; /* until when an op is about to come and the writer stays awake; 0: none is */
 	bool closing; /* nothing may wait for room any more */
 	bool stop; /* the threads end when nothing is queued */
 	bool bell_posted;
@@ -68,6 +69,9 @@ struct store {
 /* Hand finished ops or reads, in order, to the control thread. Any thread. */
 void store_report_ops(struct store *store, struct op_list *done);
 void store_report_read(struct store *store, struct store_read *read);
+
+/* Called and left with the lock, by the writer: while an op is expected, try again and again instead of sleeping. */
+void store_await_expected(struct store *store);
 
 /* ---- The writer thread (writer.c) ---- */
 

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #include "base/log.h"
 #include "schema.h"
 
+#define EXPECT_NS (100 * NS_PER_US) /* parsing a request takes 20 on an idle machine, waking a thread 25 */
 #define LATE_NS (1 * NS_PER_MS)
 
 void op_list_init(struct op_list *list)
@@ -162,6 +164,31 @@ static void queue_gathered(struct store *store)
 	pthread_mutex_unlock(&store->lock);
 	if (wake) /* unlocked: else it would wake up only to wait for the lock */
 		pthread_cond_signal(&store->writer_wake);
+}
+
+void store_expect(struct store *store)
+{
+	bool wake;
+
+	pthread_mutex_lock(&store->lock);
+	wake = store->writer_waits;
+	if (wake) {
+		store->writer_waits = false;
+		store->expected_ns = clock_mono_ns() + EXPECT_NS;
+	}
+	pthread_mutex_unlock(&store->lock);
+	if (wake)
+		pthread_cond_signal(&store->writer_wake);
+}
+
+void store_await_expected(struct store *store)
+{
+	while (!store->ops.first && !store->stop && !store->closing && clock_mono_ns() < store->expected_ns) {
+		pthread_mutex_unlock(&store->lock);
+		(void)sched_yield(); /* never fails; who has work goes first */
+		pthread_mutex_lock(&store->lock);
+	}
+	store->expected_ns = 0;
 }
 
 static void gather(struct store *store, struct store_op *op)

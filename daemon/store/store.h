@@ -204,6 +204,9 @@ struct store_op {
 
 /* Queue an op; *op stays the caller's memory. Never blocks. */
 void store_submit(struct store *store, struct store_op *op);
+/* An op is about to be submitted, within microseconds: a writer that sleeps is woken now, and is awake when it comes. Where
+ * none comes, nothing is lost but EXPECT_NS of trying. Never blocks. */
+void store_expect(struct store *store);
 /* What is submitted in between is queued at once at the end: the same transaction takes all of it, where nothing of it
  * is at fault. Not nested. */
 void store_gather(struct store *store);

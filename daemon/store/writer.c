@@ -524,6 +524,11 @@ static bool take(struct writer *w, bool *ret_idle)
 	while (!store->ops.first && !store->stop && !(store->closing && (w->waiting.first || w->deleting.first))) {
 		int r;
 
+		if (store->expected_ns > 0) {
+			store_await_expected(store);
+			store->writer_waits = true;
+			continue;
+		}
 		if (until_ns == INT64_MAX)
 			r = pthread_cond_wait(&store->writer_wake, &store->lock);
 		else if (clock_mono_ns() >= until_ns)
@@ -533,6 +538,7 @@ static bool take(struct writer *w, bool *ret_idle)
 		waited |= r == ETIMEDOUT;
 	}
 	store->writer_waits = false;
+	store->expected_ns = 0;
 	*ret_idle = waited && !store->ops.first;
 	op_list_join(&w->waiting, &store->ops);
 	go_on = !store->stop || w->waiting.first;
