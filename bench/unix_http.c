@@ -2,6 +2,7 @@
 #include "unix_http.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,14 @@ static int answer_complete(const char *buffer, size_t len)
 	return -EPROTO;
 }
 
+/* Who sleeps in recv() is woken as well when the other side reads what was sent, only to sleep again. */
+static bool await_input(int fd)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+
+	return poll(&poll_fd, 1, -1) == 1 || errno == EINTR;
+}
+
 int http_exchange(int fd, const char *request, size_t request_len, char *buffer, size_t size)
 {
 	size_t len = 0;
@@ -92,7 +101,9 @@ int http_exchange(int fd, const char *request, size_t request_len, char *buffer,
 
 		if (len + 1 >= size)
 			return -EMSGSIZE;
-		n = recv(fd, buffer + len, size - len - 1, 0);
+		n = recv(fd, buffer + len, size - len - 1, MSG_DONTWAIT);
+		if (n < 0 && errno == EAGAIN && await_input(fd))
+			continue;
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
