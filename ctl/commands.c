@@ -170,12 +170,13 @@ static const struct command commands[] = {
 	  "Each is asked to end, killed when its grace time is over, and begins again in a new worker\n"
 	  "process, at once. Exits 1 where one failed again meanwhile, 3 for a job that is no service.\n",
 	  select_options, command_restart },
-	{ "set", "[JOB...] KEY=VALUE...", 1, MANY_WORDS, "change jobs that have not ended",
+	{ "set", "[JOB...] KEY=VALUE...", 1, MANY_WORDS, "change jobs that have not ended, or their labels",
 	  "  workers=N        how many of its tasks run at once, within the size of its crew\n"
 	  "  priority=N       -100 to 100: its place among the jobs that share its workers\n"
 	  "  timeout=D        the time limit of its running, 0: none\n"
 	  "  task_timeout=D   of each task that begins from now on, 0: none\n"
-	  "  retries=N, backoff=D, label=L   as of run\n"
+	  "  retries=N, backoff=D   as of run\n"
+	  "  label=L          as of run; label= takes it away; alone also of jobs that have ended\n"
 	  "\n"
 	  "Until a job has begun also workers=N beyond its crew, model=M, shape=PxTxC, delay=D and\n"
 	  "expire=D (from now; 0: at once, never), after=JOB[,JOB...] (it follows these instead; none: no\n"

@@ -175,13 +175,14 @@ static int act_set(struct slot *slot, struct job *job, const struct verb_options
 void handle_set_many(const struct call *call)
 {
 	static const struct verb verb = { .name = "set", .words = "change", .act = act_set };
+	static const struct verb label = { .name = "set", .words = "change", .on_ended_states = true, .act = act_set };
 	struct verb_options options = { .wait = false };
 	struct error err = ERROR_INIT;
 
 	if (settings_parse(&call->query, &options.changes, &err) < 0)
 		reply_error(call->req, -EINVAL, &err);
 	else
-		start(call, &verb, &options);
+		start(call, options.changes.what == JOB_CHANGE_LABEL ? &label : &verb, &options);
 }
 
 /* ---- retry ---- */

@@ -40,6 +40,7 @@ struct verb {
 	const char *name;
 	const char *words; /* in "there is no job to ..." */
 	bool on_ended; /* descriptions select ended jobs, not live ones */
+	bool on_ended_states; /* live ones, and those that have ended in a state that the description names */
 	bool for_all; /* who may look may do it */
 	bool not_services; /* which never end: `all` and `state` do not mean them */
 	bool (*fits)(const struct job_view *view, const struct verb_options *options); /* of what is described; NULL: all */

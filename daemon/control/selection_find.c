@@ -25,11 +25,26 @@ static void add_id(struct selection *s, uint64_t id)
 	s->ids[s->n++] = id;
 }
 
+/* Is it of those that have ended, or have not, whichever the verb means? */
+static bool is_of_age(const struct selection *s, enum job_state state)
+{
+	if (s->verb->on_ended_states && s->selector.states & 1u << state)
+		return true;
+	return job_state_ended(state) == s->verb->on_ended;
+}
+
+static bool means_ended(const struct selection *s)
+{
+	const unsigned int ended = 1u << JOB_DONE | 1u << JOB_FAILED | 1u << JOB_CANCELLED;
+
+	return s->verb->on_ended || (s->verb->on_ended_states && s->selector.states & ended);
+}
+
 static bool wanted(const struct selection *s, const struct job_view *view)
 {
 	if (view->service.is_service && s->verb->not_services && !s->selector.workload && !s->selector.label)
 		return false;
-	return job_state_ended(view->state) == s->verb->on_ended && !view->removed &&
+	return is_of_age(s, view->state) && !view->removed &&
 	       (s->verb->for_all || call_may(&s->call, view->uid)) && (!s->verb->fits || s->verb->fits(view, &s->options)) &&
 	       selector_fits(&s->selector, view);
 }
@@ -135,7 +150,7 @@ void selection_find(struct selection *s)
 		return;
 	}
 	(void)jobs_walk(s->jobs, on_live, s); /* its error is in s->failed */
-	if ((s->verb->on_ended || jobs_have_parked(s->jobs)) && !s->failed)
+	if ((means_ended(s) || jobs_have_parked(s->jobs)) && !s->failed)
 		jobs_list_ended(s->jobs, 0, PAGE, on_row, s);
 	else
 		found(s);

@@ -312,7 +312,7 @@ int jobs_release(struct jobs *jobs, const char *workload, void (*on_done)(void *
 		 struct error *err);
 int jobs_walk_holds(const struct jobs *jobs, int (*fn)(void *arg, const char *workload, int64_t since_unix_us), void *arg);
 
-/* What of a job can be changed before it has ended. */
+/* What of a job can be changed before it has ended; its label always. */
 #define JOB_CHANGE_WORKERS (1u << 0)
 #define JOB_CHANGE_PRIORITY (1u << 1)
 #define JOB_CHANGE_TIMEOUT (1u << 2)

@@ -121,11 +121,30 @@ static int check_begin(const struct job *job, const struct job_changes *changes,
 	return 0;
 }
 
+static bool has_ended(const struct job *job)
+{
+	return job->from_store || job_state_ended(job->state) || job->finishing;
+}
+
+/* Its label is no part of how it ran. */
+static int may_set(const struct job *job, const struct job_changes *changes, struct error *err)
+{
+	if (!has_ended(job) || job->jobs->stopping)
+		return job->jobs->stopping ? error_set(err, -ESHUTDOWN, "stopping", "the daemon is shutting down; try again after its "
+						       "restart") : 0;
+	if (job->removed)
+		return error_set(err, -ENOENT, "no-such-job", "job %" PRIu64 " is being removed", job->id);
+	if (changes->what == JOB_CHANGE_LABEL)
+		return 0;
+	return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " has ended%s%s: only its label can be set now", job->id,
+			 job_state_ended(job->state) ? ": it is " : "", job_state_ended(job->state) ? job_state_name(job->state) : "");
+}
+
 /* What it needs memory for is had here. */
 static int plan_make(const struct job *job, const struct job_changes *changes, struct plan *plan, struct error *err)
 {
 	bool has_label = changes->what & JOB_CHANGE_LABEL && changes->label && *changes->label;
-	int r = job_may_act(job, err);
+	int r = may_set(job, changes, err);
 
 	if (r == 0)
 		r = check_numbers(job, changes, err);
@@ -199,7 +218,8 @@ static void apply(struct job *job, const struct job_changes *changes, struct pla
 		free(job->label);
 		job->label = take_ptr(plan->label);
 	}
-	job_touch(job);
+	if (!has_ended(job))
+		job_touch(job);
 }
 
 /* ---- On disk ---- */
@@ -283,8 +303,11 @@ static void setting_free(struct setting *setting)
 static void on_recorded(void *arg, int status)
 {
 	struct setting *setting = arg;
+	struct error err = ERROR_INIT;
 
-	setting->on_done(setting->arg, status, NULL);
+	if (status == -ENOENT)
+		(void)error_set(&err, status, "no-such-job", "job %" PRIu64 " was removed meanwhile", setting->job->id);
+	setting->on_done(setting->arg, status, &err);
 	setting_free(setting);
 }
 

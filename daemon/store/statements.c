@@ -16,7 +16,7 @@ static const char *const sql[N_STATEMENTS] = {
 		       " failed = ?7, cancelled = ?8, cpu_s = ?9, wait_s = ?10, runq_s = ?11, wall_s = ?12,"
 		       " peak_rss = ?13, error_code = ?14, error_text = ?15, priority = ?16,"
 		       " stalls = coalesce(?17, stalls) WHERE id = ?1",
-	[JOB_RESPECIFY] = "UPDATE job SET spec = ?2, lane = ?3 WHERE id = ?1 AND ended_us = 0",
+	[JOB_RESPECIFY] = "UPDATE job SET spec = ?2, lane = ?3 WHERE id = ?1",
 	[JOB_REMOVE] = "DELETE FROM job WHERE id = ?",
 	[INPUT_INSERT] = "INSERT INTO input (job, first, count, sum, packed) VALUES (?, ?, ?, ?, ?)",
 	[SEGMENT_INSERT] = "INSERT INTO segment (job, segment, count, done, failed, cancelled, cpu_s, wait_s, runq_s,"

@@ -74,7 +74,7 @@ enum store_op_type {
 	 * another number of tasks than `from`. */
 	STORE_INPUT_ADD,
 	STORE_JOB_STATE, /* state, times, error, sums: job row update; not the total; `open` only from true to false */
-	/* Another specification of a job that has not ended (-ENOENT where it has): it was changed, or a service's stanza was. */
+	/* Another specification of a job (-ENOENT: there is none): it was changed, or a service's stanza was. */
 	STORE_JOB_SPEC,
 	STORE_SEGMENT, /* a full segment; deletes the task rows and started marks that it replaces */
 	STORE_TASKS, /* outcomes of single tasks of open segments */

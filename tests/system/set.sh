@@ -52,6 +52,35 @@ exits 0 ctl wait "$a"
 exits 3 ctl set "$a" model=pool
 says "job $a has ended"
 
+
+echo "== the label of one that has ended"
+label_of() {
+	ctl --json show "$1" | grep -oE '"label": ?("[^"]*"|null)' | sed 's/.*: *//'
+}
+exits 0 ctl set "$a" label=nightly
+equal "it has it" "$(label_of "$a")" '"nightly"'
+exits 3 ctl set "$a" label=other priority=3
+says "job $a has ended: it is done: only its label can be set now"
+daemon_kill
+daemon_start
+equal "over a kill, and alone" "$(label_of "$a")" '"nightly"'
+equal "the rest is as it was" "$(shown model "$a") $(shown retries "$a") $(ctl results "$a" | wc -l)" "async 2 3"
+check "it is found by it" grep -q "^ *$a " <<<"$(ctl list -l nightly)"
+exits 4 ctl set -l nightly label=weekly # those that have not ended
+exits 0 ctl set -l nightly --state done,failed label=weekly
+equal "those that ended so" "$(label_of "$a")" '"weekly"'
+exits 4 ctl set -l weekly --state done priority=3
+exits 0 ctl set "$a" label=
+equal "none" "$(label_of "$a")" null
+exits 0 ctl retry "$a"
+again=$(ctl run nap -d --no-durable 1ms)
+exits 0 ctl wait "$again"
+exits 0 ctl set "$again" label=kept
+equal "one that is not on disk" "$(label_of "$again")" '"kept"'
+exits 2 ctl set "$a" "label=$(printf '%0129d' 1)"
+says "at most 128 bytes"
+ctl wait -w nap >/dev/null 2>&1
+
 echo "== one that has begun"
 b=$(ctl run nap -d -m thread 1h 1h)
 check "it runs" wait_for $((20 * slowness)) shows running 1 "$b"

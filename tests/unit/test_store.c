@@ -431,7 +431,7 @@ static void a_jobs_row_comes_back_as_written(void **state)
 	assert_int_equal(run_read(f, &read), -ENOENT);
 }
 
-static void a_living_jobs_specification_can_be_replaced_and_an_ended_ones_not(void **state)
+static void a_jobs_specification_can_be_replaced_whether_it_has_ended_or_not(void **state)
 {
 	struct fixture *f = *state;
 	struct test_op op = op_of(STORE_JOB_SPEC, 1);
@@ -443,11 +443,12 @@ static void a_living_jobs_specification_can_be_replaced_and_an_ended_ones_not(vo
 	assert_int_equal(run_op(f, &op), 0);
 	assert_int_equal(end_job(f, 1, 4), 0);
 	op = op_of(STORE_JOB_SPEC, 1);
-	op.op.u.respec.spec = "{}";
-	assert_int_equal(run_op(f, &op), -ENOENT);
+	op.op.u.respec.spec = "{\"model\":\"thread\",\"label\":\"a\"}";
+	assert_int_equal(run_op(f, &op), 0);
 	fixture_reopen(f);
 	assert_int_equal(run_read(f, &read), 0);
-	assert_string_equal(read.read.jobs[0].job.spec, "{\"model\":\"thread\"}");
+	assert_string_equal(read.read.jobs[0].job.spec, "{\"model\":\"thread\",\"label\":\"a\"}");
+	assert_true(read.read.jobs[0].state.ended_unix_us > 0);
 	store_read_fini(&read.read);
 }
 
@@ -586,7 +587,7 @@ int main(void)
 		TEST(a_million_tasks_come_back_from_their_segments),
 		TEST(a_segment_too_large_for_one_row_comes_back),
 		TEST(a_jobs_row_comes_back_as_written),
-		TEST(a_living_jobs_specification_can_be_replaced_and_an_ended_ones_not),
+		TEST(a_jobs_specification_can_be_replaced_whether_it_has_ended_or_not),
 		TEST(ended_jobs_are_listed_newest_first),
 		TEST(a_deleted_job_is_gone_with_all_that_belonged_to_it),
 		TEST(ids_of_jobs_that_were_not_kept_are_not_given_again),
