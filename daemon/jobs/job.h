@@ -124,6 +124,7 @@ struct job {
 	const struct workload *workload; /* NULL: not loaded (an ended job, or its plugin is gone) */
 	char *why_no_workload; /* then */
 	struct model_choice choice;
+	bool own_workers; /* choice.workers was asked for of this job; else the stanza or the model says it */
 	char *model_reason; /* owned copy behind choice.reason */
 	struct config_pair *params;
 	uint32_t *param_flags;

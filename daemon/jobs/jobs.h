@@ -342,7 +342,7 @@ struct job_changes {
 	int64_t backoff_ns;
 	const char *label; /* "": none; copied */
 	int64_t task_timeout_ns; /* 0: none; of tasks that begin from now on */
-	char model[JOB_CHANGE_TEXT_BYTES], shape[JOB_CHANGE_TEXT_BYTES]; /* as of a submission: what is not said is by the stanza */
+	char model[JOB_CHANGE_TEXT_BYTES], shape[JOB_CHANGE_TEXT_BYTES]; /* as of a submission: what is not said is by the stanza, but for workers that it was given */
 	int64_t delay_ns, expire_ns; /* from now; 0: at once, never */
 	const char *after; /* "3,5": text_parse_u64_list() takes it; copied */
 	bool after_any; /* however they end; not given with `after`: as it was, else only where all are done */

@@ -108,6 +108,7 @@ int job_resolve(struct job *job, const struct job_spec *spec, struct error *err)
 	if (r < 0)
 		return r;
 	config = job->workload->config;
+	job->own_workers = spec->model.workers > 0;
 	job->durable = spec->durable && config->durable;
 	job->open = spec->open;
 	job->uid = spec->uid;
@@ -198,6 +199,7 @@ int job_spec_parse(struct job *job, const char *text, struct error *err)
 	if (!job->choice.model || shape_parse(shape, &job->choice.crew_shape, NULL) < 0)
 		goto out;
 	job->choice.in_order = job->choice.model->in_order && shape_workers(&job->choice.crew_shape) == 1;
+	job->own_workers = json_is_true(json_object_get(spec, "own_workers"));
 	job->timeout_ns = timeout_ns;
 	job->timeout_used_ns = json_integer_value(json_object_get(spec, "timeout_used_ns")); /* 0: it is not there */
 	job->task_timeout_ns = task_timeout_ns;

@@ -60,10 +60,11 @@ static int choose(const struct job *job, const struct job_changes *changes, stru
 	const struct model_choice *old = &job->choice;
 	struct shape own = old->model->shape_for((uint32_t)shape_workers(&old->crew_shape));
 	struct model_request request = {
-		.workers = changes->what & JOB_CHANGE_WORKERS ? (uint32_t)changes->workers : 0,
+		.workers = changes->what & JOB_CHANGE_WORKERS ? (uint32_t)changes->workers : job->own_workers ? old->workers : 0,
 		.dedicated = old->dedicated && !old->model->dedicated,
 	};
 	char shape[SHAPE_TEXT_BYTES];
+	int r;
 
 	if (!job->workload)
 		return error_set(err, -EPERM, "workload-unusable", "job %" PRIu64 ": %s", job->id,
@@ -78,7 +79,10 @@ static int choose(const struct job *job, const struct job_changes *changes, stru
 		request.shape = shape;
 	}
 	plan->has_choice = true;
-	return model_choose(job->workload, &request, job->jobs->n_processors, job->jobs->config->max_workers, &plan->choice, err);
+	r = model_choose(job->workload, &request, job->jobs->n_processors, job->jobs->config->max_workers, &plan->choice, err);
+	if (r == -EINVAL && request.workers > 0 && !(changes->what & JOB_CHANGE_WORKERS))
+		error_prefix(err, "job %" PRIu64 " has a number of workers of its own, %" PRIu32 ": set workers=N too", job->id, request.workers);
+	return r;
 }
 
 static int check_workers(const struct job *job, const struct job_changes *changes, struct plan *plan, struct error *err)
@@ -198,6 +202,8 @@ static void apply(struct job *job, const struct job_changes *changes, struct pla
 		schedule_give_up(job);
 		lot_leave(job);
 	}
+	if (changes->what & JOB_CHANGE_WORKERS)
+		job->own_workers = true;
 	if (plan->has_choice)
 		change_crew(job, plan);
 	else if (changes->what & JOB_CHANGE_WORKERS)

@@ -49,6 +49,7 @@ static int add_head(struct buffer *b, const struct job *job)
 	if (r == 0)
 		r = buffer_add_strings(b, "{\"model\":\"", choice->model->name, "\",\"shape\":\"", shape,
 				       "\",\"workers\":", text_u64(choice->workers, numbers[0]),
+				       job->own_workers ? ",\"own_workers\":true" : "",
 				       ",\"dedicated\":", choice->dedicated ? "true" : "false",
 				       ",\"auto\":", choice->by_auto ? "true" : "false",
 				       ",\"timeout_ns\":", text_i64(job->timeout_ns, numbers[1]),

@@ -24,9 +24,27 @@ equal "another model" "$(shown model "$a") $(shown shape "$a") $(shown workers "
 exits 0 ctl set "$a" model=process workers=3
 equal "with a number of workers" "$(shown model "$a") $(shown shape "$a") $(shown workers "$a")" "process 3x1x1 3"
 exits 0 ctl set "$a" shape=2x1x500
-equal "a shape" "$(shown shape "$a") $(shown workers "$a")" "2x1x500 2"
+equal "a shape, and its own number" "$(shown shape "$a") $(shown workers "$a")" "2x1x500 3"
 exits 0 ctl set "$a" model=pool
-equal "the stanza's crew" "$(shown shape "$a") $(shown workers "$a")" "1x2x1 2"
+equal "the same" "$(shown shape "$a") $(shown workers "$a")" "1x3x1 3"
+exits 2 ctl set "$a" model=sync
+says "job $a has a number of workers of its own, 3: set workers=N too: model sync runs one task at a time"
+exits 2 ctl set "$a" shape=1x1x2
+says "holds 2 workers, not 3"
+equal "nothing is changed" "$(shown shape "$a") $(shown workers "$a")" "1x3x1 3"
+exits 0 ctl set "$a" model=sync workers=1
+own=$(ctl run nap -d -j 7 -m async 10ms)
+exits 0 ctl set "$own" model=process
+equal "the job's own -j" "$(shown shape "$own") $(shown workers "$own")" "7x1x1 7"
+daemon_kill
+daemon_start
+exits 0 ctl set "$own" model=async
+equal "it is known after a restart" "$(shown shape "$own") $(shown workers "$own")" "1x1x1000 7"
+plain=$(ctl run nap -d 10ms)
+exits 0 ctl set "$plain" model=process
+equal "the stanza's crew" "$(shown shape "$plain") $(shown workers "$plain")" "2x1x1 2"
+exits 0 ctl cancel "$own" "$plain"
+exits 0 ctl set "$a" model=pool workers=2
 exits 0 ctl set "$a" workers=5
 equal "a larger crew" "$(shown shape "$a") $(shown workers "$a")" "1x5x1 5"
 exits 4 ctl set "$a" model=pol
