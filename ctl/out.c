@@ -60,6 +60,15 @@ void out_add(struct out *out, const void *data, size_t len)
 	out->len += len;
 }
 
+uint8_t *out_room(struct out *out, size_t len)
+{
+	if (len > OUT_BYTES)
+		return NULL;
+	if (len > OUT_BYTES - out->len)
+		(void)out_flush(out); /* remembered in out->error */
+	return out->data + out->len;
+}
+
 void out_printf(struct out *out, const char *format, ...)
 {
 	char text[1024];

@@ -18,6 +18,12 @@ struct out {
 void out_init(struct out *out, int fd);
 void out_add(struct out *out, const void *data, size_t len);
 void out_printf(struct out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Where `len` bytes may be written, after which out_took() says how many were; NULL: it is more than OUT_BYTES. */
+uint8_t *out_room(struct out *out, size_t len);
+static inline void out_took(struct out *out, size_t len)
+{
+	out->len += len;
+}
 /* Write what was gathered. 0 or out->error. */
 int out_flush(struct out *out);
 

@@ -14,6 +14,8 @@
 #define PROTOCOL_MIN_PRIORITY (-100)
 #define PROTOCOL_MAX_PRIORITY 100
 #define PROTOCOL_MAX_MESSAGE_BYTES (64u << 10) /* sent to a task */
+/* The head of packed outcomes in a stream of JSON lines begins so, and no line does. */
+#define PROTOCOL_PACKED_BEGIN "{\"schema\":1,\"type\":\"packed\""
 
 #define SYSTEM_SOCKET "/run/concd/control.sock"
 

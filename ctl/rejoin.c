@@ -66,8 +66,9 @@ static int ask(const struct rejoin *rejoin, struct stream *s, struct http **ret_
 	if (r < 0)
 		return r;
 	body = (struct iovec){ .iov_base = skip.data, .iov_len = skip.len };
-	(void)snprintf(url, sizeof(url), "/v1/jobs/%s/results?format=%s%s&from=%" PRIu64, rejoin->job,
-		       s->json ? "json" : "frames", rejoin->query, s->unordered ? s->from : s->next); /* fits */
+	(void)snprintf(url, sizeof(url), "/v1/jobs/%s/results?format=%s%s%s&from=%" PRIu64, rejoin->job,
+		       s->json ? "json" : "frames", s->json && !s->unordered && !s->list_failed ? "&packed=1" : "", rejoin->query,
+		       s->unordered ? s->from : s->next); /* fits */
 	r = http_send(http, skip.len > 0 ? "POST" : "GET", url, &body, skip.len > 0 ? 1 : 0);
 	if (r == 0)
 		r = http_head(http, &reply);

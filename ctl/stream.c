@@ -12,11 +12,11 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "ctl.h"
+#include "lines.h"
 #include "protocol.h"
 #include "table.h"
 #include "talk.h"
 
-#define INDEX_WITHIN_BYTES 96 /* of a line of JSON */
 #define MAX_STALLS 5 /* said of one job */
 #define SHOWN_INPUT_BYTES 120 /* of a failed task's input in a message */
 
@@ -255,6 +255,7 @@ void stream_free(struct stream *s)
 	frames_fini(&s->frames);
 	buffer_fini(&s->carry);
 	buffer_fini(&s->last);
+	buffer_fini(&s->packed.bytes);
 	buffer_fini(&s->held);
 	seen_fini(&s->seen);
 	json_decref(s->end);
@@ -269,89 +270,6 @@ static int on_wait(void *arg)
 	if (s->out.len > 0 && s->ctl->out_terminal)
 		progress_erase(&s->progress);
 	return out_flush(&s->out);
-}
-
-static uint64_t count_lines(const uint8_t *data, const uint8_t *end)
-{
-	uint64_t n = 0;
-
-	while ((data = memchr(data, '\n', (size_t)(end - data)))) {
-		n++;
-		data++;
-	}
-	return n;
-}
-
-/* The task that a line of JSON is about: its number stands among the first keys. False: it is about none. */
-static bool line_index(const uint8_t *line, size_t len, uint64_t *ret_index)
-{
-	static const char key[] = "\"index\":";
-	const uint8_t *at = memmem(line, len < INDEX_WITHIN_BYTES ? len : INDEX_WITHIN_BYTES, key, sizeof(key) - 1);
-
-	if (!at)
-		return false;
-	*ret_index = 0;
-	for (at += sizeof(key) - 1; at < line + len && *at >= '0' && *at <= '9'; at++)
-		*ret_index = *ret_index * 10 + (uint64_t)(*at - '0');
-	return true;
-}
-
-static int note_line(struct stream *s, const uint8_t *line, size_t len)
-{
-	uint64_t index;
-
-	return line_index(line, len, &index) ? seen_add(&s->seen, index, index) : 0;
-}
-
-/* The same for every line that ends in these bytes; the first one begins in the carry. */
-static int note_lines(struct stream *s, const uint8_t *data, const uint8_t *end)
-{
-	const uint8_t *lf = memchr(data, '\n', (size_t)(end - data));
-	int r = 0;
-
-	if (s->carry.len > 0 && lf) {
-		size_t carried = s->carry.len;
-
-		r = buffer_add(&s->carry, data, (size_t)(lf - data));
-		if (r == 0)
-			r = note_line(s, s->carry.data, s->carry.len);
-		s->carry.len = carried;
-		data = lf + 1;
-	}
-	while (r == 0 && data < end && (lf = memchr(data, '\n', (size_t)(end - data)))) {
-		r = note_line(s, data, (size_t)(lf - data));
-		data = lf + 1;
-	}
-	return r;
-}
-
-/* Pass on whole lines, so that a stream that breaks leaves none cut, and keep the last: it may be the job line. */
-static int feed_json(struct stream *s, const uint8_t *data, size_t len)
-{
-	const uint8_t *end = data + len, *lf = memrchr(data, '\n', len), *start;
-	uint64_t index;
-
-	if (!lf)
-		return buffer_add(&s->carry, data, len);
-	if (s->unordered && note_lines(s, data, lf + 1) < 0)
-		return -ENOMEM;
-	s->passed += count_lines(data, lf + 1);
-	start = memrchr(data, '\n', (size_t)(lf - data));
-	s->last.len = 0;
-	if (!start && buffer_add(&s->last, s->carry.data, s->carry.len) < 0)
-		return -ENOMEM;
-	start = start ? start + 1 : data;
-	if (buffer_add(&s->last, start, (size_t)(lf - start)) < 0)
-		return -ENOMEM;
-	if (line_index(s->last.data, s->last.len, &index))
-		s->next = index + 1;
-	if (s->carry.len > 0)
-		out_add(&s->out, s->carry.data, s->carry.len);
-	s->carry.len = 0;
-	out_add(&s->out, data, (size_t)(lf + 1 - data));
-	if (s->out.error)
-		return s->out.error;
-	return buffer_add(&s->carry, lf + 1, (size_t)(end - lf - 1));
 }
 
 static int end_json(struct stream *s, struct error *err)
@@ -387,7 +305,7 @@ int stream_read(struct stream *s, struct http *http, struct error *err)
 		}
 		if (n == 0)
 			break;
-		r = s->json ? feed_json(s, data, (size_t)n) : frames_feed(&s->frames, data, (size_t)n, err);
+		r = s->json ? lines_feed(s, data, (size_t)n, err) : frames_feed(&s->frames, data, (size_t)n, err);
 		if (r < 0)
 			return r;
 	}
@@ -403,7 +321,7 @@ void stream_restart(struct stream *s)
 		s->ahead = s->frame_pos;
 	s->frame_pos = 0;
 	s->held.len = 0;
-	s->carry.len = 0;
+	lines_restart(s);
 	frames_restart(&s->frames);
 }
 

@@ -24,7 +24,7 @@ struct error;
 
 struct stream {
 	const struct ctl *ctl;
-	bool json; /* lines of JSON, passed on as they are; else frames */
+	bool json; /* lines of JSON, passed on as they are, or made here; else frames */
 	bool list_failed; /* failed tasks are what is asked for: they go to standard output */
 	char job[HTTP_JOB_BYTES]; /* "" until known */
 	char reason[256]; /* why auto chose what it chose; "" */
@@ -44,6 +44,11 @@ struct stream {
 	uint64_t ahead; /* bytes of task `next` and after it that were passed on already */
 	struct buffer carry; /* JSON: a line whose end has not come */
 	struct buffer last; /* JSON: the last whole line */
+	struct packed {
+		char job[HTTP_JOB_BYTES];
+		uint64_t first, count, input_bytes, left; /* left: bytes that have not come; 0: none are coming */
+		struct buffer bytes; /* inputs, outcomes */
+	} packed; /* JSON: outcomes that come packed (lines.h) */
 	struct progress progress;
 	struct out out;
 };

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "control/base64.h"
+#include "ctl/protocol.h"
 #include "store/segment.h"
 
 static uint8_t *put(uint8_t *at, const char *text, size_t len)
@@ -401,4 +402,19 @@ void format_results_head(uint8_t *at, uint64_t count, uint64_t bytes)
 	at = PUT(at + 6, ",\"bytes\":");
 	put_aligned(at, 10, bytes);
 	(void)PUT(at + 10, "}\n");
+}
+
+uint8_t *format_packed_head(uint8_t *at, const char *job, uint64_t first, uint32_t count, size_t inputs, size_t bytes)
+{
+	at = PUT(at, PROTOCOL_PACKED_BEGIN ",\"job\":\"");
+	at = put_text(at, job);
+	at = PUT(at, "\",\"first\":");
+	put_aligned(at, FORMAT_U64_BYTES, first);
+	at = PUT(at + FORMAT_U64_BYTES, ",\"count\":");
+	put_aligned(at, 6, count);
+	at = PUT(at + 6, ",\"inputs\":");
+	put_aligned(at, 10, inputs);
+	at = PUT(at + 10, ",\"bytes\":");
+	put_aligned(at, 10, bytes);
+	return PUT(at + 10, "}\n");
 }

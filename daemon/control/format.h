@@ -59,4 +59,8 @@ uint8_t *format_failed_frame(uint8_t *at, const struct format_task *task);
 #define FORMAT_RESULTS_HEAD_BYTES 53
 void format_results_head(uint8_t *at, uint64_t count, uint64_t bytes);
 
+/* The head of a packed run of `count` tasks, whose inputs and outcomes have so many bytes: as long whatever the numbers. */
+#define FORMAT_PACKED_HEAD_BYTES 192 /* no more */
+uint8_t *format_packed_head(uint8_t *at, const char *job, uint64_t first, uint32_t count, size_t inputs, size_t bytes);
+
 #endif

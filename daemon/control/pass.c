@@ -131,7 +131,7 @@ static void drop_segment(struct cursor *cursor)
 	cursor->segment = NULL;
 }
 
-static int find_input(struct pass *pass, uint64_t task, const uint8_t **ret_data, size_t *ret_len)
+int pass_input(struct pass *pass, uint64_t task, const uint8_t **ret_data, size_t *ret_len)
 {
 	const uint8_t *data = NULL;
 	size_t len = 0;
@@ -198,7 +198,7 @@ static int send_one(struct pass *pass, const struct segment *segment, uint32_t i
 	if (!is_wanted(options, record))
 		return 1;
 	if (options->format == STREAM_JSON || options->tag || (options->format == STREAM_FRAMES && !done)) {
-		r = find_input(pass, task.index, &task.input, &task.input_len);
+		r = pass_input(pass, task.index, &task.input, &task.input_len);
 		if (r < 0 && r != -EBADMSG) /* damaged on the disk: shown as empty, its error says why */
 			return r;
 	}
@@ -259,7 +259,7 @@ static enum pass_end run_input_order(struct pass *pass)
 
 	while (cursor->next < pass->view->total) {
 		const struct segment *segment;
-		uint32_t i;
+		uint32_t i, packed;
 		int r = find_segment(cursor, cursor->next);
 
 		if (r == -ENOENT && ended) { /* nothing was ever recorded there */
@@ -282,10 +282,16 @@ static enum pass_end run_input_order(struct pass *pass)
 			drop_segment(cursor);
 			return PASS_WAIT;
 		}
-		r = segment_recorded(segment, i) ? send_one(pass, segment, i) : 1;
-		if (r != 1)
-			return pass_end_of(r);
-		cursor->next++;
+		if (options->packed && pass->n_tasks > 0 && !pass_packed_fits(pass))
+			return PASS_MORE;
+		packed = options->packed ? pass_add_packed(pass, segment, i) : 0;
+		if (packed == 0) {
+			r = segment_recorded(segment, i) ? send_one(pass, segment, i) : 1;
+			if (r != 1)
+				return pass_end_of(r);
+			packed = 1;
+		}
+		cursor->next += packed;
 	}
 	return ended ? PASS_DONE : PASS_WAIT;
 }

@@ -73,6 +73,11 @@ struct pass {
 /* For one of so many clients. 0 or -ENOMEM. */
 int pass_begin(struct pass *pass, struct cursor *cursor, const struct job_view *view, uint32_t n_clients);
 enum pass_end pass_run(struct pass *pass);
+/* The task's input, which need not be the next one: valid within the pass. 0 or as job_inputs(). */
+int pass_input(struct pass *pass, uint64_t task, const uint8_t **ret_data, size_t *ret_len);
+/* Append tasks from the i-th on, packed, where the pass has room (pass_packed_fits()). How many; 0: too few are there. */
+uint32_t pass_add_packed(struct pass *pass, const struct segment *segment, uint32_t i);
+bool pass_packed_fits(const struct pass *pass);
 /* Append text of our own (a line of JSON, without its newline). 0 or -ENOMEM. */
 int pass_add_line(struct pass *pass, const char *text, size_t len);
 void pass_commit(struct pass *pass); /* hand the chunk to the connection */

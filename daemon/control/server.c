@@ -18,7 +18,7 @@
 #include "jobs/jobs.h"
 
 #define READ_TIMEOUT_NS (60 * NS_PER_S)
-#define STREAM_KEYS "order follow failed tag nul from progress stalls began cancel_on_close tasks"
+#define STREAM_KEYS "order follow failed tag nul from progress stalls began cancel_on_close tasks packed"
 
 static const struct route routes[] = {
 	{ "GET", "/v1/ping", "", 0, handle_ping },

@@ -311,7 +311,7 @@ int stream_options_parse(const struct query *query, const char *format_key, stru
 		bool *value;
 	} flags[] = { { "follow", &options.follow }, { "failed", &options.failed_only }, { "tag", &options.tag },
 		      { "nul", &options.nul }, { "progress", &options.progress }, { "stalls", &options.stalls }, { "began", &options.began },
-		      { "cancel_on_close", &options.cancel_on_close }, { "tasks", &options.tasks } };
+		      { "cancel_on_close", &options.cancel_on_close }, { "tasks", &options.tasks }, { "packed", &options.packed } };
 	int r = format ? parse_format(format, &options.format, err) : 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(flags) && r == 0; i++)
@@ -333,6 +333,9 @@ int stream_options_parse(const struct query *query, const char *format_key, stru
 		return error_set(err, -EINVAL, "bad-request", "query: tag and nul are for the formats plain and frames");
 	if (options.tasks && (options.format != STREAM_FRAMES || !options.in_done_order))
 		return error_set(err, -EINVAL, "bad-request", "query: tasks=1 is for format=frames with order=done");
+	if (options.packed && (options.format != STREAM_JSON || options.in_done_order || options.failed_only || options.began))
+		return error_set(err, -EINVAL, "bad-request",
+				 "query: packed=1 is for format=json in the order of inputs, without failed and began");
 	*ret_options = options;
 	return 0;
 }

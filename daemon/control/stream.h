@@ -19,6 +19,7 @@ struct stream_options {
 	bool cancel_on_close;
 	bool joined; /* the job was there before, with the same unique key */
 	bool tasks; /* done order, frames: say behind each results frame which tasks are in it */
+	bool packed; /* input order, JSON: outcomes that are there in numbers go packed */
 	uint64_t from;
 };
 

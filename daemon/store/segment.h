@@ -134,6 +134,35 @@ void segment_sum(const struct segment *segment, struct segment_sums *ret_sums); 
  * -ENOMEM. */
 int segment_encode(const struct segment *segment, struct buffer *ret_blob);
 int segment_decode(uint64_t first, const void *blob, size_t len, struct segment **ret_segment);
+
+/* The same of `n` consecutive tasks that have ended, `bytes` bytes of results in all: at `at`, where there is room for
+ * SEGMENT_HEAD_BYTES, SEGMENT_RECORD_BYTES for each of them, and the results. Returns behind it. */
+#define SEGMENT_HEAD_BYTES (2 + 2 * VARINT_MAX_BYTES)
+#define SEGMENT_RECORD_BYTES 80 /* flags and every field at its longest */
+uint8_t *segment_encode_run(const struct segment *segment, uint32_t from, uint32_t n, size_t bytes, uint8_t *at);
+
+/* What a record is written against: the one before. Unsigned throughout: what untrusted bytes overflow wraps, defined. */
+struct segment_previous {
+	uint64_t begin_us;
+	uint64_t wall_ns;
+	uint64_t queue_ns;
+	uint64_t length;
+	uint64_t pid;
+	uint64_t thread;
+};
+
+/* Reading the packed form task by task, without memory for all of them. Points into the blob, which is untrusted. */
+struct segment_unpack {
+	uint32_t left; /* tasks to come */
+	const uint8_t *at, *records_end;
+	const uint8_t *data, *end; /* results */
+	struct segment_previous prev;
+};
+
+int segment_unpack_begin(const void *blob, size_t len, struct segment_unpack *ret_unpack); /* 0, -EBADMSG */
+/* 1: the next one, but for its offset, and where its result lies; 0: there is no more, and nothing behind it; -EBADMSG. */
+int segment_unpack_next(struct segment_unpack *unpack, struct task_record *ret_record, const uint8_t **ret_data);
+
 /* The same for a single outcome (the rows of finished tasks while their segment is open); record->length says how much
  * data there is. Both encoders append. */
 int task_record_encode(const struct task_record *record, const void *data, struct buffer *ret_blob);

@@ -18,8 +18,6 @@
 
 #define CODEC_VERSION 1
 #define SEGMENT_SPECIAL 0x01 /* in a segment's flags */
-#define SEGMENT_HEADER_BYTES (2 + 2 * VARINT_MAX_BYTES)
-#define RECORD_MAX_BYTES 80 /* flags and every field at its longest */
 #define RECORD_MIN_BYTES 2
 #define NS_MAX (INT64_MAX / 2)
 
@@ -32,16 +30,6 @@ enum {
 	HAS_RUNQ = 0x20, /* not 0 */
 	HAS_QUEUE = 0x40, /* not as predicted: difference */
 	HAS_LENGTH = 0x80, /* another length */
-};
-
-/* What the next record is written against. Unsigned throughout: what untrusted bytes overflow wraps, defined. */
-struct previous {
-	uint64_t begin_us;
-	uint64_t wall_ns;
-	uint64_t queue_ns;
-	uint64_t length;
-	uint64_t pid;
-	uint64_t thread;
 };
 
 static uint64_t zigzag(uint64_t difference)
@@ -75,7 +63,7 @@ static float seconds_of(uint64_t ns)
 
 /* Tasks of one job become ready together, so a task has queued as long as its predecessor and then for as long as that
  * ran (to the nanosecond, on the same runner), or until its own begin (to the microsecond, elsewhere). */
-static uint64_t predict_queue_ns(const struct previous *prev, uint64_t begin_us)
+static uint64_t predict_queue_ns(const struct segment_previous *prev, uint64_t begin_us)
 {
 	uint64_t passed_us = begin_us - prev->begin_us;
 	uint64_t ran_us = prev->wall_ns / NS_PER_US;
@@ -84,7 +72,7 @@ static uint64_t predict_queue_ns(const struct previous *prev, uint64_t begin_us)
 }
 
 /* Does the record differ from its predecessor's only in fields that have a fast way? */
-static inline bool is_usual(const struct task_record *r, const struct previous *prev)
+static inline bool is_usual(const struct task_record *r, const struct segment_previous *prev)
 {
 	return r->state == TASK_DONE && !r->error && !r->signal && r->attempts == 1 && r->worker_pid == prev->pid &&
 	       r->worker_thread == prev->thread && same_bits(r->cpu_s, r->wall_s) && same_bits(r->runq_s, 0);
@@ -111,10 +99,10 @@ static inline uint8_t *put_usual(uint8_t *at, uint64_t begin_step, uint64_t queu
 
 /* put_record() of those from *r on that are usual and whose fields are short; *r is then behind the last. What each is written
  * against is the one before: it stays in registers. */
-static uint8_t *put_usual_run(uint8_t *at, const struct task_record **r, const struct task_record *end, struct previous *prev)
+static uint8_t *put_usual_run(uint8_t *at, const struct task_record **r, const struct task_record *end, struct segment_previous *prev)
 {
 	const struct task_record *record = *r;
-	struct previous p = *prev;
+	struct segment_previous p = *prev;
 
 	for (; record < end; record++) {
 		uint64_t wall_ns = ns_of(record->wall_s), queue_ns = ns_of(record->queue_s);
@@ -135,7 +123,7 @@ static uint8_t *put_usual_run(uint8_t *at, const struct task_record **r, const s
 	return at;
 }
 
-static uint8_t *put_record(uint8_t *at, const struct task_record *r, struct previous *prev)
+static uint8_t *put_record(uint8_t *at, const struct task_record *r, struct segment_previous *prev)
 {
 	/* Of most tasks the first says it all; equal bits are equal times. */
 	uint64_t wall_ns = ns_of(r->wall_s), cpu_ns = same_bits(r->cpu_s, r->wall_s) ? wall_ns : ns_of(r->cpu_s);
@@ -183,7 +171,7 @@ static uint8_t *put_record(uint8_t *at, const struct task_record *r, struct prev
 		at = varint_put(at, r->length);
 	}
 	*flags_at = (uint8_t)flags;
-	*prev = (struct previous){ begin_us, wall_ns, queue_ns, r->length, r->worker_pid, r->worker_thread };
+	*prev = (struct segment_previous){ begin_us, wall_ns, queue_ns, r->length, r->worker_pid, r->worker_thread };
 	return varint_put(at, wall_ns);
 }
 
@@ -206,7 +194,7 @@ static const uint8_t *get_state(const uint8_t *at, const uint8_t *end, struct ta
 }
 
 /* The next record (offset left alone): behind it, or NULL for anything that put_record() would not write. */
-static const uint8_t *get_record(const uint8_t *at, const uint8_t *end, struct task_record *r, struct previous *prev)
+static const uint8_t *get_record(const uint8_t *at, const uint8_t *end, struct task_record *r, struct segment_previous *prev)
 {
 	uint64_t attempts = 1, pid_step = 0, begin_step = 0, cpu_ns = 0, runq_ns = 0, queue_step = 0, wall_ns = 0;
 	uint64_t begin_us, queue_ns, length = prev->length, thread = prev->thread, pid;
@@ -247,18 +235,18 @@ static const uint8_t *get_record(const uint8_t *at, const uint8_t *end, struct t
 	r->worker_thread = (uint16_t)thread;
 	r->attempts = (uint16_t)attempts;
 	r->recorded = true;
-	*prev = (struct previous){ begin_us, wall_ns, queue_ns, length, pid, thread };
+	*prev = (struct segment_previous){ begin_us, wall_ns, queue_ns, length, pid, thread };
 	return at;
 }
 
 /* The results in task order: runs that already lie so, as they do where tasks end in order, are one copy. */
-static uint8_t *put_bytes(uint8_t *at, const struct segment *segment)
+static uint8_t *put_bytes(uint8_t *at, const struct segment *segment, const struct task_record *r, const struct task_record *end)
 {
-	for (uint32_t i = 0; i < segment->count;) {
-		size_t from = segment->records[i].offset, to = from;
+	while (r < end) {
+		size_t from = r->offset, to = from;
 
-		for (; i < segment->count && segment->records[i].offset == to; i++)
-			to += segment->records[i].length;
+		for (; r < end && r->offset == to; r++)
+			to += r->length;
 		if (to > from)
 			memcpy(at, segment->bytes.data + from, to - from);
 		at += to - from;
@@ -266,72 +254,104 @@ static uint8_t *put_bytes(uint8_t *at, const struct segment *segment)
 	return at;
 }
 
-int segment_encode(const struct segment *segment, struct buffer *ret_blob)
+uint8_t *segment_encode_run(const struct segment *segment, uint32_t from, uint32_t n, size_t bytes, uint8_t *at)
 {
-	const struct task_record *r = segment->records, *end = r + segment->count;
-	struct previous prev = { 0 };
-	uint8_t *at;
+	const struct task_record *first = &segment->records[from], *r = first, *end = r + n;
+	struct segment_previous prev = { 0 };
 
-	assert(segment_full(segment));
-	if (buffer_reserve(ret_blob, SEGMENT_HEADER_BYTES + (size_t)segment->count * RECORD_MAX_BYTES +
-					     segment->bytes.len) < 0)
-		return -ENOMEM;
-	at = ret_blob->data + ret_blob->len;
 	*at++ = CODEC_VERSION;
 	*at++ = segment->special ? SEGMENT_SPECIAL : 0;
-	at = varint_put(at, segment->count);
-	at = varint_put(at, segment->bytes.len);
+	at = varint_put(at, n);
+	at = varint_put(at, bytes);
 	while (r < end) {
 		at = put_usual_run(at, &r, end, &prev);
 		if (r < end)
 			at = put_record(at, r++, &prev);
 	}
-	at = put_bytes(at, segment);
-	ret_blob->len = (size_t)(at - ret_blob->data);
+	return put_bytes(at, segment, first, end);
+}
+
+int segment_encode(const struct segment *segment, struct buffer *ret_blob)
+{
+	uint8_t *at;
+
+	assert(segment_full(segment));
+	if (buffer_reserve(ret_blob, SEGMENT_HEAD_BYTES + (size_t)segment->count * SEGMENT_RECORD_BYTES +
+					     segment->bytes.len) < 0)
+		return -ENOMEM;
+	at = ret_blob->data + ret_blob->len;
+	ret_blob->len += (size_t)(segment_encode_run(segment, 0, segment->count, segment->bytes.len, at) - at);
 	return 0;
 }
 
-static int decode_records(struct segment *segment, const uint8_t *at, const uint8_t *end, uint64_t n_bytes)
-{
-	struct previous prev = { 0 };
-	uint64_t offset = 0;
-
-	for (uint32_t i = 0; i < segment->count; i++) {
-		struct task_record *record = &segment->records[i];
-
-		at = get_record(at, end, record, &prev);
-		if (!at || record->length > n_bytes - offset)
-			return -EBADMSG;
-		record->offset = (uint32_t)offset;
-		offset += record->length;
-	}
-	if (offset != n_bytes || (uint64_t)(end - at) != n_bytes)
-		return -EBADMSG;
-	segment->ended = segment->count;
-	segment->n_recorded = segment->count;
-	return buffer_add(&segment->bytes, at, n_bytes);
-}
-
-int segment_decode(uint64_t first, const void *blob, size_t len, struct segment **ret_segment)
+int segment_unpack_begin(const void *blob, size_t len, struct segment_unpack *ret_unpack)
 {
 	const uint8_t *at = blob;
 	const uint8_t *end = at + len;
 	uint64_t count = 0, n_bytes = 0;
-	struct segment *segment;
-	int r;
 
-	if (first % SEGMENT_TASKS != 0 || len < 2 || at[0] != CODEC_VERSION || (at[1] & ~SEGMENT_SPECIAL) != 0)
+	if (len < 2 || at[0] != CODEC_VERSION || (at[1] & ~SEGMENT_SPECIAL) != 0)
 		return -EBADMSG;
 	at = varint_get(at + 2, end, &count);
 	at = get_field(at, end, 1, &n_bytes);
 	if (!at || count == 0 || count > SEGMENT_TASKS || n_bytes > UINT32_MAX ||
 	    n_bytes + count * RECORD_MIN_BYTES > (uint64_t)(end - at))
 		return -EBADMSG;
-	segment = segment_new(first, (uint32_t)count);
+	*ret_unpack = (struct segment_unpack){
+		.left = (uint32_t)count,
+		.at = at,
+		.records_end = end - n_bytes,
+		.data = end - n_bytes,
+		.end = end,
+	};
+	return 0;
+}
+
+int segment_unpack_next(struct segment_unpack *unpack, struct task_record *ret_record, const uint8_t **ret_data)
+{
+	if (unpack->left == 0)
+		return unpack->at == unpack->records_end && unpack->data == unpack->end ? 0 : -EBADMSG;
+	unpack->at = get_record(unpack->at, unpack->records_end, ret_record, &unpack->prev);
+	if (!unpack->at || ret_record->length > (uint64_t)(unpack->end - unpack->data))
+		return -EBADMSG;
+	*ret_data = unpack->data;
+	unpack->data += ret_record->length;
+	unpack->left--;
+	return 1;
+}
+
+static int decode_records(struct segment *segment, struct segment_unpack *unpack)
+{
+	const uint8_t *start = unpack->data, *data = start;
+	int r;
+
+	for (uint32_t i = 0; i < segment->count; i++) {
+		r = segment_unpack_next(unpack, &segment->records[i], &data);
+		if (r < 0)
+			return r;
+		segment->records[i].offset = (uint32_t)(data - start);
+	}
+	r = segment_unpack_next(unpack, NULL, &data); /* there is no more */
+	if (r < 0)
+		return r;
+	segment->ended = segment->count;
+	segment->n_recorded = segment->count;
+	return buffer_add(&segment->bytes, start, (size_t)(unpack->end - start));
+}
+
+int segment_decode(uint64_t first, const void *blob, size_t len, struct segment **ret_segment)
+{
+	struct segment_unpack unpack;
+	struct segment *segment;
+	int r;
+
+	if (first % SEGMENT_TASKS != 0 || segment_unpack_begin(blob, len, &unpack) < 0)
+		return -EBADMSG;
+	segment = segment_new(first, unpack.left);
 	if (!segment)
 		return -ENOMEM;
 	segment->special = (((const uint8_t *)blob)[1] & SEGMENT_SPECIAL) != 0;
-	r = decode_records(segment, at, end, n_bytes);
+	r = decode_records(segment, &unpack);
 	if (r < 0) {
 		segment_unref(segment);
 		return r;
@@ -342,11 +362,11 @@ int segment_decode(uint64_t first, const void *blob, size_t len, struct segment 
 
 int task_record_encode(const struct task_record *record, const void *data, struct buffer *ret_blob)
 {
-	struct previous prev = { 0 };
+	struct segment_previous prev = { 0 };
 	uint8_t *at;
 
 	assert(record->state >= TASK_DONE);
-	if (buffer_reserve(ret_blob, 1 + RECORD_MAX_BYTES + (size_t)record->length) < 0)
+	if (buffer_reserve(ret_blob, 1 + SEGMENT_RECORD_BYTES + (size_t)record->length) < 0)
 		return -ENOMEM;
 	at = ret_blob->data + ret_blob->len;
 	*at++ = CODEC_VERSION;
@@ -360,7 +380,7 @@ int task_record_decode(const void *blob, size_t len, struct task_record *ret_rec
 	const uint8_t *at = blob;
 	const uint8_t *end = at + len;
 	struct task_record record = { .offset = 0 };
-	struct previous prev = { 0 };
+	struct segment_previous prev = { 0 };
 
 	if (len < 1 || *at != CODEC_VERSION)
 		return -EBADMSG;

@@ -37,6 +37,13 @@ posts 200 '"known":true' '{"workload":"identity","submission":"mine","inputs":["
 asks 200 '"state":"done"' '/v1/jobs/1/wait?timeout_s=10'
 asks 200 'b' '/v1/jobs/1/results?format=plain'
 equal "plain results" "$(cat "$dir/out")" "$(printf 'a\nb')"
+{ seq 5000; printf 'a "quoted\\ one\t\r\nno \377 text\n\n'; seq 300; } >"$dir/many"
+many=$(ctl -q run -d identity -i "$dir/many") && ctl -q wait "$many"
+asks 200 '"type":"job"' "/v1/jobs/$many/results?format=json"
+mv "$dir/out" "$dir/lines"
+asks 200 '"type":"packed"' "/v1/jobs/$many/results?format=json&packed=1"
+ctl --json results "$many" >"$dir/out"
+equal "lines that concctl makes of what comes packed" "$(sum <"$dir/out")" "$(sum <"$dir/lines")"
 posts 200 'x	x' "$(printf '{"workload":"identity"}\nx\ny\n')" '/v1/jobs?stream=plain&tag=1'
 asks 200 '"type":"job"' '/v1/jobs/1/results?format=json'
 equal "two task lines and a job line" "$(grep -c '^{"schema":1,"type":' "$dir/out")" 3

@@ -455,6 +455,37 @@ static void random_bytes_are_refused_or_harmless(void **state)
 	}
 }
 
+static void a_run_is_unpacked_task_by_task(void **state)
+{
+	struct segment *segment = random_segment(500);
+
+	(void)state;
+	for (uint32_t from = 0; from < 500; from += 61) {
+		const uint32_t n = 1 + (uint32_t)(random_u64() % (500 - from));
+		struct segment_unpack unpack;
+		struct task_record record;
+		const uint8_t *data;
+		uint8_t *blob, *end;
+		size_t bytes = 0;
+
+		for (uint32_t i = from; i < from + n; i++)
+			bytes += segment->records[i].length;
+		blob = malloc(SEGMENT_HEAD_BYTES + (size_t)n * SEGMENT_RECORD_BYTES + bytes);
+		end = segment_encode_run(segment, from, n, bytes, blob);
+		assert_int_equal(segment_unpack_begin(blob, (size_t)(end - blob), &unpack), 0);
+		assert_int_equal(unpack.left, n);
+		for (uint32_t i = from; i < from + n; i++) {
+			assert_int_equal(segment_unpack_next(&unpack, &record, &data), 1);
+			assert_same_record(&record, &segment->records[i]);
+			assert_memory_equal(data, segment->bytes.data + segment->records[i].offset, record.length);
+		}
+		assert_int_equal(segment_unpack_next(&unpack, &record, &data), 0);
+		assert_int_equal(segment_unpack_next(&unpack, &record, &data), 0);
+		free(blob);
+	}
+	segment_unref(segment);
+}
+
 static void names_are_those_of_the_protocol(void **state)
 {
 	(void)state;
@@ -480,6 +511,7 @@ int main(void)
 		cmocka_unit_test(cut_and_lengthened_segments_are_refused),
 		cmocka_unit_test(random_damage_is_refused_or_harmless),
 		cmocka_unit_test(random_bytes_are_refused_or_harmless),
+		cmocka_unit_test(a_run_is_unpacked_task_by_task),
 		cmocka_unit_test(names_are_those_of_the_protocol),
 	};
 

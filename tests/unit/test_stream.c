@@ -1,6 +1,7 @@
 /* Result streams, over fake jobs. */
 #include "unit.h"
 
+#include <inttypes.h>
 #include <malloc.h>
 #include <sys/socket.h>
 
@@ -10,6 +11,7 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "control_rig.h"
+#include "ctl/protocol.h"
 
 /* Ask for a stream and leave it open. */
 static int begin(struct rig *rig, const char *target)
@@ -199,6 +201,9 @@ static void wrong_stream_keys_are_refused(void **state)
 	rig_expect(rig, "GET", "/v1/jobs/1/results?from=-1", NULL, 400, "not a number");
 	rig_expect(rig, "GET", "/v1/jobs/1/results?progress=1", NULL, 400, "json or frames");
 	rig_expect(rig, "GET", "/v1/jobs/1/results?format=json&tag=1", NULL, 400, "plain and frames");
+	rig_expect(rig, "GET", "/v1/jobs/1/results?packed=1", NULL, 400, "format=json");
+	rig_expect(rig, "GET", "/v1/jobs/1/results?format=json&packed=1&order=done", NULL, 400, "order of inputs");
+	rig_expect(rig, "GET", "/v1/jobs/1/results?format=json&packed=1&failed=1", NULL, 400, "without failed");
 	rig_expect(rig, "GET", "/v1/jobs/1/results?stream=plain", NULL, 400, "unknown key 'stream'");
 	rig_expect(rig, "GET", "/v1/jobs/2/results", NULL, 404, "no-such-job");
 	assert_int_equal(rig->jobs->live_refs, 0);
@@ -356,6 +361,80 @@ static size_t allocated_bytes(void)
 	return info.uordblks + info.hblkhd;
 }
 
+/* At `at` lies the line of this task. */
+static bool is_line_of(const uint8_t *at, uint64_t task)
+{
+	char begins[96];
+
+	(void)snprintf(begins, sizeof(begins), "{\"schema\":1,\"type\":\"task\",\"job\":\"1\",\"index\":%" PRIu64 ",", task);
+	return strncmp((const char *)at, begins, strlen(begins)) == 0;
+}
+
+/* The packed runs of a stream, with a few lines between them: how many tasks they are about, which follow each other from
+ * `first` on; *ret_rest is behind them. */
+static uint64_t unpack(const struct buffer *body, uint64_t first, const uint8_t **ret_rest)
+{
+	const uint8_t *at = body->data, *end = at + body->len, *data;
+	uint64_t task = first, n_first, n, inputs, bytes;
+
+	while (strncmp((const char *)at, PROTOCOL_PACKED_BEGIN, sizeof(PROTOCOL_PACKED_BEGIN) - 1) == 0) {
+		struct segment_unpack outcomes;
+		struct task_record record;
+		const uint8_t *blob;
+		size_t len, want;
+		int got = sscanf((const char *)at, PROTOCOL_PACKED_BEGIN ",\"job\":\"1\",\"first\":%" SCNu64 ",\"count\":%" SCNu64
+				 ",\"inputs\":%" SCNu64 ",\"bytes\":%" SCNu64, &n_first, &n, &inputs, &bytes);
+
+		assert_int_equal(got, 4);
+		assert_true(n_first == task);
+		at = (const uint8_t *)strchr((const char *)at, '\n') + 1;
+		blob = at + inputs;
+		assert_true(blob + bytes <= end);
+		assert_int_equal(segment_unpack_begin(blob, bytes, &outcomes), 0);
+		assert_int_equal(outcomes.left, n);
+		for (; segment_unpack_next(&outcomes, &record, &data) == 1; task++) {
+			char text[24];
+
+			want = (size_t)snprintf(text, sizeof(text), "%" PRIu64, task * task);
+			assert_int_equal(record.length, want);
+			assert_memory_equal(data, text, want);
+			at = packed_next(at, blob, &data, &len);
+			assert_non_null(at);
+			want = (size_t)snprintf(text, sizeof(text), "%" PRIu64, task);
+			assert_int_equal(len, want);
+			assert_memory_equal(data, text, want);
+		}
+		assert_ptr_equal(at, blob);
+		for (at = blob + bytes; is_line_of(at, task); task++) /* of the few that were left of a segment */
+			at = (const uint8_t *)strchr((const char *)at, '\n') + 1;
+	}
+	*ret_rest = at;
+	return task - first;
+}
+
+static void many_outcomes_come_packed_when_asked_for_and_few_as_lines(void **state)
+{
+	struct rig *rig = *state;
+	struct job *job = fake_job_add(rig->jobs, 10000);
+	const uint8_t *rest;
+	struct reply reply;
+	char text[24];
+
+	for (uint64_t i = 0; i < 10000; i++)
+		fake_job_done(job, i, text, (size_t)snprintf(text, sizeof(text), "%" PRIu64, i * i));
+	fake_job_end(job, JOB_DONE);
+	rig_ask(rig, "GET", "/v1/jobs/1/results?format=json&packed=1&from=77", NULL, 0, &reply);
+	assert_true(unpack(&reply.body, 77, &rest) == 10000 - 77);
+	assert_true(reply.body.len < 10000 * 30);
+	assert_int_equal(strncmp((const char *)rest, "{\"schema\":1,\"type\":\"job\"", 24), 0);
+	assert_int_equal(job->n_passed, 10000 / SEGMENT_TASKS);
+	reply_fini(&reply);
+	rig_ask(rig, "GET", "/v1/jobs/1/results?format=json&packed=1&from=9990", NULL, 0, &reply);
+	assert_true(unpack(&reply.body, 9990, &rest) == 0);
+	assert_true(is_line_of(rest, 9990));
+	reply_fini(&reply);
+}
+
 static void readers_that_do_not_read_cost_little(void **state)
 {
 	struct rig *rig = *state;
@@ -472,6 +551,7 @@ int main(void)
 		RIG_TEST(progress_comes_when_asked_for),
 		RIG_TEST(long_results_come_whole),
 		RIG_TEST(many_results_come_in_order),
+		RIG_TEST(many_outcomes_come_packed_when_asked_for_and_few_as_lines),
 		RIG_TEST(readers_that_do_not_read_cost_little),
 		RIG_TEST(a_lost_client_cancels_where_it_said_so),
 		RIG_TEST(vanishing_clients_leave_nothing),
