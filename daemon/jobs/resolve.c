@@ -13,9 +13,11 @@
 #include "config.h"
 #include "crew/workload.h"
 #include "jobs/job.h"
+#include "jobs/spec_read.h"
 
 /* Of all parameters: they go to each worker process in one message (WIRE_MAX_BYTES). */
 #define MAX_PARAM_BYTES (96 * 1024)
+#define SPEC_WORD_BYTES 64 /* of a recorded model or shape: any there is fits */
 
 static const char *param_name_at(const void *names, size_t i)
 {
@@ -148,85 +150,111 @@ int jobs_check(struct jobs *jobs, const struct job_spec *spec, struct model_choi
 	return r;
 }
 
-static int parse_params(struct job *job, json_t *params)
+static char *span_copy(const struct spec_span *span)
 {
-	const char *name;
-	json_t *value;
-	size_t n = json_object_size(params);
+	return strndup(span->at, span->len);
+}
 
-	if (n == 0)
+static int parse_params(struct job *job, const struct spec_read *spec)
+{
+	if (spec->n_params == 0)
 		return 0;
-	job->params = calloc(n, sizeof(*job->params));
-	job->param_flags = calloc(n, sizeof(*job->param_flags));
+	job->params = calloc(spec->n_params, sizeof(*job->params));
+	job->param_flags = calloc(spec->n_params, sizeof(*job->param_flags));
 	if (!job->params || !job->param_flags)
 		return -ENOMEM;
-	json_object_foreach(params, name, value) {
-		const struct plugin_param *param =
-			job->workload ? plugin_info_find_param(job->workload->info, name) : NULL;
-		struct config_pair *pair = &job->params[job->n_params];
+	for (size_t i = 0; i < spec->n_params; i++) {
+		struct config_pair *pair = &job->params[i];
+		const struct plugin_param *param;
 
-		/* Of a workload that is gone nobody knows which parameters are secret: none is shown. */
-		job->param_flags[job->n_params++] = param ? param->flags : CONCD_PARAM_SECRET;
-		pair->name = strdup(name);
-		pair->value = strdup(json_is_string(value) ? json_string_value(value) : "");
+		pair->name = span_copy(&spec->params[i].name);
+		pair->value = span_copy(&spec->params[i].value);
+		job->n_params = i + 1;
 		if (!pair->name || !pair->value)
 			return -ENOMEM;
+		param = job->workload ? plugin_info_find_param(job->workload->info, pair->name) : NULL;
+		/* Of a workload that is gone nobody knows which parameters are secret: none is shown. */
+		job->param_flags[i] = param ? param->flags : CONCD_PARAM_SECRET;
 	}
 	return 0;
 }
 
-int job_spec_parse(struct job *job, const char *text, struct error *err)
+static int parse_choice(struct job *job, const struct spec_read *spec)
 {
-	json_t *spec = json_loads(text, 0, NULL), *params = NULL;
-	const char *model, *shape, *reason, *label = NULL;
-	json_int_t workers, timeout_ns, task_timeout_ns, grace_ns, max_crashes, retries = 0, backoff_ns = -1, fail = 0;
-	int when = JOB_HALT_NEVER, percent = 0;
-	int dedicated, by_auto, service = 0, r = -EBADMSG;
+	char model[SPEC_WORD_BYTES], shape[SPEC_WORD_BYTES];
 
-	if (!spec || json_unpack(spec, "{s:s, s:s, s:I, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:o, s?s, s?I, s?I, s?[iIi], s?b}",
-				 "model", &model, "shape", &shape, "workers", &workers, "dedicated", &dedicated, "auto",
-				 &by_auto, "reason", &reason, "timeout_ns", &timeout_ns, "task_timeout_ns",
-				 &task_timeout_ns, "grace_ns", &grace_ns, "max_crashes", &max_crashes, "params",
-				 &params, "label", &label, "retries", &retries, "backoff_ns", &backoff_ns, "halt", &when,
-				 &fail, &percent, "service", &service) < 0)
-		goto out;
+	if (spec->model.len >= sizeof(model) || spec->shape.len >= sizeof(shape))
+		return -EBADMSG;
+	*(char *)mempcpy(model, spec->model.at, spec->model.len) = '\0';
+	*(char *)mempcpy(shape, spec->shape.at, spec->shape.len) = '\0';
 	job->choice = (struct model_choice){
 		.model = model_find(model),
-		.by_auto = by_auto,
-		.workers = (uint32_t)workers,
-		.dedicated = dedicated,
+		.by_auto = spec->by_auto,
+		.workers = (uint32_t)spec->workers,
+		.dedicated = spec->dedicated,
 	};
 	if (!job->choice.model || shape_parse(shape, &job->choice.crew_shape, NULL) < 0)
-		goto out;
+		return -EBADMSG;
 	job->choice.in_order = job->choice.model->in_order && shape_workers(&job->choice.crew_shape) == 1;
-	job->own_workers = json_is_true(json_object_get(spec, "own_workers"));
-	job->timeout_ns = timeout_ns;
-	job->timeout_used_ns = json_integer_value(json_object_get(spec, "timeout_used_ns")); /* 0: it is not there */
-	job->task_timeout_ns = task_timeout_ns;
-	job->grace_ns = grace_ns;
-	job->max_crashes = (uint32_t)max_crashes;
+	job->model_reason = span_copy(&spec->reason);
+	job->choice.reason = job->model_reason ? job->model_reason : "";
+	return job->model_reason ? 0 : -ENOMEM;
+}
+
+static int copy_member(const json_t *document, const char *key, char **ret_text)
+{
+	const char *text = json_string_value(json_object_get(document, key));
+
+	*ret_text = text ? strdup(text) : NULL;
+	return text && !*ret_text ? -ENOMEM : 0;
+}
+
+/* What few jobs have. document NULL: nothing. */
+static int parse_rest(struct job *job, json_t *document)
+{
+	json_int_t retries = 0, backoff_ns = -1, fail = 0;
+	int when = JOB_HALT_NEVER, percent = 0, service = 0, r;
+
+	if (document && json_unpack(document, "{s?I, s?I, s?[iIi], s?b}", "retries", &retries, "backoff_ns", &backoff_ns,
+				    "halt", &when, &fail, &percent, "service", &service) < 0)
+		return -EBADMSG;
+	job->timeout_used_ns = json_integer_value(json_object_get(document, "timeout_used_ns")); /* 0: it is not there */
 	job->retries = (uint32_t)retries;
 	/* It is only kept with tries, which it may be given later. */
 	job->backoff_ns = backoff_ns >= 0 ? backoff_ns : job->workload ? job->workload->config->backoff_ns : 0;
 	job->halt.when = when == JOB_HALT_SOON ? JOB_HALT_SOON : when == JOB_HALT_NOW ? JOB_HALT_NOW : JOB_HALT_NEVER;
 	job->halt.fail = (uint64_t)fail;
 	job->halt.percent = (uint32_t)percent;
-	job->model_reason = strdup(reason);
-	if (label)
-		job->label = strdup(label);
-	job->choice.reason = job->model_reason ? job->model_reason : "";
-	r = job->model_reason && (!label || job->label) && (!service || service_init(job) == 0) ? parse_params(job, params) : -ENOMEM;
+	r = service ? service_init(job) : 0;
 	if (r == 0)
-		r = begin_parse(job, spec);
+		r = copy_member(document, "label", &job->label);
 	if (r == 0)
-		r = unique_parse(job, spec);
-	again_parse(job, spec);
-	if (r == 0 && json_is_string(json_object_get(spec, "on_done"))) {
-		job->on_done = strdup(json_string_value(json_object_get(spec, "on_done")));
-		r = job->on_done ? 0 : -ENOMEM;
+		r = copy_member(document, "on_done", &job->on_done);
+	if (r == 0)
+		r = begin_parse(job, document);
+	if (r == 0)
+		r = unique_parse(job, document);
+	again_parse(job, document);
+	return r;
+}
+
+int job_spec_parse(struct job *job, const char *text, struct error *err)
+{
+	_cleanup_(spec_read_fini) struct spec_read spec = SPEC_READ_INIT;
+	int r = spec_read(&spec, text);
+
+	if (r == 0)
+		r = parse_choice(job, &spec);
+	if (r == 0) {
+		job->own_workers = spec.own_workers;
+		job->timeout_ns = spec.timeout_ns;
+		job->task_timeout_ns = spec.task_timeout_ns;
+		job->grace_ns = spec.grace_ns;
+		job->max_crashes = (uint32_t)spec.max_crashes;
+		r = parse_params(job, &spec);
 	}
-out:
-	json_decref(spec);
+	if (r == 0)
+		r = parse_rest(job, spec.document);
 	if (r == -EBADMSG)
 		(void)error_set(err, r, "internal", "the recorded specification of job %llu is not readable",
 				(unsigned long long)job->id);

@@ -9,6 +9,7 @@
 #include "config.h"
 #include "crew/model.h"
 #include "jobs/job.h"
+#include "jobs/spec_read.h"
 
 /* Of those that add what few jobs have. */
 int begin_format(const struct job *job, json_t *spec)
@@ -55,9 +56,13 @@ static struct job *a_job(void)
 static json_t *formatted(const struct job *job)
 {
 	char *text = job_spec_format(job);
+	struct spec_read read = SPEC_READ_INIT;
 	json_t *spec;
 
 	assert_non_null(text);
+	assert_int_equal(spec_read(&read, text), 0);
+	assert_int_equal(read.max_crashes, job->max_crashes);
+	spec_read_fini(&read);
 	spec = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
 	assert_non_null(spec);
 	free(text);
@@ -157,12 +162,40 @@ static void a_text_that_is_not_utf8_is_refused_and_a_label_left_out(void **state
 	assert_null(job_spec_format(job));
 }
 
+static void what_is_written_is_what_is_read_quickly(void **state)
+{
+	static char label[] = "night", name[] = "dir", value[] = "/d";
+	struct config_pair param = { .name = name, .value = value };
+	struct job *job = a_job();
+
+	(void)state;
+	job->timeout_ns = 0;
+	for (int i = 0; i < 8; i++) {
+		struct spec_read read = SPEC_READ_INIT;
+		char *text;
+
+		job->label = i & 1 ? label : NULL;
+		job->params = &param;
+		job->n_params = i & 2 ? 1 : 0;
+		job->own_workers = i & 4;
+		text = job_spec_format(job);
+		assert_non_null(text);
+		assert_int_equal(spec_read_written(&read, text), 0); /* else a list takes longer */
+		assert_int_equal(read.n_params, job->n_params);
+		assert_int_equal(read.own_workers, job->own_workers);
+		assert_int_equal(json_object_size(read.document), i & 1);
+		spec_read_fini(&read);
+		free(text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_specification_says_how_its_job_runs),
 		cmocka_unit_test(any_text_comes_back_from_a_specification),
 		cmocka_unit_test(what_few_jobs_have_stands_beside_the_rest),
+		cmocka_unit_test(what_is_written_is_what_is_read_quickly),
 		cmocka_unit_test(a_text_that_is_not_utf8_is_refused_and_a_label_left_out),
 	};
 
