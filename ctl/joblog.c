@@ -93,11 +93,21 @@ static int open_file(struct joblog *log, struct error *err)
 	return 0;
 }
 
+/* Elsewhere `-` is that; a file of this name is hardly ever meant. */
+static int refuse_standard_output(struct error *err)
+{
+	return error_set(err, -EINVAL, "usage", "option '--joblog': '-' would be standard output, where the results go: name a file, or "
+			 "/dev/stderr, or ./- where that is its name");
+}
+
 int joblog_open(const struct ctl *ctl, const char *path, const char *workload, struct joblog **ret_log, struct error *err)
 {
-	struct joblog *log = calloc(1, sizeof(*log));
+	struct joblog *log;
 	int r;
 
+	if (strcmp(path, "-") == 0)
+		return refuse_standard_output(err);
+	log = calloc(1, sizeof(*log));
 	if (!log)
 		return -ENOMEM;
 	log->ctl = ctl;

@@ -35,6 +35,10 @@ static int target_open(struct target *t, const char *name, struct error *err)
 	*t = (struct target){ .name = name, .fd = STDOUT_FILENO };
 	if (!name)
 		return 0;
+	if (strcmp(name, "-") == 0) {
+		t->name = NULL; /* as everywhere */
+		return 0;
+	}
 	if (stat(name, &st) == 0 && S_ISDIR(st.st_mode))
 		return error_set(err, -EISDIR, "usage", "output file '%s' is a directory", name);
 	if (stat(name, &st) == 0 && !S_ISREG(st.st_mode)) {

@@ -42,6 +42,22 @@ printf '1ms x\n' >"$dir/in"
 exits 1 ctl run slow -q --joblog "$log" -i "$dir/in" "$(printf 'a\tb')"
 check "one field for any input" grep -qF 'slow a\tb' "$log"
 
+echo "== - is standard output, where the results go"
+cd "$dir" || exit 1
+before=$(ctl --json list -n 1 | grep -oE '"job": ?"[0-9]+"')
+exits 2 ctl run slow --joblog - 1ms
+says "name a file, or /dev/stderr"
+check "no file of that name" test ! -e ./-
+equal "no job either" "$(ctl --json list -n 1 | grep -oE '"job": ?"[0-9]+"')" "$before"
+exits 0 ctl run slow -q --joblog /dev/stderr 1ms
+says "Exitval"
+exits 0 ctl run slow -q --joblog ./- 1ms
+equal "one that is named so" "$(wc -l <./-)" 2
+exits 0 ctl results -o - @last
+equal "results -o - is standard output" "$(wc -l <"$dir/out")" 1
+echo 1ms >"$dir/in"
+equal "run -i - is standard input" "$(ctl run slow -q -i - <"$dir/in" | wc -l)" 1
+
 echo "== many, in pieces"
 rm "$log"
 yes 1 | head -n 120000 >"$dir/in"
