@@ -60,7 +60,8 @@ static int refused(struct upload *u, const struct document *doc, int count, int 
 	const json_t *error = json_object_get(doc->json, "error");
 
 	if (strcmp(err->code, "busy") == 0 || strcmp(err->code, "full") == 0) {
-		if (!u->said_full && !u->ctl->quiet)
+		/* Other jobs end by themselves, and room comes with that; a full disk may be one for ever, where nobody knows of it. */
+		if (!u->said_full && (!u->ctl->quiet || strcmp(err->code, "full") == 0))
 			say("job %s: the rest of the inputs waits for room: %s", u->job, err->text);
 		u->said_full = true;
 		*err = (struct error)ERROR_INIT;

@@ -84,11 +84,13 @@ client=$!
 check "the store takes nothing more" wait_for 60 stalled
 check "a new job is refused" wait_for 20 refused
 check "its client waits" kill -0 $client
+check "and says why, -q or not" wait_for 20 grep -q "the rest of the inputs waits for room: .*full" "$dir/said"
 mount -o remount,size=400m "$dir/state"
 check "it goes on by itself" wait_for 60 flows
 wait $client
 equal "the client that was uploading ends well" $? 0
 check "with every result, in order" cmp -s "$dir/got" "$dir/large"
+equal "what it waited for was said once" "$(wc -l <"$dir/said")" 1
 
 echo "== deleting makes room where nothing else can be written"
 fill
@@ -115,7 +117,14 @@ rests() { # half a second at most of two
 check "the daemon does not try for ever to put them out" wait_for 20 rests
 check "it is said a few times at most" test "$(grep -c "stay in memory" "$dir/log")" -le 10
 exits 0 ctl clean
+"$concctl" -s "$sock" run identity -q -m pool --no-durable -i "$dir/large" >"$dir/got" 2>"$dir/said" </dev/null &
+client=$!
+check "a client whose inputs have no room says so" wait_for 60 grep -q "the rest of the inputs waits for room: .*full" "$dir/said"
 make_room
+wait $client
+equal "it ends well when there is some" $? 0
+check "with every result" cmp -s "$dir/got" "$dir/large"
+equal "that was said once" "$(wc -l <"$dir/said")" 1
 
 echo "== ending on a full disk"
 fill
