@@ -14,7 +14,8 @@
 /* Parse what several verbs take, and begin. */
 static void start(const struct call *call, const struct verb *verb, struct verb_options *options)
 {
-	const char *timeout = query_get(&call->query, "timeout_s");
+	/* Of another verb it is no limit of the answer: set gives it to jobs. */
+	const char *timeout = verb->act ? NULL : query_get(&call->query, "timeout_s");
 	struct error err = ERROR_INIT;
 	int r = query_get_bool(&call->query, "wait", &options->wait, &err);
 

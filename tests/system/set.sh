@@ -153,6 +153,14 @@ exits 0 ctl set "$last" delay=0
 exits 0 ctl wait "$last"
 exits 0 ctl kill "$first"
 
+echo "== the time limit of jobs"
+ids=
+for i in 1 2 3; do ids="$ids $(ctl run nap -d --delay 1h --timeout 1h 1ms)"; done
+exits 0 ctl set $ids timeout=0 # which is none, and no limit of the answer
+equal "each is told" "$(tr '\n' ' ' <"$dir/out")" "$(printf 'job %s: set ' $ids)"
+for id in $ids; do equal "of job $id" "$(shown timeout_s "$id")" null; done
+exits 0 ctl cancel $ids
+
 echo "== the time limit of tasks"
 for model in async pool process; do
 	g=$(ctl run hang -d -m $model -j 2 ok)
