@@ -79,7 +79,7 @@ static int open_file(struct joblog *log, struct error *err)
 	if (log->fd < 0 && (errno == EACCES || errno == ENXIO)) /* that can be written only */
 		log->fd = open(log->path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
 	if (log->fd < 0)
-		return error_set(err, -errno, "output", "option '--joblog': cannot open '%s': %s", log->path,
+		return error_set(err, -errno, "usage", "option '--joblog': cannot open '%s': %s", log->path,
 				 strerror(errno));
 	r = look_at_file(log, err);
 	if (r < 0)

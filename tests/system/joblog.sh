@@ -87,7 +87,7 @@ equal "and nothing is logged twice" "$(column 1)" "1 2 "
 echo "== refused"
 exits 2 ctl run slow --joblog "$dir/in" 1ms
 says "something else than a job log"
-exits 1 ctl run slow --joblog "$dir/no/such" 1ms
+exits 2 ctl run slow --joblog "$dir/no/such" 1ms
 says "No such file"
 exits 2 ctl run slow -d --joblog "$log" 1ms
 exits 1 ctl run slow --joblog /dev/full 1ms
