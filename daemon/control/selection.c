@@ -216,6 +216,8 @@ static void wait_in(struct slot *slot)
 	slot->waiting = true;
 	slot->watch = (struct job_watch){ .on_progress = on_wait_progress, .on_state = on_wait_state };
 	job_watch(slot->job, &slot->watch);
+	if (slot->selection->overdue)
+		kick(slot->selection);
 }
 
 static void act_in(struct slot *slot)
@@ -352,6 +354,37 @@ static void begin_some(struct selection *s)
 	}
 }
 
+/* Whether a job has ended already is not known of all that can be looked at now. */
+static bool is_looking(const struct selection *s)
+{
+	for (size_t i = 0; i < s->n_slots; i++)
+		if (s->slots[i].busy && !s->slots[i].waiting)
+			return true;
+	return s->free && s->next < s->n;
+}
+
+static void tell_timeout(struct selection *s)
+{
+	struct job_view view;
+	json_t *line;
+	size_t first = 0;
+
+	while (first < s->n && s->ids[first] == 0)
+		first++;
+	line = json_pack("{s:i, s:b, s:o}", "schema", PROTOCOL_SCHEMA, "timeout", 1, "job",
+			 id_text(first < s->n ? s->ids[first] : 0));
+	for (size_t i = 0; i < s->n_slots && first < s->n; i++) {
+		if (!s->slots[i].busy || !s->slots[i].waiting || s->slots[i].index != first)
+			continue;
+		job_view(s->slots[i].job, &view);
+		(void)json_object_set_new(line, "state", json_string(job_state_name(view.state))); /* told where it can be */
+	}
+	if (!add_line(s, line))
+		return;
+	http_stream_end(s->call.req);
+	let_go(s);
+}
+
 /* May free the selection. */
 static void go_on(struct selection *s)
 {
@@ -369,6 +402,8 @@ static void go_on(struct selection *s)
 		kick(s);
 	} else if (s->n_busy == 0 && s->next == s->n) {
 		end_answer(s);
+	} else if (s->overdue && s->ending && !is_looking(s)) {
+		tell_timeout(s);
 	}
 }
 
@@ -387,26 +422,11 @@ static void on_writable(struct http_request *req)
 static void on_timeout(evutil_socket_t fd, short what, void *arg)
 {
 	struct selection *s = arg;
-	struct job_view view;
-	json_t *line;
-	size_t first = 0;
 
-	(void)fd;
+	(void)fd; /* a timer */
 	(void)what;
-	while (first < s->n && s->ids[first] == 0)
-		first++;
-	line = json_pack("{s:i, s:b, s:o}", "schema", PROTOCOL_SCHEMA, "timeout", 1, "job",
-			 id_text(first < s->n ? s->ids[first] : 0));
-	for (size_t i = 0; i < s->n_slots && first < s->n; i++) {
-		if (!s->slots[i].busy || !s->slots[i].waiting || s->slots[i].index != first)
-			continue;
-		job_view(s->slots[i].job, &view);
-		(void)json_object_set_new(line, "state", json_string(job_state_name(view.state))); /* told where it can be */
-	}
-	if (!add_line(s, line))
-		return;
-	http_stream_end(s->call.req);
-	let_go(s);
+	s->overdue = true;
+	go_on(s);
 }
 
 void selection_answer(struct selection *s)

@@ -42,6 +42,7 @@ struct selection {
 	size_t listed; /* with options.selected: how many of ids its first lines have named so far */
 	bool is_listed; /* all of them */
 	bool ending; /* the second round: wait for each */
+	bool overdue; /* the time for that is over: what is being looked at is still told of, where it has ended */
 	size_t next; /* place in ids */
 	struct slot *slots, *free;
 	size_t n_slots, n_busy;

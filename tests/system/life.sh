@@ -156,6 +156,20 @@ wait $waiter
 equal "wait exits by what became of them" $? 1
 exits 0 ctl wait --all
 
+over=$(for i in $(seq 100); do ctl run noop -q -d "$i"; done)
+# shellcheck disable=SC2086 # words are words
+exits 0 ctl wait $over
+# shellcheck disable=SC2086 # words are words
+exits 0 ctl wait $over --timeout 0 # they are read from the disk, which takes longer than that
+equal "what has ended is told, whatever the time" "$(wc -l <"$dir/out")" 100
+a=$(live)
+# shellcheck disable=SC2086 # words are words
+exits 124 ctl wait "$a" $over --timeout 0
+equal "beside what has not" "$(grep -c ': done' "$dir/out")" 100
+says "job $a is"
+exits 0 ctl wait --any "$a" @last $over --timeout 0
+exits 0 ctl kill "$a"
+
 echo "== removing"
 a=$(live)
 exits 3 ctl rm "$a"
