@@ -1,6 +1,7 @@
 /* Inputs from words and files. */
 #include "inputs.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -186,6 +187,55 @@ static int next_input(struct inputs *in, bool may_pause, const uint8_t **ret_dat
 	return 0;
 }
 
+#define ONES UINT64_C(0x0101010101010101)
+#define HIGHS UINT64_C(0x8080808080808080)
+
+/* Where the word, the first byte lowest, has its first byte of value 0; 8: nowhere. */
+static inline unsigned int first_zero(uint64_t word)
+{
+	uint64_t zeros = (word - ONES) & ~word & HIGHS; /* and perhaps some behind the first */
+
+	return zeros ? (unsigned int)__builtin_ctzll(zeros) / 8 : 8;
+}
+
+/* Pack inputs of the current file that are short and whole in raw, while the piece certainly has room: most inputs are such, and
+ * what any other takes costs more than they do. How many, or -ENOMEM. */
+static int pack_short(struct inputs *in, struct buffer *piece, size_t most)
+{
+	const uint64_t ends = ONES * (uint8_t)in->end;
+	const size_t have = in->raw.len - in->at;
+	uint64_t words[2];
+	uint8_t *to;
+	int n = 0;
+
+	if (in->next_word < in->n_words || have < sizeof(words))
+		return 0;
+	if (buffer_reserve(piece, have + sizeof(words) + VARINT_MAX_BYTES) < 0) /* packed they are no longer */
+		return -ENOMEM;
+	to = piece->data + piece->len;
+	for (; in->raw.len - in->at >= sizeof(words); n++) {
+		unsigned int len;
+
+		if ((size_t)(to - piece->data) + sizeof(words) + VARINT_MAX_BYTES > most)
+			break;
+		memcpy(words, in->raw.data + in->at, sizeof(words));
+		len = first_zero(le64toh(words[0]) ^ ends);
+		if (len == 8)
+			len += first_zero(le64toh(words[1]) ^ ends);
+		if (len == sizeof(words))
+			break;
+		*to++ = (uint8_t)len;
+		memcpy(to, words, sizeof(words)); /* what is too much is overwritten */
+		to += len;
+		in->at += len + 1;
+	}
+	piece->len = (size_t)(to - piece->data);
+	in->in_file += (uint64_t)n;
+	if (n > 0)
+		in->scanned = 0;
+	return n;
+}
+
 static void taken(struct inputs *in, size_t used)
 {
 	if (in->next_word < in->n_words) {
@@ -206,7 +256,12 @@ int inputs_next(struct inputs *in, struct buffer *piece, bool *ret_last, struct 
 	for (;;) {
 		const uint8_t *data = NULL;
 		size_t len = 0, used = 0;
-		int r = next_input(in, count > 0, &data, &len, &used, err);
+		int r = pack_short(in, piece, most);
+
+		if (r < 0)
+			return error_set(err, -ENOMEM, "internal", "out of memory");
+		count += r;
+		r = next_input(in, count > 0, &data, &len, &used, err);
 
 		if (r == -EAGAIN)
 			break;

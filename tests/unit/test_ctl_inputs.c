@@ -95,6 +95,27 @@ static void test_every_line_is_an_input_byte_for_byte(void **state)
 	EXPECT("a\nb\0c\0", '\0', "a\nb|c|");
 }
 
+static void test_lines_of_every_length_lie_beside_each_other(void **state)
+{
+	_cleanup_buffer_ struct buffer text = BUFFER_INIT, want = BUFFER_INIT;
+
+	(void)state;
+	for (int i = 0; i < 40 * 41; i++) {
+		int len = i % 41 * (i / 41 + 1) % 41; /* each behind every other */
+
+		for (int k = 0; k < len; k++) {
+			uint8_t byte = (uint8_t)("ab\x8a\x0b\x09"[(i + k) % 5]); /* some that differ from the end in one bit */
+
+			assert_int_equal(buffer_add(&text, &byte, 1), 0);
+			assert_int_equal(buffer_add(&want, &byte, 1), 0);
+		}
+		assert_int_equal(buffer_add(&text, "\n", 1), 0);
+		assert_int_equal(buffer_add(&want, "|", 1), 0);
+	}
+	for (size_t cut = 0; cut < 40; cut++) /* as the file's end comes near */
+		expect_from_file((char *)text.data + cut, text.len - cut, '\n', (char *)want.data + cut, want.len - cut);
+}
+
 static void test_many_lines_are_cut_into_pieces_with_nothing_lost(void **state)
 {
 	const char *const files[] = { path, path };
@@ -253,6 +274,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_line_is_an_input_byte_for_byte),
+		cmocka_unit_test(test_lines_of_every_length_lie_beside_each_other),
 		cmocka_unit_test(test_many_lines_are_cut_into_pieces_with_nothing_lost),
 		cmocka_unit_test(test_an_input_of_exactly_the_limit_passes_and_one_byte_more_does_not),
 		cmocka_unit_test(test_pieces_begin_and_grow_as_is_asked_for),
