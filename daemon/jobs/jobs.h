@@ -260,7 +260,8 @@ const struct stalls *job_stalls(const struct job *job);
  * -ESTALE: the job was removed.
  * Only what segment_recorded() says is may be shown. */
 int job_segment(struct job *job, uint64_t task, struct segment **ret_segment);
-/* The caller will not ask for this segment again; its reference is still its own. Of a job on disk it need not stay in memory. */
+/* The caller will not ask for this segment again; its reference is still its own. In memory it need not stay, or
+ * not as it is. */
 void job_segment_passed(struct job *job, const struct segment *segment);
 /* The packed inputs from task `task` on: points at task's own entry and says how many follow in the same run. 0; -EAGAIN as above;
  * -ENOENT; -EIO; -ESTALE. Valid until the loop is returned to. */

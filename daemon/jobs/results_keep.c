@@ -1,7 +1,7 @@
 /* What was recorded and how long it stays in memory.
  *
  *	on disk:      recorded ──> recent ──(its reader is past it, or there are too many)──> dropped (the store has it)
- *	not on disk:  full ──> recent ──> packed ──> in the spill file
+ *	not on disk:  full ──> recent ──(its reader is past it, or there are too many)──> packed ──> in the spill file
  *
  * Packed is the form that segments have on the disk, a sixth of the other: what is not in use is so cheap to keep that it
  * is hardly ever written out, and the memory of recent segments is used again for the next ones.
@@ -21,7 +21,7 @@
  * first, or when there is rest (finish.c). */
 #define RESIDENT_BYTES (64u << 20)
 /* Of these, not packed, of a job that is not on disk: with someone watching, who is some milliseconds behind; with nobody. */
-#define RECENT_BYTES (4u << 20)
+#define RECENT_BYTES (16u << 20)
 #define UNSEEN_BYTES (256u << 10)
 /* Of a job on disk: with someone watching, while there is room for it; where there is none; with nobody watching. */
 #define WATCHED_BYTES (32u << 20)
@@ -174,8 +174,11 @@ void results_passed(struct job *job, uint64_t number)
 	struct result_slot *slot = slot_find(&job->results, number);
 
 	/* Two readers are seldom far from each other: for the other one it stays. */
-	if (job->durable && slot && slot_idle(slot) && (!job->watches || !job->watches->next) &&
-	    (job->from_store || ranges_contain(&job->results.whole, number)))
+	if (!slot || !slot_idle(slot) || (job->watches && job->watches->next))
+		return;
+	if (!job->durable)
+		(void)slot_pack(job, slot); /* while the processor still has it at hand; without memory it is packed later */
+	else if (job->from_store || ranges_contain(&job->results.whole, number))
 		(void)slot_put_out(job, slot); /* of a job that is on disk it does not fail */
 }
 

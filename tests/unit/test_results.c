@@ -222,6 +222,31 @@ static void what_another_reader_may_want_stays(void **state)
 	job.watches = NULL;
 }
 
+static void what_is_on_no_disk_is_packed_when_its_only_reader_has_passed(void **state)
+{
+	struct job_watch second = { .next = NULL }, first = { .next = &second };
+	uint64_t unpacked_bytes;
+	bool shown = false;
+
+	(void)state;
+	job.durable = false;
+	job.watches = &first;
+	fill(0);
+	fill(1);
+	unpacked_bytes = job.results.unpacked_bytes;
+	results_passed(&job, 0); /* the other one may want it */
+	assert_true(job.results.unpacked_bytes == unpacked_bytes);
+	job.watches = &second;
+	results_passed(&job, 0);
+	assert_true(job.results.unpacked_bytes == unpacked_bytes / 2);
+	results_passed(&job, 0);
+	assert_true(job.results.unpacked_bytes == unpacked_bytes / 2);
+	assert_true(in_memory(0, &shown));
+	assert_true(shown);
+	job.watches = NULL;
+	buffer_fini(&jobs.packing);
+}
+
 static void what_is_on_its_way_to_the_disk_or_open_stays(void **state)
 {
 	struct task_record record = { .state = TASK_DONE, .attempts = 1, .worker_pid = 1 };
@@ -245,6 +270,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(what_is_not_on_disk_is_not_shown),
 		TEST(what_its_only_reader_has_passed_leaves_memory_and_is_read_back),
+		TEST(what_is_on_no_disk_is_packed_when_its_only_reader_has_passed),
 		TEST(what_another_reader_may_want_stays),
 		TEST(what_is_on_its_way_to_the_disk_or_open_stays),
 	};
