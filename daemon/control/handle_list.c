@@ -172,10 +172,13 @@ static void on_listing_gone(struct http_request *req)
 
 static void listing_next_page(struct listing *listing)
 {
+	struct jobs_filter filter;
+
 	listing->rows = 0;
 	listing->call.req->user = listing;
 	listing->call.req->on_gone = on_listing_gone;
-	jobs_list_ended(listing->call.control->options.jobs, listing->last_row, listing->page, on_row, listing);
+	jobs_list_ended(listing->call.control->options.jobs, listing->last_row, listing->page, selector_filter(&listing->selector, &filter),
+			on_row, listing);
 }
 
 static bool takes_all(const struct selector *selector)

@@ -91,6 +91,7 @@ static void found(struct selection *s)
 static int on_row(void *arg, const struct job_view *view)
 {
 	struct selection *s = arg;
+	struct jobs_filter filter;
 
 	if (view) {
 		s->rows++;
@@ -104,7 +105,7 @@ static int on_row(void *arg, const struct job_view *view)
 		return 0;
 	}
 	s->rows = 0;
-	jobs_list_ended(s->jobs, s->last_row, PAGE, on_row, s);
+	jobs_list_ended(s->jobs, s->last_row, PAGE, selector_filter(&s->selector, &filter), on_row, s);
 	return 0;
 }
 
@@ -145,13 +146,15 @@ static void find_named(struct selection *s)
 
 void selection_find(struct selection *s)
 {
+	struct jobs_filter filter;
+
 	if (!s->described) {
 		find_named(s);
 		return;
 	}
 	(void)jobs_walk(s->jobs, on_live, s); /* its error is in s->failed */
 	if ((means_ended(s) || jobs_have_parked(s->jobs)) && !s->failed)
-		jobs_list_ended(s->jobs, 0, PAGE, on_row, s);
+		jobs_list_ended(s->jobs, 0, PAGE, selector_filter(&s->selector, &filter), on_row, s);
 	else
 		found(s);
 }

@@ -146,6 +146,12 @@ bool selector_fits(const struct selector *selector, const struct job_view *view)
 	return !selector->workload || strcmp(selector->workload, view->workload) == 0;
 }
 
+const struct jobs_filter *selector_filter(const struct selector *selector, struct jobs_filter *filter)
+{
+	*filter = (struct jobs_filter){ .states = selector->states, .workload = selector->workload };
+	return filter->states || filter->workload ? filter : NULL;
+}
+
 static int by_id(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;

@@ -13,6 +13,7 @@
 
 struct error;
 struct job_view;
+struct jobs_filter;
 struct query;
 
 #define SELECTOR_KEYS "all workload state label older_than_s" /* of a query */
@@ -38,5 +39,7 @@ int selector_parse(const struct query *query, const uint8_t *body, size_t len, s
 size_t selector_sort(uint64_t *ids, size_t n);
 /* Does a job fit what is said of it? Names are not looked at. */
 bool selector_fits(const struct selector *selector, const struct job_view *view);
+/* What of it jobs_list_ended() can look for, in *filter; NULL: nothing. It has the selector's texts. */
+const struct jobs_filter *selector_filter(const struct selector *selector, struct jobs_filter *filter);
 
 #endif

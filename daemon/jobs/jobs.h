@@ -206,9 +206,15 @@ void job_view(const struct job *job, struct job_view *ret_view); /* texts valid 
 int jobs_walk(struct jobs *jobs, int (*fn)(void *arg, struct job *job), void *arg);
 /* The same descending, below an id (0: all). fn must leave the jobs as they are. */
 int jobs_walk_newest(struct jobs *jobs, uint64_t below, int (*fn)(void *arg, struct job *job), void *arg);
+/* What rows can be passed over for without being read whole. */
+struct jobs_filter {
+	unsigned int states; /* bit n: enum job_state n; 0: any */
+	const char *workload; /* NULL: any; the caller's, until fn(arg, NULL) */
+};
 /* Ended jobs, and those that are parked, newest first, below an id (0: all), at most limit: one call of fn per job while it returns
- * 0, then fn(arg, NULL). While any are parked, those in memory may be told again: one could be loaded between both looks. */
-void jobs_list_ended(struct jobs *jobs, uint64_t below, uint32_t limit,
+ * 0, then fn(arg, NULL), perhaps before this returns. While any are parked, those in memory may be told again: one could be loaded
+ * between both looks. filter (NULL: all): those that have not ended may be told although their state does not fit. */
+void jobs_list_ended(struct jobs *jobs, uint64_t below, uint32_t limit, const struct jobs_filter *filter,
 		     int (*fn)(void *arg, const struct job_view *view), void *arg);
 
 bool jobs_have_parked(const struct jobs *jobs);

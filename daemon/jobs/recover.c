@@ -328,6 +328,10 @@ void jobs_get(struct jobs *jobs, uint64_t id, void (*on_opened)(void *arg, int s
 	store_read(jobs->store, &get->read);
 }
 
+#define ENDED_STATES (1u << JOB_DONE | 1u << JOB_FAILED | 1u << JOB_CANCELLED)
+#define PARKED_STATES (1u << JOB_QUEUED | 1u << JOB_PAUSED)
+#define LOOK_ROWS 4096 /* at once, for those that fit a filter: some milliseconds of the store's reader */
+
 struct list {
 	struct store_read read;
 	struct jobs *jobs;
@@ -375,7 +379,7 @@ static void tell_row(struct list *list, const struct store_recovered_job *row)
 static void on_jobs_read(struct store_read *read, int status)
 {
 	struct list *list = container_of(read, struct list, read);
-	bool all = status < 0 || read->n_jobs < read->limit;
+	bool more = status == 0 && (read->look > 0 ? read->next_below > 0 : read->n_jobs == read->limit);
 
 	if (status < 0)
 		log_warning("jobs: the jobs on disk could not be read: %s", strerror(-status));
@@ -383,8 +387,10 @@ static void on_jobs_read(struct store_read *read, int status)
 		read->below = read->jobs[i].job.id;
 		tell_row(list, &read->jobs[i]);
 	}
+	if (read->look > 0)
+		read->below = read->next_below;
 	store_read_fini(read);
-	if (!all && list->left > 0) { /* some of them were none to tell of */
+	if (more && list->left > 0 && list->jobs->crews) { /* else jobs_let_go(): nobody is there to hear of more */
 		read->limit = list->left;
 		store_read(list->jobs->store, read);
 		return;
@@ -394,12 +400,14 @@ static void on_jobs_read(struct store_read *read, int status)
 	free(list);
 }
 
-void jobs_list_ended(struct jobs *jobs, uint64_t below, uint32_t limit,
+void jobs_list_ended(struct jobs *jobs, uint64_t below, uint32_t limit, const struct jobs_filter *filter,
 		     int (*fn)(void *arg, const struct job_view *view), void *arg)
 {
-	struct list *list = calloc(1, sizeof(*list));
+	unsigned int states = filter ? filter->states : 0;
+	bool unfinished = jobs->parked.n > 0 && (!states || states & PARKED_STATES);
+	struct list *list = states && !unfinished && !(states & ENDED_STATES) ? NULL : calloc(1, sizeof(*list));
 
-	if (!list) {
+	if (!list) { /* there is nothing to look for, or no memory */
 		fn(arg, NULL);
 		return;
 	}
@@ -411,7 +419,10 @@ void jobs_list_ended(struct jobs *jobs, uint64_t below, uint32_t limit,
 		.type = STORE_READ_JOBS,
 		.below = below,
 		.limit = limit,
-		.unfinished = jobs->parked.n > 0,
+		.unfinished = unfinished,
+		.look = filter ? LOOK_ROWS : 0,
+		.states = states,
+		.workload = filter ? filter->workload : NULL,
 		.on_done = on_jobs_read,
 	};
 	jobs_op_submitted(jobs);

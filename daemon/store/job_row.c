@@ -44,6 +44,17 @@ int job_row_read(struct query *q, struct store_recovered_job *ret_job)
 	return 0;
 }
 
+bool job_row_fits(struct query *q, const struct store_read *read)
+{
+	bool ended = query_column_int(q, 10) != 0;
+	const char *workload;
+
+	if (ended ? read->states && !(read->states & 1u << query_column_u64(q, 6)) : !read->unfinished)
+		return false;
+	workload = read->workload ? query_column_text(q, 2) : NULL;
+	return !workload || strcmp(workload, read->workload) == 0;
+}
+
 static const char *own(const char *text, bool *failed)
 {
 	char *copy = text ? strdup(text) : NULL;

@@ -143,6 +143,8 @@ void *reader_main(void *store);
 #define JOB_N_COLUMNS 23
 /* The row under q, with texts that are valid until its next step. 0 or -ENOMEM. */
 int job_row_read(struct query *q, struct store_recovered_job *ret_job);
+/* Is the row under q one of those that a STORE_READ_JOBS with `look` is for? Also where there is no memory to tell. */
+bool job_row_fits(struct query *q, const struct store_read *read);
 /* Give it texts of its own. 0 or -ENOMEM (and then it has none). */
 int job_row_own(struct store_recovered_job *job);
 void job_row_fini(struct store_recovered_job *job);

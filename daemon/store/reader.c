@@ -217,22 +217,28 @@ static int read_segment(struct store_reader *rd, struct store_read *read)
 	return r;
 }
 
+/* The row under q, whole, behind those that are there. */
+static int take_row(struct query *q, struct store_read *read)
+{
+	struct store_recovered_job *job = &read->jobs[read->n_jobs];
+	int r = job_row_read(q, job);
+
+	if (r == 0)
+		r = job_row_own(job);
+	if (r == 0)
+		read->n_jobs++;
+	return r;
+}
+
 /* The rows of a bound query, behind those that are there, which has room for `limit` in all. */
 static int read_rows(struct query *q, uint32_t limit, struct store_read *read)
 {
 	int r = 0;
 
 	while (read->n_jobs < limit && (r = query_step(q)) == 1) {
-		struct store_recovered_job *job = &read->jobs[read->n_jobs];
-
-		r = job_row_read(q, job);
-		if (r == 0)
-			r = job_row_own(job);
-		if (r < 0) {
-			query_reset(q);
-			return r;
-		}
-		read->n_jobs++;
+		r = take_row(q, read);
+		if (r < 0)
+			break;
 	}
 	query_reset(q);
 	return r < 0 ? r : 0;
@@ -247,6 +253,28 @@ static int read_jobs(struct query *q, uint32_t limit, struct store_read *read)
 		return -ENOMEM;
 	}
 	return read_rows(q, limit, read);
+}
+
+/* Of the rows of a bound query, `look` of them at most, those that fit, at most limit. */
+static int read_fitting(struct query *q, uint32_t limit, struct store_read *read)
+{
+	uint32_t looked = 0;
+	uint64_t last = 0;
+	int r = 1;
+
+	read->jobs = calloc(limit > 0 ? limit : 1, sizeof(*read->jobs));
+	if (!read->jobs)
+		r = -ENOMEM;
+	while (r == 1 && read->n_jobs < limit && (r = query_step(q)) == 1) {
+		looked++;
+		last = query_column_u64(q, 0);
+		if (job_row_fits(q, read) && take_row(q, read) < 0)
+			r = -ENOMEM;
+	}
+	query_reset(q);
+	if (r == 1 || looked == read->look) /* else there was no further row */
+		read->next_below = last;
+	return r < 0 ? r : 0;
 }
 
 static int read_one_job(struct query *q, struct store_read *read)
@@ -287,10 +315,11 @@ static int serve(struct store_reader *rd, struct store_read *read)
 		query_u64(q, read->job);
 		return read_one_job(q, read);
 	case STORE_READ_JOBS:
-		q = &rd->queries[read->unfinished ? ALL_JOBS_BELOW : JOBS_BELOW];
+		/* Unfinished ones are passed over row by row: SQLite would go through all of them in one step. */
+		q = &rd->queries[read->unfinished || read->look > 0 ? ALL_JOBS_BELOW : JOBS_BELOW];
 		query_u64(q, read->below > 0 && read->below < INT64_MAX ? read->below : INT64_MAX);
-		query_u64(q, limit);
-		return read_jobs(q, limit, read);
+		query_u64(q, read->look > 0 ? read->look : limit);
+		return read->look > 0 ? read_fitting(q, limit, read) : read_jobs(q, limit, read);
 	case STORE_READ_LIST:
 		return read_list(rd, read);
 	case STORE_FIND_SUBMISSION:

@@ -259,6 +259,7 @@ void store_read(struct store *store, struct store_read *read)
 	read->segment = NULL;
 	read->jobs = NULL;
 	read->n_jobs = 0;
+	read->next_below = 0;
 	store->reads_out++;
 	pthread_mutex_lock(&store->lock);
 	read_list_add(&store->reads, read);

@@ -272,6 +272,11 @@ struct store_read {
 	uint64_t below; /* STORE_READ_JOBS, STORE_READ_LAST: ids below this one; 0: from the newest */
 	uint32_t limit; /* STORE_READ_JOBS: rows at most (no more than 1,000) */
 	bool unfinished; /* STORE_READ_JOBS: of jobs that have not ended too */
+	/* STORE_READ_JOBS: look at so many rows at most, for those that fit what follows; 0: every row fits. Rows that do not are
+	 * never read whole, and whoever else waits for the store has his turn between two looks. */
+	uint32_t look;
+	unsigned int states; /* then: of jobs that have ended, those in one of these (bit n: state n); 0: in any */
+	const char *workload; /* then: of this one; the caller's; NULL: of any */
 	const uint64_t *ids; /* STORE_READ_LIST: n_ids of them (no more than 1,000), the caller's */
 	uint32_t n_ids;
 	const char *submission;
@@ -287,6 +292,7 @@ struct store_read {
 	struct segment *segment;
 	struct store_recovered_job *jobs; /* n_jobs of them; all but STORE_READ_JOBS give one */
 	size_t n_jobs;
+	uint64_t next_below; /* with `look`: go on below this id; 0: there are no more rows */
 
 	struct store_read *next; /* private to the store from here on */
 	int status;

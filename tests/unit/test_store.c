@@ -452,33 +452,6 @@ static void a_jobs_specification_can_be_replaced_whether_it_has_ended_or_not(voi
 	store_read_fini(&read.read);
 }
 
-static void ended_jobs_are_listed_newest_first(void **state)
-{
-	struct fixture *f = *state;
-	struct test_read read = { .read = { .type = STORE_READ_JOBS, .limit = 3 } };
-	char submission[8];
-
-	for (uint64_t id = 1; id <= 6; id++) {
-		(void)snprintf(submission, sizeof(submission), "s%d", (int)id);
-		assert_int_equal(add_job(f, id, submission), 0);
-		if (id != 5)
-			assert_int_equal(end_job(f, id, 4), 0);
-	}
-	assert_int_equal(run_read(f, &read), 0);
-	assert_int_equal(read.read.n_jobs, 3);
-	assert_true(read.read.jobs[0].job.id == 6 && read.read.jobs[1].job.id == 4 && read.read.jobs[2].job.id == 3);
-	store_read_fini(&read.read);
-	read.read = (struct store_read){ .type = STORE_READ_JOBS, .limit = 3, .below = 3 };
-	assert_int_equal(run_read(f, &read), 0);
-	assert_int_equal(read.read.n_jobs, 2);
-	assert_true(read.read.jobs[0].job.id == 2);
-	store_read_fini(&read.read);
-	read.read = (struct store_read){ .type = STORE_READ_JOBS, .limit = 0 };
-	assert_int_equal(run_read(f, &read), 0);
-	assert_int_equal(read.read.n_jobs, 0);
-	store_read_fini(&read.read);
-}
-
 /* ---- Deleting, ids, plugins ---- */
 
 static void a_deleted_job_is_gone_with_all_that_belonged_to_it(void **state)
@@ -588,7 +561,6 @@ int main(void)
 		TEST(a_segment_too_large_for_one_row_comes_back),
 		TEST(a_jobs_row_comes_back_as_written),
 		TEST(a_jobs_specification_can_be_replaced_whether_it_has_ended_or_not),
-		TEST(ended_jobs_are_listed_newest_first),
 		TEST(a_deleted_job_is_gone_with_all_that_belonged_to_it),
 		TEST(ids_of_jobs_that_were_not_kept_are_not_given_again),
 		TEST(a_plugins_description_is_found_by_its_key),
