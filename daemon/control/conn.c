@@ -91,7 +91,7 @@ static void conn_next(struct conn *conn)
 	if (conn->close_after) {
 		conn->state = CONN_LINGER;
 		conn_touch(conn, LINGER_NS);
-			buffer_fini(&conn->in);
+		buffer_fini(&conn->in);
 		if (shutdown(conn->fd, SHUT_WR) < 0 || conn->half_closed) {
 			conn->state = CONN_DEAD;
 			conn_doom(conn);

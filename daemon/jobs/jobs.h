@@ -121,9 +121,11 @@ int jobs_submit(struct jobs *jobs, const struct job_spec *spec, struct buffer *i
 int jobs_check(struct jobs *jobs, const struct job_spec *spec, struct model_choice *ret_choice, uint64_t *ret_joins,
 	       struct error *err); /* ret_joins: the job that it would join; 0: none */
 
-/* Add a piece to an open job: its inputs, packed (checked here, and copied); `from` is the number of tasks the client believes to
- * be on disk. on_added gets the number that is. 0; -ESTALE (code wrong-offset) with the number in *ret_have; -EPERM: not open (wrong-state); -EBUSY (busy): there is
- * no room for it now, and the job goes on waiting for it; -EMSGSIZE (too-large): there never will be; -EBADMSG (bad-request). */
+/* Add a piece to an open job: its inputs, packed (checked here, and copied); `from` is the number of tasks the client
+ * believes to be on disk. 0: on_added follows with the number that is; else -errno with words and code: -ESTALE
+ * (wrong-offset), the number that is on disk in *ret_have; -EPERM (wrong-state): it is not open; -EBUSY (busy): there is no
+ * room for it now, and the job goes on waiting for it; -EMSGSIZE (too-large): there never will be; -EBADMSG (bad-request);
+ * -ENOMEM. */
 int job_add_inputs(struct job *job, uint64_t from, const uint8_t *packed, size_t bytes, bool last,
 		   void (*on_added)(void *arg, int status, uint64_t have, const struct error *err), void *arg,
 		   uint64_t *ret_have, struct error *err);
@@ -273,7 +275,8 @@ void job_segment_passed(struct job *job, const struct segment *segment);
  * -ENOENT; -EIO; -ESTALE. Valid until the loop is returned to. */
 int job_inputs(struct job *job, uint64_t task, const uint8_t **ret_packed, size_t *ret_bytes, uint64_t *ret_count);
 
-/* The last who looked at it has left: an ended job that was loaded to be looked at gives back what it has in memory. */
+/* Who looks at it does not read on for now: an ended job that was loaded to be looked at gives back what it has in memory. What
+ * is asked for again is read again. */
 void job_put_out(struct job *job);
 
 /* Watching: on_progress after outcomes were recorded or a read finished, on_state after a change of state (ended: all
@@ -309,8 +312,8 @@ int job_resume(struct job *job, void (*on_done)(void *arg, int status), void *ar
  * daemon ended first. Else -errno with words (wrong-state: no service, paused, ended, being ended). */
 int job_restart(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err);
 
-/* The same for all jobs of a workload, or for everything (""), also for those still to come, but not for services. Apart from
- * what is paused by itself. 0: on_done follows with status 0 once it is on disk, or -errno; else -errno with words
+/* Pause all jobs of a workload, or everything (""), also those still to come, but no services; apart from what is paused by
+ * itself. 0: on_done follows with status 0 once it is on disk, or -errno; else -errno with words
  * (no-such-workload; wrong-state: paused already). */
 int jobs_hold(struct jobs *jobs, const char *workload, void (*on_done)(void *arg, int status), void *arg,
 	      struct error *err);

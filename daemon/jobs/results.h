@@ -62,8 +62,8 @@ void results_close(struct job *job);
 bool results_flush(struct job *job, bool all);
 /* Put recorded segments of a job that is not on disk out of memory until `bytes` or `*most` (counted down) went. What is
  * asked for again is read back. */
-void results_put_out_durable(struct job *job, uint32_t *most); /* the same of a job that is on disk, all of it */
 void results_put_out(struct job *job, uint64_t bytes, uint32_t *most);
+void results_put_out_durable(struct job *job, uint32_t *most); /* the same of a job that is on disk, all of it */
 /* Nothing is waiting for, or on its way to, the disk. */
 bool results_settled(const struct job *job);
 /* Its reader will not ask for this segment again. */

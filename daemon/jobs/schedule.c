@@ -1,7 +1,7 @@
 /* Which task runs next: crews pull, and the jobs that wait for a crew take turns in its lane.
  *
- * A job has a seat in the crew of its shape, and a second one in a crew of single-task processes for tasks that must
- * run alone after a death that nobody could be blamed for. Both are lanes; the second has one job.
+ * A job has a seat in the crew of its shape, and further ones, each in a crew of its own, for groups of tasks that run apart
+ * after a death (apart.c). Each of these crews is a lane; those of groups have one job.
  */
 #include <errno.h>
 #include <stdlib.h>
