@@ -59,21 +59,25 @@ static uint64_t take_number(const char **at)
 	return n;
 }
 
+bool park_lane_next_after(const char **text, struct park_after *ret_after)
+{
+	ret_after->id = take_number(text);
+	ret_after->forgotten = **text == 'f';
+	*text += ret_after->forgotten;
+	if (**text == ',')
+		(*text)++;
+	return ret_after->id > 0;
+}
+
 static bool take_afters(const char **at, struct park_lane *lane)
 {
-	do {
-		struct park_after *after = &lane->after[lane->n_after];
+	struct park_after after;
 
-		if (lane->n_after == PARK_AFTER_MAX)
+	lane->after_text = *at;
+	do {
+		if (lane->n_after++ == PARK_AFTER_MAX || !park_lane_next_after(at, &after))
 			return false;
-		after->id = take_number(at);
-		after->forgotten = **at == 'f';
-		*at += after->forgotten;
-		lane->n_after++;
-		if (after->id == 0)
-			return false;
-	} while (*(*at)++ == ',');
-	(*at)--;
+	} while ((*at)[-1] == ',');
 	return true;
 }
 

@@ -13,7 +13,7 @@
 
 #include "crew/model.h"
 
-#define PARK_AFTER_MAX 16 /* a job that follows more than these is not parked */
+#define PARK_AFTER_MAX 1000 /* a job follows no more than these: JOB_MAX_AFTER */
 
 struct park_after {
 	uint64_t id;
@@ -26,12 +26,15 @@ struct park_lane {
 	int64_t begins_unix_us, expires_unix_us; /* 0: at once, never */
 	bool after_any; /* however they end */
 	uint32_t n_after;
-	struct park_after after[PARK_AFTER_MAX];
+	const struct park_after *after; /* to be written */
+	const char *after_text; /* read: park_lane_next_after() goes through it, n_after times */
 	const char *unique; /* NULL: none */
 };
 
 char *park_lane_format(const struct park_lane *lane); /* malloc'ed; NULL: out of memory */
-/* 0 or -EBADMSG: it is none, or of a job that is not to be parked (""). unique points into the text. */
+/* 0 or -EBADMSG: it is none, or of a job that is not to be parked (""). after_text and unique point into the text. */
 int park_lane_parse(const char *text, struct park_lane *ret_lane);
+/* *text: at first a lane's after_text. false: what stands there is no predecessor. */
+bool park_lane_next_after(const char **text, struct park_after *ret_after);
 
 #endif

@@ -18,6 +18,7 @@
 #include "store/store.h"
 
 #define RETRY_S 1 /* after a read that failed */
+_Static_assert(JOB_MAX_AFTER <= PARK_AFTER_MAX, "of every job");
 
 /* ---- Lots ---- */
 
@@ -148,6 +149,7 @@ static uint32_t n_before(const struct jobs *jobs, const struct lot *lot, int32_t
 char *park_lane_of(const struct job *job)
 {
 	const struct afters *afters = job->begin.afters;
+	_cleanup_free_ struct park_after *after = NULL; /* as few have any */
 	struct park_lane lane = {
 		.shape = job->choice.crew_shape,
 		.in_order = job->choice.in_order,
@@ -161,8 +163,11 @@ char *park_lane_of(const struct job *job)
 
 	if (!may_ever_park(job))
 		return strdup("");
+	if (lane.n_after > 0 && !(after = calloc(lane.n_after, sizeof(*after))))
+		return NULL;
 	for (uint32_t i = 0; i < lane.n_after; i++)
-		lane.after[i] = (struct park_after){ .id = afters->at[i].id, .forgotten = afters->at[i].forgotten };
+		after[i] = (struct park_after){ .id = afters->at[i].id, .forgotten = afters->at[i].forgotten };
+	lane.after = after;
 	return park_lane_format(&lane);
 }
 

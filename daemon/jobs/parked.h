@@ -8,7 +8,7 @@
  * be before the next of them is loaded too, so that up to PARK_LIVE_MAX jobs take turns.
  *
  *	accepted ──> in its lane ──> begun          may park: on disk whole, nothing begun, nobody looks at it,
- *	                │  ^                                  no service, at most PARK_AFTER_MAX predecessors
+ *	                │  ^                                  no service
  *	                v  │
  *	               parked
  *

@@ -125,7 +125,9 @@ static int recover_after(struct jobs *jobs, struct parked_wait *wait, uint64_t i
 
 int parked_wait_recover(struct jobs *jobs, uint64_t id, const struct park_lane *lane, struct parked_wait **ret_wait)
 {
+	const char *text = lane->after_text;
 	struct parked_wait *wait = NULL;
+	struct park_after after;
 	int r = 0;
 
 	if (lane->begins_unix_us > 0 || lane->expires_unix_us > 0 || lane->n_after > 0) {
@@ -136,7 +138,7 @@ int parked_wait_recover(struct jobs *jobs, uint64_t id, const struct park_lane *
 		wait->expires_unix_us = lane->expires_unix_us;
 		wait->after_any = lane->after_any;
 		for (uint32_t i = 0; r == 0 && i < lane->n_after; i++)
-			r = recover_after(jobs, wait, id, &lane->after[i]);
+			r = park_lane_next_after(&text, &after) ? recover_after(jobs, wait, id, &after) : -EAGAIN; /* parsed before */
 		if (r == 0)
 			r = wait_for_next_date(jobs, wait, lane->begins_unix_us);
 	}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `set after=`: what a job follows is changed while it waits; circles, kills of the daemon, many predecessors, parked ones.
+# `set after=`: what a job follows is changed while it waits; circles, kills of the daemon, many predecessors, parked jobs.
 . "$(dirname "$0")/lib.sh"
 
 write_config "limits = { max_workers = 5000; }; workloads = { slow = { plugin = \"sleeper\"; model = \"async\"; }; };"
@@ -109,7 +109,7 @@ exits 0 ctl wait "$d" "$e" --timeout "$limit"
 exits 0 ctl set "$f" after=none
 exits 0 ctl wait "$last" --timeout "$limit"
 
-echo "== over kills of the daemon: predecessors that were submitted later, running, parked and not durable, and more of them than are parked"
+echo "== over kills of the daemon: predecessors that were submitted later, running, parked and not durable, and many of them"
 g=$(submit 1ms --after "$a")
 h=$(submit 1ms --after "$a")
 i=$(submit 1ms --after "$a" --label many)
@@ -139,6 +139,7 @@ for _ in 1 2; do
 	check "one that is not durable is forgotten" code_is "$k" predecessor
 done
 if grep -q "cannot be read" "$dir/log"; then fail "a predecessor could not be read at the start"; fi
+if grep -q "job $i 'slow' goes on" "$dir/log"; then fail "one that follows many is not parked"; fi
 exits 0 ctl set -l twenty after=none
 exits 0 ctl set "$later" delay=0
 exits 0 ctl wait "$g" "$h" "$i" --timeout "$limit"
