@@ -100,6 +100,8 @@ int settings_parse(const struct query *query, struct job_changes *ret_changes, s
 	if (r == 0 && query_get(query, "backoff_s"))
 		r = take_seconds(query, "backoff_s", &changes.backoff_ns, err);
 	changes.label = query_get(query, "set_label");
+	if (r == 0 && changes.label && !text_is_utf8(changes.label, strlen(changes.label)))
+		r = error_set(err, -EINVAL, "bad-request", "set_label: a label is text in UTF-8");
 	if (r == 0 && changes.label && strlen(changes.label) > PROTOCOL_MAX_LABEL_BYTES)
 		r = error_set(err, -EINVAL, "bad-request", "set_label: a label has at most %d bytes",
 			      PROTOCOL_MAX_LABEL_BYTES);

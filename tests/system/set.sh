@@ -97,6 +97,10 @@ exits 0 ctl set "$again" label=kept
 equal "one that is not on disk" "$(label_of "$again")" '"kept"'
 exits 2 ctl set "$a" "label=$(printf '%0129d' 1)"
 says "at most 128 bytes"
+exits 2 ctl set "$a" label=$'caf\xe9' # a document could not have it
+says "UTF-8"
+exits 0 ctl set "$a" label=$'caf\xc3\xa9'
+equal "this one it can" "$(label_of "$a")" $'"caf\xc3\xa9"'
 ctl wait -w nap >/dev/null 2>&1
 
 echo "== one that has begun"
