@@ -3,16 +3,21 @@
  *	live (now, newest first)	9 8 . . 5 . .
  *	rows (as they come)		. . 7 6 5 4 3	-> 9 8 7 6 5 4 3
  *
- * What is live is written down at once, because it may be gone when the rows come; of what is both, the row counts: it
- * ended meanwhile. Rows come in pages: where a filter leaves too few of one, the next is asked for.
+ * What is live is written down first, because it may be gone when the rows come; of what is both, the row counts: it
+ * ended meanwhile. Where many are live and few of them fit, others have their turn in between. Rows come in pages: where a filter
+ * leaves too few of one, the next is asked for.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/loop.h"
 #include "control/selector.h"
 #include "control/server.h"
 #include "crew/workload.h"
@@ -21,6 +26,7 @@
 
 #define DEFAULT_LIMIT 100
 #define MAX_LIMIT 1000
+#define TURN 4096 /* live jobs looked at before others have their turn */
 #define PAGE 200 /* rows asked of the store at once where not all of them may be wanted */
 
 struct live {
@@ -32,6 +38,8 @@ struct listing {
 	struct call call; /* call.req NULL: the client has left */
 	struct selector selector;
 	uint64_t below; /* ids below this one; 0: all */
+	uint64_t live_below; /* those of live jobs that are still to be looked at */
+	struct event turn; /* goes on with these */
 	uint32_t limit, page;
 
 	struct buffer live_text;
@@ -47,6 +55,8 @@ struct listing {
 
 static void listing_free(struct listing *listing)
 {
+	if (event_initialized(&listing->turn))
+		(void)event_del(&listing->turn); /* fails for an event without a base only */
 	buffer_fini(&listing->live_text);
 	buffer_fini(&listing->answer);
 	free(listing->live);
@@ -54,14 +64,13 @@ static void listing_free(struct listing *listing)
 	free(listing);
 }
 
+/* Not called any more once there are enough of them. */
 static int on_live(void *arg, struct job *job)
 {
 	struct listing *listing = arg;
 	struct job_view view;
 	int r;
 
-	if (listing->n_live == listing->limit)
-		return 1;
 	job_view(job, &view);
 	if (!selector_fits(&listing->selector, &view))
 		return 0;
@@ -69,7 +78,7 @@ static int on_live(void *arg, struct job *job)
 	if (r < 0)
 		return r;
 	listing->live[listing->n_live++] = (struct live){ .id = view.id, .end = listing->live_text.len };
-	return 0;
+	return listing->n_live == listing->limit;
 }
 
 /* ---- The answer ---- */
@@ -181,6 +190,43 @@ static void listing_next_page(struct listing *listing)
 			on_row, listing);
 }
 
+/* ---- Live jobs ---- */
+
+static void on_walker_gone(struct http_request *req)
+{
+	listing_free(req->user);
+}
+
+static void listing_walk(struct listing *listing)
+{
+	static const struct timeval now = { .tv_sec = 0 };
+	struct jobs_filter filter;
+	int r = jobs_walk_newest(listing->call.control->options.jobs, &listing->live_below, TURN,
+				 selector_filter(&listing->selector, &filter), on_live, listing);
+
+	if (r == 0 && listing->live_below > 0) {
+		r = evtimer_add(&listing->turn, &now); /* an event made active at once would come before what clients have sent */
+		if (r == 0)
+			return;
+		r = -ENOMEM;
+	}
+	if (r >= 0) {
+		listing_next_page(listing);
+		return;
+	}
+	listing->call.req->user = NULL;
+	listing->call.req->on_gone = NULL;
+	reply_error(listing->call.req, r, NULL);
+	listing_free(listing);
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd; /* a timer */
+	(void)what;
+	listing_walk(arg);
+}
+
 static bool takes_all(const struct selector *selector)
 {
 	return !selector->states && !selector->workload && !selector->label && selector->ended_before_unix_us == 0;
@@ -204,12 +250,11 @@ static int listing_begin(struct listing *listing, const struct call *call, struc
 		return error_set(err, -EINVAL, "bad-request", "query: limit is to be 1 to %d", MAX_LIMIT);
 	listing->limit = (uint32_t)limit;
 	listing->page = takes_all(&listing->selector) || limit > PAGE ? (uint32_t)limit : PAGE;
-	listing->last_row = listing->below;
+	listing->last_row = listing->live_below = listing->below;
 	listing->live = calloc(limit, sizeof(*listing->live));
 	if (!listing->live || buffer_add(&listing->answer, head, sizeof(head) - 1) < 0)
 		return -ENOMEM;
-	r = jobs_walk_newest(call->control->options.jobs, listing->below, on_live, listing);
-	return r < 0 ? r : 0;
+	return evtimer_assign(&listing->turn, loop_base(call->control->options.loop), on_turn, listing) < 0 ? -ENOMEM : 0;
 }
 
 void handle_list(const struct call *call)
@@ -224,5 +269,7 @@ void handle_list(const struct call *call)
 			listing_free(listing);
 		return;
 	}
-	listing_next_page(listing);
+	call->req->user = listing;
+	call->req->on_gone = on_walker_gone;
+	listing_walk(listing);
 }

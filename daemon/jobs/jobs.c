@@ -369,18 +369,39 @@ int jobs_walk(struct jobs *jobs, int (*fn)(void *arg, struct job *job), void *ar
 	return 0;
 }
 
-int jobs_walk_newest(struct jobs *jobs, uint64_t below, int (*fn)(void *arg, struct job *job), void *arg)
+static bool fits(const struct jobs_filter *filter, const struct job *job)
 {
-	struct job *job;
+	if (filter->states && !(filter->states & 1u << job_shown_state(job)))
+		return false;
+	return !filter->workload || strcmp(filter->workload, job->workload_name) == 0;
+}
+
+/* NULL: there is none. below 0: the newest. */
+static struct job *newest_below(const struct jobs *jobs, uint64_t below)
+{
+	struct job *job = NULL;
+
+	if (below > 0)
+		HASH_FIND(hh, jobs->table, &below, sizeof(below), job);
+	job = job ? TAILQ_PREV(job, job_list, link) : TAILQ_LAST(&jobs->list, job_list);
+	while (job && below > 0 && job->id >= below)
+		job = TAILQ_PREV(job, job_list, link);
+	return job;
+}
+
+int jobs_walk_newest(struct jobs *jobs, uint64_t *below, uint32_t look, const struct jobs_filter *filter,
+		     int (*fn)(void *arg, struct job *job), void *arg)
+{
+	struct job *job = newest_below(jobs, *below);
 	int r = 0;
 
-	TAILQ_FOREACH_REVERSE(job, &jobs->list, job_list, link) {
-		if (below > 0 && job->id >= below)
-			continue;
-		r = fn(arg, job);
-		if (r != 0)
-			break;
+	for (; job && look > 0 && r == 0; look--, job = TAILQ_PREV(job, job_list, link)) {
+		*below = job->id;
+		if (!filter || fits(filter, job))
+			r = fn(arg, job);
 	}
+	if (!job)
+		*below = 0;
 	return r;
 }
 

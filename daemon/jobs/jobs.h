@@ -206,13 +206,16 @@ void job_view(const struct job *job, struct job_view *ret_view); /* texts valid 
 
 /* Live jobs in memory by number, ascending, while fn returns 0. Ended and parked ones (parked.h): jobs_list_ended(). */
 int jobs_walk(struct jobs *jobs, int (*fn)(void *arg, struct job *job), void *arg);
-/* The same descending, below an id (0: all). fn must leave the jobs as they are. */
-int jobs_walk_newest(struct jobs *jobs, uint64_t below, int (*fn)(void *arg, struct job *job), void *arg);
-/* What rows can be passed over for without being read whole. */
+/* What jobs and rows can be passed over for at little cost. */
 struct jobs_filter {
 	unsigned int states; /* bit n: enum job_state n; 0: any */
 	const char *workload; /* NULL: any; the caller's, until fn(arg, NULL) */
 };
+/* Live jobs in memory, newest first, below the id *below (0: all), of which at most `look` are looked at: fn is called for those
+ * that fit (filter NULL: all), while it returns 0, and must leave the jobs as they are. *below: go on below this id; 0: there are
+ * no more. Returns what fn did last. */
+int jobs_walk_newest(struct jobs *jobs, uint64_t *below, uint32_t look, const struct jobs_filter *filter,
+		     int (*fn)(void *arg, struct job *job), void *arg);
 /* Ended jobs, and those that are parked, newest first, below an id (0: all), at most limit: one call of fn per job while it returns
  * 0, then fn(arg, NULL), perhaps before this returns. While any are parked, those in memory may be told again: one could be loaded
  * between both looks. filter (NULL: all): those that have not ended may be told although their state does not fit. */

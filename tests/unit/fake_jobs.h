@@ -9,6 +9,7 @@
 struct jobs {
 	struct job *all; /* ascending by id */
 	uint64_t next_id;
+	bool walk_singly; /* jobs_walk_newest() looks at one at a time */
 	uint64_t n_told; /* by jobs_list_ended() */
 
 	/* What the next submission meets. */

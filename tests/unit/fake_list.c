@@ -13,14 +13,22 @@ int jobs_walk(struct jobs *jobs, int (*fn)(void *arg, struct job *job), void *ar
 	return r;
 }
 
-int jobs_walk_newest(struct jobs *jobs, uint64_t below, int (*fn)(void *arg, struct job *job), void *arg)
+/* One at a time where the test says so. */
+int jobs_walk_newest(struct jobs *jobs, uint64_t *below, uint32_t look, const struct jobs_filter *filter,
+		     int (*fn)(void *arg, struct job *job), void *arg)
 {
+	uint64_t id = *below > 0 ? *below - 1 : jobs->next_id;
 	int r = 0;
 
-	for (uint64_t id = below > 0 ? below - 1 : jobs->next_id; id > 0 && r == 0; id--)
+	(void)filter; /* whoever asks looks himself, too */
+	look = jobs->walk_singly ? 1 : look;
+	for (; id > 0 && r == 0 && look > 0; id--)
 		for (struct job *job = jobs->all; job && r == 0; job = job->next)
-			if (job->view.id == id && !job->ended_elsewhere)
+			if (job->view.id == id && !job->ended_elsewhere) {
+				look--;
 				r = fn(arg, job);
+			}
+	*below = id > 0 ? id + 1 : 0;
 	return r;
 }
 

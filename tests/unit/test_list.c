@@ -88,12 +88,37 @@ static void a_list_tells_each_job_once_and_takes_no_more_rows_than_it_shows(void
 	reply_fini(&reply);
 }
 
+static void a_long_look_at_live_jobs_goes_on_in_turns(void **state)
+{
+	struct rig *rig = *state;
+	int fd, gone;
+	struct reply reply;
+
+	rig->jobs->walk_singly = true;
+	for (int i = 1; i <= 7; i++) /* 3 and 6 have ended */
+		fake_job_add(rig->jobs, 0)->ended_elsewhere = i % 3 == 0;
+	assert_listed(rig, "/v1/jobs", "7 6 5 4 3 2 1");
+	assert_listed(rig, "/v1/jobs?limit=2&below=6", "5 4");
+	assert_listed(rig, "/v1/jobs?state=running", "7 6 5 4 3 2 1"); /* as the test's jobs say of themselves */
+	fd = rig_connect(rig);
+	gone = rig_connect(rig);
+	rig_send_text(rig, gone, "GET /v1/jobs?state=done HTTP/1.1\r\n\r\n");
+	rig_send_text(rig, fd, "GET /v1/jobs?state=done HTTP/1.1\r\n\r\n");
+	(void)close(gone); /* in the middle, perhaps */
+	rig_receive(rig, fd, &reply);
+	assert_int_equal(reply.status, 200);
+	assert_non_null(strstr((char *)reply.body.data, "\"jobs\":[]"));
+	reply_fini(&reply);
+	(void)close(fd);
+}
+
 #define RIG_TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(lists_are_newest_first_and_filtered),
+		RIG_TEST(a_long_look_at_live_jobs_goes_on_in_turns),
 		RIG_TEST(a_list_tells_each_job_once_and_takes_no_more_rows_than_it_shows),
 	};
 
