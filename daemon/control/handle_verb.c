@@ -264,7 +264,8 @@ void handle_rm_many(const struct call *call)
 
 void handle_wait_many(const struct call *call)
 {
-	static const struct verb verb = { .name = "wait", .words = "wait for", .for_all = true, .not_services = true };
+	static const struct verb verb = { .name = "wait", .words = "wait for", .on_ended_states = true, .for_all = true,
+					  .not_services = true };
 
 	start(call, &verb, &(struct verb_options){ .wait = true });
 }

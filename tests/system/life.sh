@@ -170,6 +170,15 @@ says "job $a is"
 exits 0 ctl wait --any "$a" @last $over --timeout 0
 exits 0 ctl kill "$a"
 
+ctl run noop -q -d -l batch 1 >"$dir/ids"
+ctl run noop -q -d -l batch 2 >>"$dir/ids"
+# shellcheck disable=SC2046 # words are words
+exits 0 ctl wait $(cat "$dir/ids")
+exits 4 ctl wait -l batch
+exits 0 ctl wait -l batch --state queued,running,done,failed
+equal "those that have ended, where it is said how" "$(grep -c ': done' "$dir/out")" 2
+exits 4 ctl wait -l batch --state failed
+
 echo "== removing"
 a=$(live)
 exits 3 ctl rm "$a"
