@@ -47,9 +47,12 @@ int job_row_read(struct query *q, struct store_recovered_job *ret_job)
 bool job_row_fits(struct query *q, const struct store_read *read)
 {
 	bool ended = query_column_int(q, 10) != 0;
+	uint64_t state = query_column_u64(q, 6); /* any number, in a damaged row */
 	const char *workload;
 
-	if (ended ? read->states && !(read->states & 1u << query_column_u64(q, 6)) : !read->unfinished)
+	if (!ended && !read->unfinished)
+		return false;
+	if (ended && read->states && (state > 31 || !(read->states & 1u << state)))
 		return false;
 	workload = read->workload ? query_column_text(q, 2) : NULL;
 	return !workload || strcmp(workload, read->workload) == 0;

@@ -76,6 +76,11 @@ static void rows_that_do_not_fit_are_passed_over_a_look_at_a_time(void **state)
 	assert_int_equal(read.read.jobs[0].job.id, 9);
 	assert_int_equal(read.read.next_below, 9);
 	store_read_fini(&read.read);
+	assert_int_equal(end_job(f, 8, 200), 0); /* as only a damaged row says */
+	read.read = (struct store_read){ .type = STORE_READ_JOBS, .limit = 10, .look = 4, .states = UINT32_MAX };
+	assert_int_equal(run_read(f, &read), 0);
+	assert_int_equal(read.read.n_jobs, 3);
+	store_read_fini(&read.read);
 	read.read.workload = "another";
 	read.read.look = 100;
 	assert_int_equal(run_read(f, &read), 0);
