@@ -190,6 +190,7 @@ static void stream_fail(struct stream *stream, struct pass *pass)
 /* Format some. May free the stream. */
 static void stream_go_on(struct stream *stream, bool first)
 {
+	const struct stream_options *options = &stream->cursor.options;
 	const struct timeval at_once = { .tv_sec = 0 }, patience = { .tv_sec = READER_PATIENCE_S };
 	struct job_view view;
 	struct pass pass;
@@ -198,7 +199,8 @@ static void stream_go_on(struct stream *stream, bool first)
 
 	if (http_queued(stream->req) > 0 && !first)
 		return; /* on_writable goes on */
-	job_view(stream->job, &view);
+	/* What runs is said by progress, and by the last line of a job that has not ended. */
+	(options->progress || !options->follow ? job_view : job_view_quick)(stream->job, &view);
 	if (pass_begin(&pass, &stream->cursor, &view, http_clients(stream->http)) < 0) {
 		stream_fail(stream, NULL);
 		return;

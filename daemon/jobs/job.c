@@ -260,11 +260,10 @@ enum job_state job_shown_state(const struct job *job)
 	return job->ending == JOB_ENDING_NO && hold_of(job) ? JOB_PAUSED : job->open ? JOB_OPEN : job->state;
 }
 
-void job_view(const struct job *job, struct job_view *ret_view)
+static void view_with(const struct job *job, uint64_t running, struct job_view *ret_view)
 {
 	static char waiting[ERROR_TEXT_BYTES]; /* the control thread's; documented as short-lived */
 	uint64_t ended = job->done + job->failed + job->cancelled;
-	uint64_t running = job_running(job);
 
 	if (running > job->total - ended)
 		running = job->total - ended; /* it is read out of memory that workers can write */
@@ -318,6 +317,16 @@ void job_view(const struct job *job, struct job_view *ret_view)
 	ret_view->stack_note = job->main.seat ? crew_seat_stack_note(job->main.seat) : "";
 	service_view(job, &ret_view->service);
 	begin_view(job, ret_view);
+}
+
+void job_view(const struct job *job, struct job_view *ret_view)
+{
+	view_with(job, job_running(job), ret_view);
+}
+
+void job_view_quick(const struct job *job, struct job_view *ret_view)
+{
+	view_with(job, 0, ret_view);
 }
 
 int job_segment(struct job *job, uint64_t task, struct segment **ret_segment)

@@ -204,6 +204,9 @@ struct job_view {
 };
 void job_view(const struct job *job, struct job_view *ret_view); /* texts valid until the loop is returned to */
 
+/* The same but for what runs: those tasks count as queued. It does not look into the memory of workers, whom that delays. */
+void job_view_quick(const struct job *job, struct job_view *ret_view);
+
 /* Live jobs in memory by number, ascending, while fn returns 0. Ended and parked ones (parked.h): jobs_list_ended(). */
 int jobs_walk(struct jobs *jobs, int (*fn)(void *arg, struct job *job), void *arg);
 /* What jobs and rows can be passed over for at little cost. */

@@ -320,6 +320,13 @@ void job_view(const struct job *job, struct job_view *ret_view)
 	*ret_view = job->view;
 }
 
+void job_view_quick(const struct job *job, struct job_view *ret_view)
+{
+	job_view(job, ret_view);
+	ret_view->queued += ret_view->running;
+	ret_view->running = 0;
+}
+
 void jobs_view(struct jobs *jobs, struct jobs_view *ret_view)
 {
 	*ret_view = (struct jobs_view){ .tasks_done = 123, .unfinished = { .jobs = 2, .tasks = 5, .bytes = 77 }, .trouble = "" };
