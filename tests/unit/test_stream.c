@@ -501,6 +501,7 @@ static void vanishing_clients_leave_nothing(void **state)
 	unsigned int seed = 11;
 	static char scrap[300000];
 	uint64_t next = 0;
+	struct reply reply = { .status = 0 };
 
 	for (int i = 0; i < 6000; i++) {
 		size_t k = (size_t)rand_r(&seed) % ARRAY_SIZE(fds);
@@ -529,8 +530,12 @@ static void vanishing_clients_leave_nothing(void **state)
 		if (fds[k])
 			(void)close(fds[k]);
 	rig_turn(rig);
-	/* those that had shut down their writing side only are found by the tick; the rest is closed with the server */
-	rig_expect(rig, "GET", "/v1/ping", NULL, 200, "pong");
+	/* Those that had shut down their writing side are found by the tick, and may be too many for one more until then; the rest is
+	 * closed with the server. */
+	for (int64_t until_ns = clock_mono_ns() + 10 * NS_PER_S; reply.status != 200; reply_fini(&reply)) {
+		assert_true(clock_mono_ns() < until_ns);
+		rig_ask(rig, "GET", "/v1/ping", NULL, 0, &reply);
+	}
 }
 
 #define RIG_TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
