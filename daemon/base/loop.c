@@ -6,7 +6,9 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -14,10 +16,20 @@
 
 #include <event2/event.h>
 
+#include "base/clock.h"
+
+/* Where yielding takes longer, others have work for the processor: for a while the loop sleeps rather, because who wakes up goes
+ * ahead of them and who yields does not. */
+#define BUSY_NS (200 * NS_PER_US)
+#define BUSY_REST_NS (100 * NS_PER_MS)
+
 struct loop {
 	struct event_base *base;
 	struct event *wake_event;
 	int wake_fd;
+	bool stopped;
+	int64_t awake_until_ns; /* 0: it may sleep */
+	int64_t busy_until_ns; /* until then it does not stay awake */
 
 	/* Posted by any thread, taken by the loop thread. */
 	_Atomic(struct loop_call *) posted;
@@ -96,13 +108,57 @@ struct event_base *loop_base(struct loop *loop)
 	return loop->base;
 }
 
+/* Turn after turn without sleep, while that is wanted. */
+static int run_awake(struct loop *loop)
+{
+	int r = 0;
+
+	while (r >= 0 && !loop->stopped && loop->awake_until_ns > 0) {
+		int64_t before_ns = clock_mono_ns(), after_ns;
+
+		(void)sched_yield(); /* never fails */
+		after_ns = clock_mono_ns();
+		if (after_ns - before_ns > BUSY_NS)
+			loop->busy_until_ns = after_ns + BUSY_REST_NS;
+		if (after_ns >= loop->awake_until_ns || after_ns < loop->busy_until_ns)
+			loop->awake_until_ns = 0;
+		r = event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY | EVLOOP_NONBLOCK);
+	}
+	return r;
+}
+
 int loop_run(struct loop *loop)
 {
-	return event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0 ? -EIO : 0;
+	int r;
+
+	loop->stopped = false;
+	do {
+		r = event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
+		if (r >= 0)
+			r = run_awake(loop);
+	} while (r >= 0 && !loop->stopped);
+	return r < 0 ? -EIO : 0;
+}
+
+void loop_stay_awake(struct loop *loop, int64_t ns)
+{
+	int64_t now_ns = clock_mono_ns();
+
+	if (now_ns < loop->busy_until_ns)
+		return;
+	if (loop->awake_until_ns == 0)
+		(void)event_base_loopbreak(loop->base); /* out of the loop that sleeps, into the other one */
+	loop->awake_until_ns = now_ns + ns;
+}
+
+void loop_may_sleep(struct loop *loop)
+{
+	loop->awake_until_ns = 0;
 }
 
 void loop_stop(struct loop *loop)
 {
+	loop->stopped = true;
 	(void)event_base_loopbreak(loop->base); /* fails only for a NULL base */
 }
 

@@ -7,6 +7,8 @@
 #ifndef CONCD_BASE_LOOP_H
 #define CONCD_BASE_LOOP_H
 
+#include <stdint.h>
+
 struct event_base;
 struct loop;
 
@@ -24,6 +26,11 @@ struct event_base *loop_base(struct loop *loop);
 
 int loop_run(struct loop *loop); /* until loop_stop(); 0, or -EIO where libevent gave up */
 void loop_stop(struct loop *loop); /* from the loop thread: ends loop_run() after the events now active */
+
+/* From the loop thread: something is expected within `ns`; look for it instead of sleeping, and leave the processor to whoever wants it.
+ * On a busy machine it sleeps all the same. Ends with the time, or with loop_may_sleep(). */
+void loop_stay_awake(struct loop *loop, int64_t ns);
+void loop_may_sleep(struct loop *loop);
 
 /* Have call->fn run soon on the loop thread. Any thread; never blocks, never fails; the call belongs to the loop until
  * its function runs. Posting from the loop thread itself defers the call to the loop's next turn. */

@@ -22,6 +22,7 @@
 #include "schema.h"
 
 #define EXPECT_NS (100 * NS_PER_US) /* parsing a request takes 20 on an idle machine, waking a thread 25 */
+#define COMMIT_NS (250 * NS_PER_US) /* that of a small job takes half of it on a fast disk; on a slow one waking up does not matter */
 #define LATE_NS (1 * NS_PER_MS)
 
 void op_list_init(struct op_list *list)
@@ -80,6 +81,7 @@ static void run_finished(struct store *store)
 	struct store_read *read;
 	struct store_op *op;
 
+	loop_may_sleep(store->loop);
 	op_list_init(&ops);
 	pthread_mutex_lock(&store->lock);
 	op_list_join(&ops, &store->ops_done);
@@ -203,6 +205,10 @@ void store_submit(struct store *store, struct store_op *op)
 	gather(store, op);
 	if (!store->gathering)
 		queue_gathered(store);
+	if (op->type == STORE_JOB_ADD && store->ops_out == 1)
+		loop_stay_awake(store->loop, COMMIT_NS); /* who submitted it waits; to wake up takes longer than to answer */
+	else
+		loop_may_sleep(store->loop); /* there is enough to do */
 }
 
 void store_gather(struct store *store)

@@ -2,14 +2,18 @@
 #include "unit.h"
 
 #include <pthread.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/loop.h"
 
 #define POSTERS 4
 #define CALLS 5000
+#define POST_AFTER_NS (50 * NS_PER_MS) /* long after the loop has gone to sleep */
 
 struct numbered {
 	struct loop_call call;
@@ -159,6 +163,106 @@ static void test_events_on_the_base_are_served(void **state)
 	loop_close(loop);
 }
 
+struct awake {
+	struct loop *loop;
+	struct loop_call call;
+	int n;
+	bool sleeps; /* is told that it may */
+	bool rang; /* a timer did */
+};
+
+/* A turn of a loop that is awake, which has the next one come. */
+static void on_awake(struct loop_call *call)
+{
+	struct awake *awake = container_of(call, struct awake, call);
+
+	if (++awake->n >= 100 && awake->rang) {
+		loop_stop(awake->loop);
+		return;
+	}
+	loop_stay_awake(awake->loop, NS_PER_S);
+	if (awake->sleeps && awake->n % 2 == 0)
+		loop_may_sleep(awake->loop);
+	loop_post(awake->loop, call);
+}
+
+static void note_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct awake *awake = arg;
+
+	(void)fd;
+	(void)what;
+	awake->rang = true;
+}
+
+static void test_a_loop_that_stays_awake_serves_and_ends_as_any(void **state)
+{
+	(void)state;
+	for (int sleeps = 0; sleeps < 2; sleeps++) {
+		struct awake awake = { .call = { .fn = on_awake }, .sleeps = sleeps };
+		struct event *timer;
+		struct timeval soon = { .tv_usec = 1 };
+
+		assert_int_equal(loop_open(&awake.loop), 0);
+		timer = evtimer_new(loop_base(awake.loop), note_timer, &awake);
+		assert_int_equal(evtimer_add(timer, &soon), 0);
+		loop_post(awake.loop, &awake.call);
+		assert_int_equal(loop_run(awake.loop), 0);
+		assert_true(awake.n >= 100);
+		event_free(timer);
+		loop_close(awake.loop);
+	}
+}
+
+static int64_t cpu_ns(void)
+{
+	struct timespec ts;
+
+	assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts), 0);
+	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+static void *post_later(void *arg)
+{
+	struct awake *awake = arg;
+
+	assert_int_equal(usleep(POST_AFTER_NS / NS_PER_US), 0);
+	loop_post(awake->loop, &awake->call);
+	return NULL;
+}
+
+static void stop_loop(struct loop_call *call)
+{
+	loop_stop(container_of(call, struct awake, call)->loop);
+}
+
+static void stay_a_moment(evutil_socket_t fd, short what, void *arg)
+{
+	struct awake *awake = arg;
+
+	(void)fd; /* a timer */
+	(void)what;
+	loop_stay_awake(awake->loop, NS_PER_MS);
+}
+
+static void test_a_loop_that_was_awake_sleeps_again_and_is_woken(void **state)
+{
+	struct awake awake = { .call = { .fn = stop_loop } };
+	struct timeval now = { .tv_sec = 0 };
+	int64_t used_ns;
+	pthread_t poster;
+
+	(void)state;
+	assert_int_equal(loop_open(&awake.loop), 0);
+	assert_int_equal(event_base_once(loop_base(awake.loop), -1, EV_TIMEOUT, stay_a_moment, &awake, &now), 0);
+	assert_int_equal(pthread_create(&poster, NULL, post_later, &awake), 0);
+	used_ns = cpu_ns();
+	assert_int_equal(loop_run(awake.loop), 0);
+	assert_true(cpu_ns() - used_ns < POST_AFTER_NS / 2);
+	assert_int_equal(pthread_join(poster, NULL), 0);
+	loop_close(awake.loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -166,6 +270,8 @@ int main(void)
 		cmocka_unit_test(test_a_call_may_post_itself_again),
 		cmocka_unit_test(test_calls_left_at_the_end_run_before_the_loop_is_gone),
 		cmocka_unit_test(test_events_on_the_base_are_served),
+		cmocka_unit_test(test_a_loop_that_stays_awake_serves_and_ends_as_any),
+		cmocka_unit_test(test_a_loop_that_was_awake_sleeps_again_and_is_woken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
