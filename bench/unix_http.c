@@ -66,8 +66,7 @@ static int chunks_complete(const char *p, const char *end)
 	}
 }
 
-/* 1: the answer is complete, 0: more is to come, -EPROTO. */
-static int answer_complete(const char *buffer, size_t len)
+int http_answer_complete(const char *buffer, size_t len)
 {
 	const char *body = strstr(buffer, "\r\n\r\n"), *field;
 
@@ -110,7 +109,7 @@ int http_exchange(int fd, const char *request, size_t request_len, char *buffer,
 			return n < 0 ? -errno : -ECONNRESET;
 		len += (size_t)n;
 		buffer[len] = '\0';
-		r = answer_complete(buffer, len);
+		r = http_answer_complete(buffer, len);
 	}
 	return r < 0 ? r : (int)len;
 }
