@@ -31,7 +31,7 @@ static bool may_begin_early(const struct accept *accept, const struct job_spec *
 	return spec->streamed && job->workload && job->workload->idempotent && !job->service && !job->open &&
 	       !job->unique && !job->begin.afters && job->begin.begins_unix_us == 0 && job->begin.expires_unix_us == 0 &&
 	       !job->choice.in_order /* those come in the order of acceptance */ && !job->again_of && !parts_possible(job) &&
-	       job->jobs->crews && !job->jobs->stopping && job_may_begin(job) &&
+	       job->jobs->crews && !job->jobs->stopping && !store_stalled(job->jobs->store, NULL) && job_may_begin(job) &&
 	       job->jobs->quota.all.jobs <= PARK_WINDOW /* else it may be one to be parked */ && accept->n_rows == 1 &&
 	       accept->tasks <= EARLY_TASKS && accept->bytes <= EARLY_BYTES;
 }
