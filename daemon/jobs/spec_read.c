@@ -52,13 +52,13 @@ static bool take_number(const char **at, int64_t *ret_value)
 	const char *digits = *at + (**at == '-'), *end = digits;
 	int64_t value = 0;
 
-	while (*end >= '0' && *end <= '9' && end - digits <= MAX_DIGITS)
+	while (*end >= '0' && *end <= '9' && end - digits < MAX_DIGITS)
 		value = value * 10 + (*end++ - '0');
-	if (end == digits || end - digits > MAX_DIGITS || (*digits == '0' && end - digits > 1))
+	if (end == digits || (*digits == '0' && end - digits > 1))
 		return false;
 	*ret_value = digits > *at ? -value : value;
 	*at = end;
-	return *end == ',';
+	return *end == ','; /* no further digit */
 }
 
 static bool take_bool(const char **at, bool *ret_value)
@@ -78,8 +78,8 @@ static bool take_head(const char **at, struct spec_read *spec)
 {
 	return take(at, "{\"model\":") && take_text(at, &spec->model) && take(at, ",\"shape\":") &&
 	       take_text(at, &spec->shape) && take(at, ",\"workers\":") && take_number(at, &spec->workers) &&
-	       take_own_workers(at, &spec->own_workers) && take(at, ",\"dedicated\":") && take_bool(at, &spec->dedicated) && take(at, ",\"auto\":") &&
-	       take_bool(at, &spec->by_auto) && take(at, ",\"timeout_ns\":") && take_number(at, &spec->timeout_ns) &&
+	       take_own_workers(at, &spec->own_workers) && take(at, ",\"dedicated\":") && take_bool(at, &spec->dedicated) &&
+	       take(at, ",\"auto\":") && take_bool(at, &spec->by_auto) && take(at, ",\"timeout_ns\":") && take_number(at, &spec->timeout_ns) &&
 	       take(at, ",\"task_timeout_ns\":") && take_number(at, &spec->task_timeout_ns) && take(at, ",\"grace_ns\":") &&
 	       take_number(at, &spec->grace_ns) && take(at, ",\"max_crashes\":") && take_number(at, &spec->max_crashes) &&
 	       take(at, ",\"reason\":") && take_text(at, &spec->reason) && take(at, ",\"params\":{");
