@@ -108,12 +108,17 @@ struct event_base *loop_base(struct loop *loop)
 	return loop->base;
 }
 
+static bool is_over(const struct loop *loop)
+{
+	return loop->stopped || event_base_got_exit(loop->base);
+}
+
 /* Turn after turn without sleep, while that is wanted. */
 static int run_awake(struct loop *loop)
 {
 	int r = 0;
 
-	while (r >= 0 && !loop->stopped && loop->awake_until_ns > 0) {
+	while (r >= 0 && !is_over(loop) && loop->awake_until_ns > 0) {
 		int64_t before_ns = clock_mono_ns(), after_ns;
 
 		(void)sched_yield(); /* never fails */
@@ -136,7 +141,7 @@ int loop_run(struct loop *loop)
 		r = event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
 		if (r >= 0)
 			r = run_awake(loop);
-	} while (r >= 0 && !loop->stopped);
+	} while (r >= 0 && !is_over(loop));
 	return r < 0 ? -EIO : 0;
 }
 

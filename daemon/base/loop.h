@@ -24,7 +24,8 @@ void loop_close(struct loop *loop);
 /* The base, for events of the loop thread. Valid until loop_close(). */
 struct event_base *loop_base(struct loop *loop);
 
-int loop_run(struct loop *loop); /* until loop_stop(); 0, or -EIO where libevent gave up */
+/* Until loop_stop(), or event_base_loopexit() of its base. 0, or -EIO where libevent gave up. */
+int loop_run(struct loop *loop);
 void loop_stop(struct loop *loop); /* from the loop thread: ends loop_run() after the events now active */
 
 /* From the loop thread: something is expected within `ns`; look for it instead of sleeping, and leave the processor to whoever wants it.

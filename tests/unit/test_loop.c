@@ -214,6 +214,29 @@ static void test_a_loop_that_stays_awake_serves_and_ends_as_any(void **state)
 	}
 }
 
+static void stay_long(struct loop_call *call)
+{
+	loop_stay_awake(container_of(call, struct awake, call)->loop, 1000 * NS_PER_S);
+}
+
+/* It is noticed in whichever way the loop runs. */
+static void test_a_loop_ends_where_its_base_is_told_to(void **state)
+{
+	const struct timeval soon = { .tv_usec = 5000 };
+
+	(void)state;
+	for (int stays = 0; stays < 2; stays++) {
+		struct awake awake = { .call = { .fn = stay_long } };
+
+		assert_int_equal(loop_open(&awake.loop), 0);
+		assert_int_equal(event_base_loopexit(loop_base(awake.loop), &soon), 0);
+		if (stays)
+			loop_post(awake.loop, &awake.call);
+		assert_int_equal(loop_run(awake.loop), 0);
+		loop_close(awake.loop);
+	}
+}
+
 static int64_t cpu_ns(void)
 {
 	struct timespec ts;
@@ -271,6 +294,7 @@ int main(void)
 		cmocka_unit_test(test_calls_left_at_the_end_run_before_the_loop_is_gone),
 		cmocka_unit_test(test_events_on_the_base_are_served),
 		cmocka_unit_test(test_a_loop_that_stays_awake_serves_and_ends_as_any),
+		cmocka_unit_test(test_a_loop_ends_where_its_base_is_told_to),
 		cmocka_unit_test(test_a_loop_that_was_awake_sleeps_again_and_is_woken),
 	};
 
