@@ -1,6 +1,6 @@
 /* fdatasync: the yardstick for durability: what this disk takes to keep 4 KiB.
  *
- *	fdatasync FILE N	N times: write 4 KiB into a preallocated file, fdatasync; microseconds: median, 99th percentile
+ *	fdatasync FILE N	N times: write 4 KiB into a preallocated file, fdatasync; microseconds: median, 99th percentile, mean
  *
  * The file is made, and removed at the end. Its blocks are written once beforehand, so that no size or extent changes.
  */
@@ -25,8 +25,8 @@ static void write_block(int fd, const char *block, uint64_t i)
 int main(int argc, char **argv)
 {
 	static char block[BLOCK];
+	double *us, mean_us = 0;
 	uint64_t n;
-	double *us;
 	int fd;
 
 	if (argc != 3)
@@ -49,8 +49,9 @@ int main(int argc, char **argv)
 		if (fdatasync(fd) < 0)
 			bench_die("fdatasync: %s", strerror(errno));
 		us[i] = (double)(bench_now_ns() - start_ns) / 1000;
+		mean_us += us[i] / (double)n;
 	}
-	(void)printf("%.2f %.2f\n", bench_share(us, n, 0.5), bench_share(us, n, 0.99));
+	(void)printf("%.2f %.2f %.2f\n", bench_share(us, n, 0.5), bench_share(us, n, 0.99), mean_us);
 	close(fd);
 	free(us);
 	return 0;

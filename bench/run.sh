@@ -32,7 +32,7 @@ cases() {
 		work10us-process       pool-work        1.05  ns/task
 		round-trip             pool-trip        6     us
 		round-trip-durable     fdatasync        5     us
-		accept-one             fdatasync        2.5   us/job
+		accept-one             fdatasync-loop   2.5   us/job
 		accept-64              accept-one       0.1   us/job
 		downloads-160          epoll-160        1.25  ms
 		downloads-10k-keep     epoll-10k-keep   2.7   ms
@@ -205,6 +205,7 @@ yardstick() {
 	pool-work) "$bench/pool" -w 10 100000 2 ;;
 	pool-trip) "$bench/pool" -r 10000 | cut -d' ' -f1 ;;
 	fdatasync) "$bench/fdatasync" "$dir/fdatasync" 2000 | cut -d' ' -f1 ;;
+	fdatasync-loop) "$bench/fdatasync" "$dir/fdatasync" 2000 | cut -d' ' -f3 ;; # of many in a row, as accept-one is
 	accept-one) accept_jobs 2000 1 ;;
 	epoll-160) "$bench/epoll_client" "$port" '/bytes/1024?ms=50' 160 160 ;;
 	epoll-10k-keep) "$bench/epoll_client" -k "$port" /bytes/1024 10000 64 ;;
@@ -225,7 +226,8 @@ memory_at_once() {
 		awk '{ printf "%.2f\n", $1 / 1024 / 10000 } END { exit NR == 0 }'
 }
 
-# accept_jobs N CLIENTS: microseconds a job. None of them runs, and none is left.
+# accept_jobs N CLIENTS: microseconds a job. None of them runs, and none is left; the store puts its room in order once it has
+# been idle for 100 ms, which is not to be measured with what comes next.
 accept_jobs() {
 	ctl -q pause -w noop >/dev/null || return 1
 	"$bench/accept" "$dir/sock" "$1" "$2"
@@ -233,6 +235,7 @@ accept_jobs() {
 	ctl -q cancel -w noop >/dev/null
 	ctl -q clean -w noop >/dev/null
 	ctl -q resume -w noop >/dev/null || return 1
+	sleep 0.5
 	return $status
 }
 
