@@ -113,6 +113,11 @@ static bool is_over(const struct loop *loop)
 	return loop->stopped || event_base_got_exit(loop->base);
 }
 
+bool loop_is_busy(const struct loop *loop, int64_t now_ns)
+{
+	return now_ns < loop->busy_until_ns;
+}
+
 /* Turn after turn without sleep, while that is wanted. */
 static int run_awake(struct loop *loop)
 {
@@ -125,8 +130,11 @@ static int run_awake(struct loop *loop)
 		after_ns = clock_mono_ns();
 		if (after_ns - before_ns > BUSY_NS)
 			loop->busy_until_ns = after_ns + BUSY_REST_NS;
-		if (after_ns >= loop->awake_until_ns || after_ns < loop->busy_until_ns)
+		if (after_ns >= loop->awake_until_ns || loop_is_busy(loop, after_ns))
 			loop->awake_until_ns = 0;
+		/* Sooner than by way of the eventfd; relaxed: only whether to look. */
+		if (atomic_load_explicit(&loop->posted, memory_order_relaxed))
+			run_posted(loop);
 		r = event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY | EVLOOP_NONBLOCK);
 	}
 	return r;
@@ -149,7 +157,7 @@ void loop_stay_awake(struct loop *loop, int64_t ns)
 {
 	int64_t now_ns = clock_mono_ns();
 
-	if (now_ns < loop->busy_until_ns)
+	if (loop_is_busy(loop, now_ns))
 		return;
 	if (loop->awake_until_ns == 0)
 		(void)event_base_loopbreak(loop->base); /* out of the loop that sleeps, into the other one */

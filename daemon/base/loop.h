@@ -7,6 +7,7 @@
 #ifndef CONCD_BASE_LOOP_H
 #define CONCD_BASE_LOOP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct event_base;
@@ -32,6 +33,8 @@ void loop_stop(struct loop *loop); /* from the loop thread: ends loop_run() afte
  * On a busy machine it sleeps all the same. Ends with the time, or with loop_may_sleep(). */
 void loop_stay_awake(struct loop *loop, int64_t ns);
 void loop_may_sleep(struct loop *loop);
+/* From the loop thread: staying awake found others waiting for the processor, a moment (100 ms) before now_ns at most. */
+bool loop_is_busy(const struct loop *loop, int64_t now_ns);
 
 /* Have call->fn run soon on the loop thread. Any thread; never blocks, never fails; the call belongs to the loop until
  * its function runs. Posting from the loop thread itself defers the call to the loop's next turn. */

@@ -50,6 +50,7 @@ struct store {
 	struct op_list gathered; /* submitted meanwhile, or late */
 	struct event *late_event; /* queues the late ones */
 	int64_t late_ns; /* since when the first of them has waited; 0: there are none */
+	int64_t answered_ns; /* when a lone submission was answered, nothing having come since; 0: none was */
 
 	pthread_mutex_t lock; /* held for a few instructions only: */
 	pthread_cond_t writer_wake, reader_wake, finished; /* CLOCK_MONOTONIC */
@@ -57,6 +58,8 @@ struct store {
 	struct read_list reads, reads_done;
 	bool writer_waits; /* for writer_wake */
 	int64_t expected_ns; /* until when an op is about to come and the writer stays awake; 0: none is */
+	bool in_a_row; /* submissions come one by one, each as soon as the one before is answered */
+	atomic_uint n_calls; /* raised, with the lock, by whatever ends the writer's staying awake; read without it: relaxed */
 	bool closing; /* nothing may wait for room any more */
 	bool stop; /* the threads end when nothing is queued */
 	bool bell_posted;
@@ -70,8 +73,13 @@ struct store {
 void store_report_ops(struct store *store, struct op_list *done);
 void store_report_read(struct store *store, struct store_read *read);
 
-/* Called and left with the lock, by the writer: while an op is expected, try again and again instead of sleeping. */
-void store_await_expected(struct store *store);
+/* ---- Staying awake for what is about to come (expect.c) ---- */
+
+void expect_commit(struct store *store, bool lone); /* control thread: an op was queued, a submission with nothing beside it or another */
+void expect_answered(struct store *store); /* control thread: a lone submission was answered, and nothing is out */
+void expect_next(struct store *store); /* with the lock, by the writer: it has done a lone submission */
+void expect_over(struct store *store); /* with the lock: what the writer may be waiting for has come */
+void expect_await(struct store *store); /* called and left with the lock, by the writer: stay awake while an op is expected */
 
 /* ---- The writer thread (writer.c) ---- */
 

@@ -8,7 +8,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +20,6 @@
 #include "base/log.h"
 #include "schema.h"
 
-#define EXPECT_NS (100 * NS_PER_US) /* parsing a request takes 20 on an idle machine, waking a thread 25 */
-#define COMMIT_NS (250 * NS_PER_US) /* that of a small job takes half of it on a fast disk; on a slow one waking up does not matter */
 #define LATE_NS (1 * NS_PER_MS)
 
 void op_list_init(struct op_list *list)
@@ -74,12 +71,19 @@ static void read_list_add(struct read_list *list, struct store_read *read)
 
 /* ---- The way back ---- */
 
+/* A submission that nothing else is done with. */
+static bool is_lone(const struct store_op *first)
+{
+	return first && !first->next && first->type == STORE_JOB_ADD;
+}
+
 /* Run the callbacks of what is finished. They may submit more, so the lists are taken first. */
 static void run_finished(struct store *store)
 {
 	struct op_list ops;
 	struct store_read *read;
 	struct store_op *op;
+	bool lone;
 
 	loop_may_sleep(store->loop);
 	op_list_init(&ops);
@@ -88,6 +92,7 @@ static void run_finished(struct store *store)
 	read = store->reads_done.first;
 	read_list_init(&store->reads_done);
 	pthread_mutex_unlock(&store->lock);
+	lone = is_lone(ops.first) && store->ops_out == 1;
 	while ((op = op_list_take(&ops))) {
 		store->ops_out--;
 		op->on_done(op, op->status);
@@ -99,6 +104,8 @@ static void run_finished(struct store *store)
 		read->on_done(read, read->status);
 		read = next;
 	}
+	if (lone && store->ops_out == 0)
+		expect_answered(store);
 }
 
 static void on_bell(struct loop_call *call)
@@ -128,6 +135,8 @@ void store_report_ops(struct store *store, struct op_list *done)
 	if (!done->first)
 		return;
 	pthread_mutex_lock(&store->lock);
+	if (is_lone(done->first))
+		expect_next(store);
 	op_list_join(&store->ops_done, done);
 	/* Once closing, store_close() waits for the lists itself. */
 	post = !store->bell_posted && !store->closing;
@@ -161,36 +170,13 @@ static void queue_gathered(struct store *store)
 	pthread_mutex_lock(&store->lock);
 	op_list_join(&store->ops, &store->gathered);
 	wake = store->writer_waits && store->ops.first;
+	if (store->ops.first)
+		expect_over(store);
 	if (wake)
 		store->writer_waits = false; /* it is told once */
 	pthread_mutex_unlock(&store->lock);
 	if (wake) /* unlocked: else it would wake up only to wait for the lock */
 		pthread_cond_signal(&store->writer_wake);
-}
-
-void store_expect(struct store *store)
-{
-	bool wake;
-
-	pthread_mutex_lock(&store->lock);
-	wake = store->writer_waits;
-	if (wake) {
-		store->writer_waits = false;
-		store->expected_ns = clock_mono_ns() + EXPECT_NS;
-	}
-	pthread_mutex_unlock(&store->lock);
-	if (wake)
-		pthread_cond_signal(&store->writer_wake);
-}
-
-void store_await_expected(struct store *store)
-{
-	while (!store->ops.first && !store->stop && !store->closing && clock_mono_ns() < store->expected_ns) {
-		pthread_mutex_unlock(&store->lock);
-		(void)sched_yield(); /* never fails; who has work goes first */
-		pthread_mutex_lock(&store->lock);
-	}
-	store->expected_ns = 0;
 }
 
 static void gather(struct store *store, struct store_op *op)
@@ -205,10 +191,7 @@ void store_submit(struct store *store, struct store_op *op)
 	gather(store, op);
 	if (!store->gathering)
 		queue_gathered(store);
-	if (op->type == STORE_JOB_ADD && store->ops_out == 1)
-		loop_stay_awake(store->loop, COMMIT_NS); /* who submitted it waits; to wake up takes longer than to answer */
-	else
-		loop_may_sleep(store->loop); /* there is enough to do */
+	expect_commit(store, op->type == STORE_JOB_ADD && store->ops_out == 1);
 }
 
 void store_gather(struct store *store)
@@ -519,6 +502,7 @@ static void stop_threads(struct store *store)
 {
 	pthread_mutex_lock(&store->lock);
 	store->stop = true;
+	expect_over(store);
 	pthread_cond_signal(&store->writer_wake);
 	pthread_cond_signal(&store->reader_wake);
 	pthread_mutex_unlock(&store->lock);
@@ -562,6 +546,7 @@ void store_close(struct store *store)
 		return;
 	pthread_mutex_lock(&store->lock);
 	store->closing = true;
+	expect_over(store);
 	pthread_cond_signal(&store->writer_wake);
 	pthread_mutex_unlock(&store->lock);
 	/* Callbacks may submit more: until nothing is out. */

@@ -205,7 +205,8 @@ struct store_op {
 /* Queue an op; *op stays the caller's memory. Never blocks. */
 void store_submit(struct store *store, struct store_op *op);
 /* An op is about to be submitted, within microseconds: a writer that sleeps is woken now, and is awake when it comes. Where
- * none comes, nothing is lost but EXPECT_NS of trying. Never blocks. */
+ * this follows a lone submission's answer as fast, the writer and the loop stay awake for the next one after that of this one,
+ * too. Where none comes, nothing is lost but a tenth of a millisecond of trying (expect.c). Never blocks. */
 void store_expect(struct store *store);
 /* What is submitted in between is queued at once at the end: the same transaction takes all of it, where nothing of it
  * is at fault. Not nested. */

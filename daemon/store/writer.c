@@ -525,7 +525,7 @@ static bool take(struct writer *w, bool *ret_idle)
 		int r;
 
 		if (store->expected_ns > 0) {
-			store_await_expected(store);
+			expect_await(store);
 			store->writer_waits = true;
 			continue;
 		}
