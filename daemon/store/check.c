@@ -424,6 +424,8 @@ static void sum_up(struct check *c)
 int store_check(const char *path, void (*on_line)(void *arg, const char *line), void *arg, struct error *err)
 {
 	struct check c = { .say = on_line, .arg = arg };
+	_cleanup_free_ char *words = NULL;
+	bool log_there = mark_log_there(path);
 	int64_t version = 0;
 	int r = access(path, F_OK) < 0 ? -errno : db_open(path, DB_READER, &c.db, NULL);
 
@@ -435,6 +437,8 @@ int store_check(const char *path, void (*on_line)(void *arg, const char *line), 
 		    version < SCHEMA_VERSION ? ", which the next start brings up to date" : "");
 		r = version > 0 ? check_all(&c) : 0; /* one that is still empty has no tables */
 	}
+	if (r == 0 && version > 0 && mark_log_lost(c.db, log_there) && (words = mark_words(path)))
+		found(&c, "%s", words);
 	if (r == 0)
 		sum_up(&c);
 	else if (r == -ENOENT)

@@ -109,6 +109,15 @@ int doomed_slice(struct statements *statements, uint64_t job);
 /* Move the closed database and its log to PATH.damaged-DATE. 0 with the new name, which is the caller's; -errno with words. */
 int store_move_aside(const char *path, char **ret_aside, struct error *err);
 
+/* ---- Whether its log is missing (mark.c) ---- */
+
+bool mark_log_there(const char *path); /* before the first connection is opened: that makes one */
+bool mark_log_lost(sqlite3 *db, bool log_there); /* as it was before that */
+char *mark_words(const char *path); /* to say so; the caller's; NULL: no memory */
+/* Move what can be moved from the log into the database, and mark that the log is needed from now on. What SQLite says. */
+int mark_checkpoint(sqlite3 *db, int *ret_in_log, int *ret_moved);
+void mark_closed(sqlite3 *db); /* by the last connection, before it is closed */
+
 /* ---- The reserve (reserve.c) ---- */
 
 int reserve_make(const char *db_path); /* 0 (also where it is there); -ENOSPC: no room to spare; -errno */

@@ -5,7 +5,7 @@
  *	input    packed inputs, up to 1 MiB       started  marks of tasks that must not run twice
  *	segment  outcomes of 4,096 tasks          worker   worker processes that live
  *	part     the rest of a huge segment       plugin   cached descriptions
- *	task     outcomes, segment still open     meta     next_id: no id below is ever given out again
+ *	task     outcomes, segment still open     meta     next_id: no id below is ever given out again; log: see mark.c
  *	crash    deaths that count against tasks  hook     ended jobs whose hook is still to be run
  *	step     parts of divided tasks without an outcome, and what they gave
  *
@@ -157,8 +157,8 @@ int schema_migrate(sqlite3 *db, const char *path, struct error *err)
 	if (r < 0)
 		return r;
 	empty = version == 0;
-	if (empty)
-		r = set_up_empty(db);
+	/* A copy that SQLite made (VACUUM INTO) has lost the mode. */
+	r = empty ? set_up_empty(db) : db_exec(db, "PRAGMA journal_mode = WAL");
 	for (size_t v = (size_t)version; r == 0 && v < SCHEMA_VERSION; v++) {
 		if (!empty)
 			log_info("store: migrating '%s' from schema version %zu to %zu", path, v, v + 1);

@@ -450,6 +450,7 @@ static int start_anew(struct store *store, const struct error *why, sqlite3 **re
 static int open_connections(struct store *store, struct error *err)
 {
 	struct error why = ERROR_INIT;
+	bool log_there = mark_log_there(store->path);
 	sqlite3 *db = NULL;
 	int r = open_database(store->path, &db, &why);
 
@@ -459,8 +460,11 @@ static int open_connections(struct store *store, struct error *err)
 		*err = why;
 	if (r < 0)
 		return r;
+	if (mark_log_lost(db, log_there) && (store->damaged = mark_words(store->path)))
+		log_error("store: %s", store->damaged);
 	r = writer_new(store, db, &store->writer, err);
 	if (r < 0) {
+		mark_closed(db);
 		db_close(db);
 		return r;
 	}

@@ -50,7 +50,8 @@ void store_close(struct store *store);
 
 bool store_stalled(const struct store *store, const char **ret_why); /* writes are failing and waiting for room */
 
-/* Words on a damaged store that was moved aside when this one was opened; NULL: none was. */
+/* Words on a store that was damaged and moved aside when this one was opened, or that was opened without its log (its jobs run, the
+ * latest are lost); NULL: it was sound. */
 const char *store_damaged(const struct store *store);
 
 /* Look through a store without changing it, also while a daemon uses it: the file, every checksum, what belongs together.

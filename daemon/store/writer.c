@@ -110,6 +110,8 @@ void writer_free(struct writer *w)
 	query_finish(&w->begin);
 	query_finish(&w->commit);
 	grow_end(&w->grow);
+	if (w->db)
+		mark_closed(w->db);
 	db_close(w->db);
 	grow_close(&w->grow);
 	free(w);
@@ -121,7 +123,7 @@ void writer_free(struct writer *w)
 static void checkpoint(struct writer *w)
 {
 	int in_log = 0, moved = 0;
-	int rc = sqlite3_wal_checkpoint_v2(w->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
+	int rc = mark_checkpoint(w->db, &in_log, &moved);
 
 	/* A reader in its transaction keeps some back, a full disk all: the next idle moment tries again. */
 	if (rc == SQLITE_OK && moved >= in_log)

@@ -34,6 +34,36 @@ check "the daemon ends" daemon_stop
 exits 0 check_store
 says "$dir/state/concd.db: schema version" "$dir/out"
 
+# Its log was lost.
+daemon_start
+exits 0 ctl run sleeper -q 1ms
+check "the store is marked" wait_for 20 eval "[ \"\$(in_store \"SELECT value FROM meta WHERE key = 'log'\")\" = 2 ]"
+daemon_kill
+rm "$dir/state/concd.db-wal"
+exits 1 check_store
+says "the log of the store, '$dir/state/concd.db-wal', is missing" "$dir/out"
+daemon_start
+says "error: store: the log of the store" "$dir/log"
+ctl status >"$dir/out"
+says "the latest jobs and results are lost" "$dir/out"
+check "the daemon ends" daemon_stop
+exits 0 check_store
+
+# A copy that SQLite makes of a daemon's store at work lacks nothing.
+daemon_start
+id=$(ctl run sleeper -d 1ms)
+exits 0 ctl wait "$id" -q
+check "the store is marked" wait_for 20 eval "[ \"\$(in_store \"SELECT value FROM meta WHERE key = 'log'\")\" = 2 ]"
+in_store "VACUUM INTO '$dir/copy.db'"
+daemon_kill
+rm "$dir/state/concd.db-wal"
+mv "$dir/copy.db" "$dir/state/concd.db"
+exits 0 check_store
+daemon_start
+exits 0 ctl results "$id"
+equal "status says nothing of a log" "$(ctl status | grep -c 'is missing')" 0
+check "the daemon ends" daemon_stop
+
 # Rows: each finding names its job and what it means.
 cp "$dir/state/concd.db" "$dir/sound.db"
 in_store "UPDATE segment SET packed = CAST(replace(packed, '98us', '88us') AS BLOB) WHERE job = 1 AND segment = 0;

@@ -237,6 +237,67 @@ static void a_store_whose_jobs_cannot_be_read_is_moved_aside_and_numbers_go_on(v
 	store_close(store);
 }
 
+static void copy_file(const char *from, const char *to)
+{
+	FILE *in = fopen(from, "r"), *out = fopen(to, "w");
+	char bytes[4096];
+	size_t n;
+
+	assert_non_null(in);
+	assert_non_null(out);
+	while ((n = fread(bytes, 1, sizeof(bytes), in)) > 0)
+		assert_int_equal(fwrite(bytes, 1, n, out), n);
+	assert_int_equal(fclose(in), 0);
+	assert_int_equal(fclose(out), 0);
+}
+
+/* Whether opening the copy of a store says that its log is missing; it is closed in order. */
+static bool says_log_missing(struct fixture *f, const char *path)
+{
+	struct store_options options = { .path = path };
+	struct store *store = NULL;
+	bool said;
+
+	assert_int_equal(store_open(f->loop, &options, &store, NULL), 0);
+	said = store_damaged(store) && strstr(store_damaged(store), "-wal', is missing");
+	assert_true(said || !store_damaged(store));
+	store_close(store);
+	return said;
+}
+
+/* The writer marks it when it has been idle for a moment. */
+static void wait_for_mark(struct fixture *f)
+{
+	for (int i = 0; get_int(f->path, "SELECT count(*) FROM meta WHERE key = 'log' AND value = 2") == 0; i++) {
+		assert_true(i < 3000);
+		assert_int_equal(usleep(10000), 0);
+	}
+}
+
+static void a_store_that_was_copied_without_its_log_says_so_once(void **state)
+{
+	struct fixture *f = *state;
+	struct store_options options = { .path = f->path };
+	char copy[TEST_PATH_BYTES + 8], log[TEST_PATH_BYTES + 8], copied_log[TEST_PATH_BYTES + 16];
+	struct store *store = NULL;
+
+	(void)snprintf(copy, sizeof(copy), "%s.copy", f->path);
+	(void)snprintf(log, sizeof(log), "%s-wal", f->path);
+	(void)snprintf(copied_log, sizeof(copied_log), "%s-wal", copy);
+	assert_int_equal(store_open(f->loop, &options, &store, NULL), 0);
+	wait_for_mark(f);
+	copy_file(f->path, copy);
+	assert_true(says_log_missing(f, copy));
+	assert_false(says_log_missing(f, copy)); /* it was closed in order */
+	copy_file(f->path, copy);
+	copy_file(log, copied_log);
+	assert_false(says_log_missing(f, copy)); /* as after a kill */
+	store_close(store);
+	assert_int_equal(access(log, F_OK), -1);
+	copy_file(f->path, copy);
+	assert_false(says_log_missing(f, copy)); /* at rest it has none */
+}
+
 static void the_log_of_a_damaged_store_goes_with_it(void **state)
 {
 	struct fixture *f = *state;
@@ -375,6 +436,8 @@ int main(void)
 		TEST(a_newer_schema_is_refused_with_both_versions),
 		TEST(a_file_that_is_no_database_is_moved_aside_as_it_is),
 		TEST(a_store_whose_jobs_cannot_be_read_is_moved_aside_and_numbers_go_on),
+		TEST(a_store_that_was_copied_without_its_log_says_so_once),
+		TEST(a_store_that_was_copied_without_its_log_says_so_once),
 		TEST(the_log_of_a_damaged_store_goes_with_it),
 		TEST(another_programs_database_is_refused),
 		TEST(an_empty_file_becomes_a_store),
