@@ -4,14 +4,10 @@
  *	queued --take--> waiting --commit--> reported
  *	                 ^     |
  *	                 +-----+ failed: may_fail ops come back, the others wait for the next attempt
- *
- * An op that is at fault itself (a key that is there) does not spoil its batch: the batch runs again with a savepoint
- * before each op. Batches without such an op, all of them usually, pay nothing for it.
  */
-#include "private.h"
+#include "writer.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,46 +17,12 @@
 #include "base/error.h"
 #include "base/log.h"
 
-#define RETRY_NS (1 * NS_PER_S)
-#define SLICE_NS (4 * NS_PER_MS) /* of removing rows, between two batches */
-#define SLICE_JOBS 256 /* that may end in one slice */
-#define IDLE_NS (100 * NS_PER_MS)
 #define RESERVE_RETRY_NS (30 * NS_PER_S)
 #define LOG_EVERY_NS (60 * NS_PER_S) /* a disk that fills up again and again says so once a minute */
 /* Not only when a burst is over: small commits are faster where they overwrite the log than where they make it longer. */
 #define CHECKPOINT_BYTES (62 * 1024 * 1024)
 #define CHECKPOINT_COMMITS 256
-#define SPARE_BYTES (64 * 1024 * 1024) /* free pages that stay in the file for what comes next */
-#define VACUUM_BYTES (4 * 1024 * 1024) /* given back at a time */
-#define VACUUM_BYTES_STALLED (256 * 1024) /* has to fit the reserve */
 #define NOTE_SIZE_NS (50 * NS_PER_MS) /* not after each commit: it takes a tenth of a small one's time */
-
-struct writer {
-	struct store *store;
-	sqlite3 *db;
-	struct statements *statements;
-	struct query begin, commit;
-	struct grow grow;
-
-	struct op_list waiting; /* taken and not committed, in order */
-	struct op_list deleting; /* STORE_JOB_DELETE, committed as doomed; rows are being removed */
-	bool doomed; /* some rows may be left to remove: of `deleting`, or of an earlier run */
-	int64_t doomed_retry_ns; /* after a failure; 0: at once */
-	bool making_room; /* the disk is full and rows are being removed: all else waits for it */
-
-	int stalled; /* -errno of the last failure; 0: all is well */
-	int64_t retry_ns;
-	int64_t logged_ns; /* when a stall was last logged; 0: never */
-	bool announced; /* the stall now on was logged: its end will be */
-
-	int wal_pages; /* in the log and perhaps not in the database */
-	unsigned int wal_commits; /* since it was last tried to move them there */
-	int64_t idle_ns; /* without work for so long: the burst is over */
-	bool vacuum; /* there may be free pages to give back */
-	int64_t sized_ns; /* when the files' sizes were last looked at */
-	bool reserve_missing;
-	int64_t reserve_retry_ns;
-};
 
 static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
 {
@@ -94,7 +56,7 @@ int writer_new(struct store *store, sqlite3 *db, struct writer **ret_writer, str
 	w->db = db;
 	w->doomed = true;
 	w->wal_pages = 1; /* whatever the last run left */
-	w->idle_ns = IDLE_NS;
+	w->idle_ns = WRITER_IDLE_NS;
 	op_list_init(&w->waiting);
 	op_list_init(&w->deleting);
 	sqlite3_wal_hook(db, on_wal, w);
@@ -115,105 +77,6 @@ void writer_free(struct writer *w)
 	db_close(w->db);
 	grow_close(&w->grow);
 	free(w);
-}
-
-/* ---- The log ---- */
-
-/* Move the log's pages into the database, so that the log begins anew. Readers are not disturbed. */
-static void checkpoint(struct writer *w)
-{
-	int in_log = 0, moved = 0;
-	int rc = mark_checkpoint(w->db, &in_log, &moved);
-
-	/* A reader in its transaction keeps some back, a full disk all: the next idle moment tries again. */
-	if (rc == SQLITE_OK && moved >= in_log)
-		w->wal_pages = 0;
-	w->wal_commits = 0; /* nor is one that was kept from it tried again after each commit */
-	w->idle_ns = rc == SQLITE_OK ? IDLE_NS : RETRY_NS;
-}
-
-/* ---- Transactions ---- */
-
-static void roll_back(struct writer *w)
-{
-	/* A full disk may have rolled back already. Where this fails the next BEGIN does, and says why. */
-	if (!sqlite3_get_autocommit(w->db))
-		(void)db_exec(w->db, "ROLLBACK");
-}
-
-static int run_with_savepoint(struct writer *w, struct store_op *op)
-{
-	int r = db_exec(w->db, "SAVEPOINT op");
-
-	if (r < 0)
-		return r;
-	op->status = write_op(w->statements, op);
-	if (write_op_own_fault(op->status)) {
-		r = db_exec(w->db, "ROLLBACK TO op");
-		return r < 0 ? r : db_exec(w->db, "RELEASE op");
-	}
-	return op->status < 0 ? op->status : db_exec(w->db, "RELEASE op");
-}
-
-/* 0; -EAGAIN: it is at fault and has changed rows, which only a savepoint could undo; else the batch's failure. */
-static int run_without_savepoint(struct writer *w, struct store_op *op)
-{
-	int before = sqlite3_total_changes(w->db);
-
-	op->status = write_op(w->statements, op);
-	if (!write_op_own_fault(op->status))
-		return op->status;
-	return sqlite3_total_changes(w->db) == before ? 0 : -EAGAIN;
-}
-
-static int try_batch(struct writer *w, const struct op_list *batch, bool savepoints)
-{
-	int r = query_run(&w->begin, NULL);
-
-	for (struct store_op *op = batch->first; op && r == 0; op = op->next)
-		r = savepoints ? run_with_savepoint(w, op) : run_without_savepoint(w, op);
-	if (r == 0)
-		r = grow_for_commit(&w->grow);
-	if (r == 0)
-		r = query_run(&w->commit, NULL);
-	if (r < 0)
-		roll_back(w);
-	return r;
-}
-
-/* What is committed into a file that is not at its place any more is lost with the process. */
-static bool is_gone(struct writer *w)
-{
-	int moved = 0;
-
-	return sqlite3_file_control(w->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved;
-}
-
-/* Run and commit; every op then has its status. Or nothing of it happened. */
-static int run_batch(struct writer *w, const struct op_list *batch)
-{
-	int r = is_gone(w) ? -ESTALE : try_batch(w, batch, false);
-
-	if (r == -ENOSPC) { /* the log may begin anew in the room that it has */
-		checkpoint(w);
-		r = try_batch(w, batch, false);
-	}
-	return r == -EAGAIN ? try_batch(w, batch, true) : r;
-}
-
-static void note_size(struct writer *w, int64_t now_ns)
-{
-	char log_path[4096];
-	uint64_t bytes = 0;
-	struct stat st;
-
-	w->sized_ns = now_ns;
-	if (stat(w->store->path, &st) == 0)
-		bytes += (uint64_t)st.st_size;
-	if (snprintf(log_path, sizeof(log_path), "%s-wal", w->store->path) < (int)sizeof(log_path) &&
-	    stat(log_path, &st) == 0)
-		bytes += (uint64_t)st.st_size;
-	atomic_store_explicit(&w->store->n_bytes, bytes, memory_order_relaxed); /* for statistics */
 }
 
 /* ---- Stalls ---- */
@@ -244,7 +107,7 @@ static bool stall_passes(int r)
 	return r == -ENOSPC || r == -EROFS || r == -ESTALE || r == -EBUSY;
 }
 
-static bool is_closing(struct writer *w)
+bool writer_closing(struct writer *w)
 {
 	bool closing;
 
@@ -254,8 +117,7 @@ static bool is_closing(struct writer *w)
 	return closing;
 }
 
-/* Give back the ops that cannot wait: those that may fail, or all. */
-static void refuse(struct writer *w, int r, bool all)
+void writer_refuse(struct writer *w, int r, bool all)
 {
 	struct op_list keep, refused;
 	struct store_op *op;
@@ -273,7 +135,7 @@ static void refuse(struct writer *w, int r, bool all)
 	store_report_ops(w->store, &refused);
 }
 
-static void stall(struct writer *w, int r)
+void writer_stall(struct writer *w, int r)
 {
 	int64_t now_ns = clock_mono_ns();
 
@@ -284,7 +146,7 @@ static void stall(struct writer *w, int r)
 		w->announced = true;
 	}
 	w->stalled = r;
-	w->retry_ns = now_ns + RETRY_NS;
+	w->retry_ns = now_ns + WRITER_RETRY_NS;
 	atomic_store_explicit(&w->store->stall_why, stall_text(r), memory_order_relaxed); /* a constant text */
 }
 
@@ -301,10 +163,9 @@ static void unstall(struct writer *w, bool written)
 
 /* ---- Committing ---- */
 
-/* A batch is on disk: report it, but deletions only when their rows are gone. */
-static void report(struct writer *w, struct op_list *batch)
+void writer_report(struct writer *w, struct op_list *batch)
 {
-	bool closing = is_closing(w); /* then the next run removes the rows */
+	bool closing = writer_closing(w); /* then the next run removes the rows */
 	struct op_list done;
 	struct store_op *op;
 	uint64_t n = 0;
@@ -323,169 +184,38 @@ static void report(struct writer *w, struct op_list *batch)
 	store_report_ops(w->store, &done);
 }
 
-static bool concerns(const struct store_op *op, uint64_t job)
-{
-	return op->job == job || (op->type == STORE_JOB_ADD && op->u.add.job.id == job);
-}
-
-/* Deletions make room, so while nothing can be written they go first, at the reserve's expense; but not before an op of
- * the same job that waits. */
-static void delete_first(struct writer *w)
-{
-	struct op_list deletions, others;
-	struct store_op *op;
-
-	op_list_init(&deletions);
-	op_list_init(&others);
-	while ((op = op_list_take(&w->waiting))) {
-		bool first = op->type == STORE_JOB_DELETE;
-
-		for (const struct store_op *o = others.first; o && first; o = o->next)
-			first = !concerns(o, op->job);
-		op_list_add(first ? &deletions : &others, op);
-	}
-	if (deletions.first) {
-		reserve_give_up(w->store->path);
-		w->reserve_missing = true;
-		if (run_batch(w, &deletions) == 0) {
-			report(w, &deletions);
-			w->doomed_retry_ns = 0;
-			w->making_room = true;
-			w->retry_ns = 0; /* what waits is tried when the rows are gone */
-		}
-	}
-	op_list_join(&w->waiting, &deletions);
-	op_list_join(&w->waiting, &others);
-}
-
 static void commit_waiting(struct writer *w)
 {
-	int r = run_batch(w, &w->waiting);
+	int r = batch_run(w, &w->waiting);
 
 	if (r < 0) {
-		bool closing = is_closing(w);
+		bool closing = writer_closing(w);
 
-		stall(w, r);
+		writer_stall(w, r);
 		if (r == -ENOSPC && !closing)
-			delete_first(w); /* what makes room is not refused for want of it */
-		refuse(w, r, closing);
+			removal_first(w); /* what makes room is not refused for want of it */
+		writer_refuse(w, r, closing);
 		return;
 	}
 	unstall(w, true); /* first: whoever is told of success must not find the store stalled */
-	report(w, &w->waiting);
-}
-
-/* ---- Removing rows ---- */
-
-/* Have free pages of so many bytes cut off the file. 0 or -errno. */
-static int give_back(struct writer *w, int64_t bytes)
-{
-	char pragma[64];
-
-	(void)snprintf(pragma, sizeof(pragma), "PRAGMA incremental_vacuum(%" PRId64 ")", bytes / w->grow.page_bytes); /* fits */
-	return db_exec(w->db, pragma);
-}
-
-/* Jobs whose last rows went in a slice. */
-struct gone {
-	uint64_t jobs[SLICE_JOBS];
-	size_t n;
-};
-
-/* Remove rows for a few milliseconds, in one transaction; for one step only where room is short. 1: more are left; 0. */
-static int slice(struct writer *w, struct gone *ret_gone)
-{
-	int64_t until_ns = clock_mono_ns() + SLICE_NS;
-	int r = query_run(&w->begin, NULL), more = 1;
-
-	ret_gone->n = 0;
-	while (r >= 0 && ret_gone->n < SLICE_JOBS) {
-		uint64_t job = 0;
-
-		r = doomed_find(w->statements, &job);
-		if (r == -ENOENT) {
-			more = r = 0;
-			break;
-		}
-		if (r == 0)
-			r = doomed_slice(w->statements, job);
-		if (r == 0)
-			ret_gone->jobs[ret_gone->n++] = job;
-		if (w->making_room || clock_mono_ns() >= until_ns)
-			break;
-	}
-	if (r >= 0)
-		r = query_run(&w->commit, NULL);
-	if (r < 0)
-		roll_back(w);
-	return r < 0 ? r : more;
-}
-
-/* Their rows are gone: tell whoever asked for it. */
-static void report_deleted(struct writer *w, const struct gone *gone)
-{
-	struct op_list keep, done;
-	struct store_op *op;
-
-	op_list_init(&keep);
-	op_list_init(&done);
-	while ((op = op_list_take(&w->deleting))) {
-		bool is_gone = false;
-
-		for (size_t i = 0; i < gone->n && !is_gone; i++)
-			is_gone = gone->jobs[i] == op->job;
-		op_list_add(is_gone ? &done : &keep, op);
-	}
-	op_list_join(&w->deleting, &keep);
-	store_report_ops(w->store, &done);
-}
-
-static void remove_slice(struct writer *w)
-{
-	struct gone gone;
-	int r = slice(w, &gone);
-
-	if (r == -ENOSPC) {
-		reserve_give_up(w->store->path);
-		w->reserve_missing = true;
-		w->making_room = true;
-		checkpoint(w);
-		r = slice(w, &gone);
-	}
-	w->doomed_retry_ns = r < 0 ? clock_mono_ns() + RETRY_NS : 0;
-	if (r < 0) {
-		w->making_room = false;
-		stall(w, r);
-		refuse(w, r, is_closing(w));
-		return;
-	}
-	w->vacuum = true;
-	if (w->making_room) { /* give back what was freed before more is written */
-		(void)give_back(w, VACUUM_BYTES_STALLED); /* where it fails, pages stay free inside the file */
-		checkpoint(w);
-	}
-	report_deleted(w, &gone);
-	if (r == 0) {
-		w->doomed = false;
-		w->making_room = false;
-	}
-}
-
-/* All deletions out are reported as they are: their jobs are gone, the rows go at the next start. */
-static void abandon_deletions(struct writer *w)
-{
-	store_report_ops(w->store, &w->deleting);
+	writer_report(w, &w->waiting);
 }
 
 /* ---- The thread ---- */
 
-static void vacuum_slice(struct writer *w)
+static void note_size(struct writer *w, int64_t now_ns)
 {
-	int64_t free_pages = 0;
+	char log_path[4096];
+	uint64_t bytes = 0;
+	struct stat st;
 
-	if (w->stalled || db_get_int(w->db, "PRAGMA freelist_count", &free_pages) < 0 ||
-	    free_pages * w->grow.page_bytes <= SPARE_BYTES || give_back(w, VACUUM_BYTES) < 0)
-		w->vacuum = false;
+	w->sized_ns = now_ns;
+	if (stat(w->store->path, &st) == 0)
+		bytes += (uint64_t)st.st_size;
+	if (snprintf(log_path, sizeof(log_path), "%s-wal", w->store->path) < (int)sizeof(log_path) &&
+	    stat(log_path, &st) == 0)
+		bytes += (uint64_t)st.st_size;
+	atomic_store_explicit(&w->store->n_bytes, bytes, memory_order_relaxed); /* for statistics */
 }
 
 static void renew_reserve(struct writer *w, int64_t now_ns)
@@ -550,30 +280,30 @@ static bool take(struct writer *w, bool *ret_idle)
 
 static void turn(struct writer *w, bool idle)
 {
-	bool closing = is_closing(w);
+	bool closing = writer_closing(w);
 	int64_t now_ns = clock_mono_ns();
 
 	if (w->stalled && now_ns >= w->retry_ns && !w->waiting.first)
 		unstall(w, false); /* nothing is left to try it with */
 	if (w->waiting.first && w->stalled && now_ns < w->retry_ns && !closing) {
-		delete_first(w);
+		removal_first(w);
 		if (w->stalled)
-			refuse(w, w->stalled, false);
+			writer_refuse(w, w->stalled, false);
 	} else if (w->waiting.first && (!w->making_room || closing)) {
 		commit_waiting(w);
 	}
 	if (closing)
-		abandon_deletions(w);
+		removal_abandon(w);
 	else if (w->doomed && now_ns >= w->doomed_retry_ns)
-		remove_slice(w);
+		removal_slice(w);
 	if (w->wal_pages * w->grow.page_bytes >= CHECKPOINT_BYTES || w->wal_commits >= CHECKPOINT_COMMITS ||
 	    (idle && w->wal_pages > 0))
-		checkpoint(w);
+		batch_checkpoint(w);
 	if (idle) {
 		db_rest(w->db);
 		statements_rest(w->statements);
 		if (w->vacuum)
-			vacuum_slice(w);
+			removal_vacuum(w);
 	}
 	if (w->reserve_missing && !w->stalled && now_ns >= w->reserve_retry_ns)
 		renew_reserve(w, now_ns);
