@@ -248,6 +248,8 @@ struct jobs {
 	struct quota quota; /* what is unfinished, submissions on their way to the disk too */
 	struct retention *retention; /* removes old jobs; NULL: not started, or there is nothing to do */
 	LIST_HEAD(again_list, again) agains;
+	LIST_HEAD(removal_list, removal) removals; /* of jobs on disk, under way (remove.c) */
+	LIST_HEAD(get_list, get) gets; /* rows that are being read (recover.c) */
 	LIST_HEAD(hold_list, hold) holds;
 	struct early_list early; /* jobs that began before they are on disk, until they are or have ended; a reference each */
 	struct opened_list opened; /* ended jobs that are on disk and that somebody looks at */
@@ -544,6 +546,7 @@ void again_let_go(struct jobs *jobs);
 /* remove.c */
 /* Remove a job that is on disk and has ended: as job_remove(). 0: on_done follows; -ENOMEM; -EBUSY: it is needed. */
 int jobs_remove_stored(struct jobs *jobs, uint64_t id, void (*on_done)(void *arg, int status), void *arg);
+bool remove_is_under_way(const struct jobs *jobs, uint64_t id);
 
 /* retention.c */
 struct retention;
@@ -555,6 +558,8 @@ void retention_note_end(struct jobs *jobs); /* one more job has ended */
 /* Unfinished jobs above this number, until it is that late (CLOCK_MONOTONIC). 1: there may be more; 0: that was all; -errno with
  * words. */
 int recover_some(struct jobs *jobs, uint64_t *above, int64_t until_ns, struct error *err);
+/* The job is being removed, or is not after all: to those reads of its row that are under way. */
+void gets_note_removal(struct jobs *jobs, uint64_t id, bool removed);
 /* A job as its row describes it: live or ended, not published, no task ready. NULL: out of memory or not readable, with
  * words. */
 struct job *job_from_row(struct jobs *jobs, const struct store_recovered_job *row, struct error *err);

@@ -240,6 +240,8 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 	TAILQ_INIT(&jobs->opened);
 	TAILQ_INIT(&jobs->early);
 	LIST_INIT(&jobs->agains);
+	LIST_INIT(&jobs->removals);
+	LIST_INIT(&jobs->gets);
 	LIST_INIT(&jobs->holds);
 	TAILQ_INIT(&jobs->touched);
 	STAILQ_INIT(&jobs->turns);

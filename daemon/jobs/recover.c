@@ -262,6 +262,8 @@ static void fill_ended(struct job *job, const struct store_job_state *state)
 
 struct get {
 	struct store_read read;
+	LIST_ENTRY(get) link; /* jobs->gets */
+	bool removed; /* whatever is read: it is being removed, or was */
 	struct jobs *jobs;
 	void (*on_opened)(void *arg, int status, struct job *job);
 	void *arg;
@@ -286,7 +288,8 @@ static void on_job_read(struct store_read *read, int status)
 	struct get *get = container_of(read, struct get, read);
 	struct job *job = NULL;
 
-	if (status == 0 && read->n_jobs == 0)
+	LIST_REMOVE(get, link);
+	if (status == 0 && (read->n_jobs == 0 || get->removed))
 		status = -ENOENT;
 	if (status == 0) {
 		/* It may have been live a moment ago and ended between: the table knows best. */
@@ -303,6 +306,15 @@ static void on_job_read(struct store_read *read, int status)
 	store_read_fini(read);
 	jobs_op_done(get->jobs);
 	free(get);
+}
+
+void gets_note_removal(struct jobs *jobs, uint64_t id, bool removed)
+{
+	struct get *get;
+
+	LIST_FOREACH(get, &jobs->gets, link)
+		if (get->read.job == id)
+			get->removed = removed;
 }
 
 void jobs_get(struct jobs *jobs, uint64_t id, void (*on_opened)(void *arg, int status, struct job *job), void *arg)
@@ -323,6 +335,8 @@ void jobs_get(struct jobs *jobs, uint64_t id, void (*on_opened)(void *arg, int s
 	get->jobs = jobs;
 	get->on_opened = on_opened;
 	get->arg = arg;
+	get->removed = remove_is_under_way(jobs, id);
+	LIST_INSERT_HEAD(&jobs->gets, get, link);
 	get->read = (struct store_read){ .type = STORE_READ_JOB, .job = id, .on_done = on_job_read };
 	jobs_op_submitted(jobs);
 	store_read(jobs->store, &get->read);

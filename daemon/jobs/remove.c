@@ -11,17 +11,29 @@
 /* ---- Removing ---- */
 
 struct removal {
+	LIST_ENTRY(removal) link; /* jobs->removals */
 	struct store_op op;
 	struct jobs *jobs;
 	void (*on_done)(void *arg, int status);
 	void *arg;
 };
 
-/* Everybody has a copy of an ended job of his own: all of them are told. */
+bool remove_is_under_way(const struct jobs *jobs, uint64_t id)
+{
+	const struct removal *removal;
+
+	LIST_FOREACH(removal, &jobs->removals, link) /* a page of retention's, or what some verbs have in work */
+		if (removal->op.job == id)
+			return true;
+	return false;
+}
+
+/* Everybody has a copy of an ended job of his own: all of them are told, and those who are about to get one do not. */
 static void mark_removed(struct jobs *jobs, uint64_t id, bool removed)
 {
 	struct job *job, *next;
 
+	gets_note_removal(jobs, id, removed);
 	for (job = TAILQ_FIRST(&jobs->opened); job; job = next) {
 		next = TAILQ_NEXT(job, opened_link);
 		if (job->id != id || job->removed == removed)
@@ -38,6 +50,7 @@ static void on_removed(struct store_op *op, int status)
 
 	if (status < 0 && status != -ENOENT)
 		mark_removed(jobs, op->job, false); /* its row is still there */
+	LIST_REMOVE(removal, link);
 	removal->on_done(removal->arg, status);
 	free(removal);
 	jobs_op_done(jobs);
@@ -46,8 +59,12 @@ static void on_removed(struct store_op *op, int status)
 int jobs_remove_stored(struct jobs *jobs, uint64_t id, void (*on_done)(void *arg, int status), void *arg)
 {
 	struct removal *removal;
+	struct job *job;
 
-	if (again_needs(jobs, id) || after_needs(jobs, id) || hook_needs(jobs, id))
+	/* Its end may be on disk, and seen there, before it is known here: who watches it, follows it or is to be run for it has not
+	 * been told yet. */
+	HASH_FIND(hh, jobs->table, &id, sizeof(id), job);
+	if (job || again_needs(jobs, id) || after_needs(jobs, id) || hook_needs(jobs, id) || remove_is_under_way(jobs, id))
 		return -EBUSY;
 	removal = calloc(1, sizeof(*removal));
 	if (!removal)
@@ -61,6 +78,7 @@ int jobs_remove_stored(struct jobs *jobs, uint64_t id, void (*on_done)(void *arg
 		.job = id,
 		.on_done = on_removed,
 	};
+	LIST_INSERT_HEAD(&jobs->removals, removal, link);
 	mark_removed(jobs, id, true);
 	jobs_op_submitted(jobs);
 	store_submit(jobs->store, &removal->op);

@@ -4,7 +4,8 @@
  *	                                     newest first, counted
  *
  * One page at a time and its removals before the next: a store with a million ended jobs is never held up. The rows of
- * removed jobs go in slices of the store's own.
+ * removed jobs go in slices of the store's own. A job whose results somebody reads stays until he has them: one that began long
+ * before the others may be due in the moment in which it ends.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -95,6 +96,16 @@ static bool is_due(struct retention *r, const struct store_recovered_job *row, i
 	return age_ns > 0 && now_us - row->state.ended_unix_us > age_ns / NS_PER_US;
 }
 
+static bool is_read(const struct jobs *jobs, uint64_t id)
+{
+	const struct job *job;
+
+	TAILQ_FOREACH(job, &jobs->opened, opened_link)
+		if (job->id == id && job->watches)
+			return true;
+	return false;
+}
+
 static void on_page(struct store_read *read, int status)
 {
 	struct retention *r = container_of(read, struct retention, read);
@@ -105,7 +116,7 @@ static void on_page(struct store_read *read, int status)
 	r->out = 1; /* until all are asked for */
 	for (size_t i = 0; i < r->rows && !jobs->stopping; i++) {
 		r->below = read->jobs[i].job.id;
-		if (!is_due(r, &read->jobs[i], now_us))
+		if (!is_due(r, &read->jobs[i], now_us) || is_read(jobs, r->below))
 			continue;
 		r->out++;
 		if (jobs_remove_stored(jobs, r->below, on_removed, r) < 0)

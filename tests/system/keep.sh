@@ -36,6 +36,50 @@ check "the running one still runs" wait_for 10 counts 1 --state running
 exits 0 ctl cancel "$running"
 daemon_stop
 
+echo "== who reads"
+configure 'jobs = 2; age = "0";'
+daemon_start
+line=$(head -c 1000 /dev/zero | tr '\0' x)
+seq -f "%g-$line" 1 5000 >"$dir/lines"
+read_slowly=$(ctl run wide -d -m pool -i "$dir/lines")
+not_read=$(ctl run noop -d 1)
+mkfifo "$dir/pipe"
+ctl results --follow "$read_slowly" >"$dir/pipe" 2>"$dir/said" &
+reader=$!
+exec 8<"$dir/pipe"
+exits 0 ctl wait "$read_slowly" "$not_read" --timeout 60s
+read -r first <&8 # it is there
+exits 0 ctl run noop -q 1
+exits 0 ctl run noop -q 1
+is_gone() { ! ctl show "$1"; }
+check "what is over the number goes" wait_for 20 is_gone "$not_read"
+check "but not what is being read" ctl show "$read_slowly"
+equal "its reader gets all" "$(($(wc -l <&8) + 1))" 5000
+wait $reader
+equal "and no error" $? 0
+exec 8<&-
+equal "from the first on" "$first" "1-$line"
+exits 0 ctl run noop -q 1
+check "then it goes too" wait_for 20 is_gone "$read_slowly"
+
+echo "== a job that is being removed is not opened any more"
+id=$(ctl run noop -d 1)
+exits 0 ctl wait "$id"
+mkfifo "$dir/go"
+in_store "BEGIN IMMEDIATE" "SELECT 'held'" "@$dir/go" "COMMIT" >"$dir/held" & # the disk takes nothing until then
+holder=$!
+check "the store is held" wait_for 10 grep -q held "$dir/held"
+ctl rm "$id" >"$dir/removed" 2>&1 &
+remover=$!
+check "it cannot be shown while it is removed" wait_for 3 is_gone "$id"
+exits 4 ctl results "$id"
+echo go >"$dir/go"
+wait $holder
+wait $remover
+equal "it is removed" $? 0
+exits 4 ctl show "$id"
+daemon_stop
+
 echo "== an age"
 configure 'jobs = 0; age = "0";'
 daemon_start

@@ -1,5 +1,6 @@
 /* sql: a database seen from outside, for tests of the store: sql FILE STATEMENT..., or from standard input where none is
- * given. Rows are printed one a line, columns separated by '|', bytes in hexadecimal. */
+ * given. Rows are printed one a line, columns separated by '|', bytes in hexadecimal. A statement @FILE waits until something can be
+ * read from that (a FIFO): to hold a transaction open. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +68,19 @@ static char *read_all(FILE *file)
 	return text;
 }
 
+static int wait_for(const char *name)
+{
+	FILE *file;
+
+	(void)fflush(stdout); /* who reads it knows how far we are */
+	file = fopen(name, "r");
+	if (!file)
+		return 2;
+	(void)fgetc(file); /* whatever it is */
+	(void)fclose(file);
+	return 0;
+}
+
 int main(int argc, char *argv[])
 {
 	sqlite3 *db = NULL;
@@ -77,7 +91,7 @@ int main(int argc, char *argv[])
 		return 2;
 	}
 	for (int i = 2; i < argc && r == 0; i++)
-		r = run(db, argv[i]);
+		r = argv[i][0] == '@' ? wait_for(argv[i] + 1) : run(db, argv[i]);
 	if (argc == 2) {
 		char *text = read_all(stdin);
 
