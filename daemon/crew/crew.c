@@ -109,8 +109,8 @@ void crew_exit(struct crew *crew)
 
 	if (--crew->busy > 0)
 		return;
-	for (seat = crew->seats; seat; seat = next) {
-		next = seat->next;
+	for (seat = crew->stirring; seat; seat = next) {
+		next = seat->stir_next;
 		if (seat->left)
 			seat_free(seat);
 	}

@@ -97,7 +97,9 @@ struct crew_seat {
 	bool kill; /* as well */
 	bool left; /* given up inside a callback: freed by crew_exit() */
 
-	bool served, sole; /* sole: the crew's processes grew for this job only */
+	struct crew_seat *stir_next, **stir_prev; /* in crew->stirring; stir_prev NULL: it is not */
+
+	bool served;
 	uint64_t peak_rss_bytes; /* where it was frozen before another job was served */
 };
 
@@ -159,7 +161,9 @@ struct crew {
 
 	struct crew_seat *seats;
 	uint32_t n_seats;
-	struct crew_seat *last_served;
+	/* Those of which a task is out, or something is asked: all that a turn has to look at, of perhaps very many that wait. */
+	struct crew_seat *stirring;
+	struct crew_seat *last_served, *sole; /* sole: the processes grew for its job only; NULL: for several */
 
 	struct flight *flight_memory; /* one per chunk */
 	struct flight *free_flights;
@@ -213,6 +217,7 @@ bool crew_may_feed(const struct crew *crew);
 /* seat.c */
 uint64_t seat_begun_bits(const struct ring_chunk_state *state); /* of a chunk: begun, and no record yet */
 void seat_free(struct crew_seat *seat);
+void seat_stir(struct crew_seat *seat); /* turns look at it from now on, until nothing of it is out or asked for */
 void seats_act(struct crew *crew); /* cancels and recalls that were asked for */
 void seats_settle(struct crew *crew); /* cancels whose last task has come back */
 void seats_take_back(struct crew *crew); /* everything unbegun, for a stop */

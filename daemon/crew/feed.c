@@ -173,6 +173,7 @@ struct flight *flight_take(struct crew_seat *seat, uint64_t first, uint32_t coun
 		f->next->prev = &f->next;
 	seat->flights = f;
 	seat->n_flights++;
+	seat_stir(seat);
 	crew->n_flights++;
 	crew->n_multi += f->multi;
 	crew->cost_ns += f->cost_ns;
@@ -395,7 +396,7 @@ void on_crew_tick(evutil_socket_t fd, short what, void *arg)
 	crew->tick_armed = false;
 	idle = crew->ring && !crew->broken && ring_idle_runners(crew->ring) > 0 &&
 	       ring_unclaimed_chunks(crew->ring) == 0;
-	for (struct crew_seat *seat = crew->seats; seat && idle && !crew->broken; seat = seat->next) {
+	for (struct crew_seat *seat = crew->stirring; seat && idle && !crew->broken; seat = seat->stir_next) {
 		for (f = seat->flights; f && !crew->broken; f = next) {
 			next = f->next;
 			if (is_stuck(crew, f) && flight_take_back(f) < 0)

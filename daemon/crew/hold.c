@@ -50,7 +50,7 @@ static bool is_waited_for(const struct proc *proc)
 	const struct crew *crew = proc->crew;
 	int32_t first = (int32_t)crew_first_runner(proc), end = first + (int32_t)crew->shape.threads;
 
-	for (const struct crew_seat *seat = crew->seats; seat; seat = seat->next) {
+	for (const struct crew_seat *seat = crew->stirring; seat; seat = seat->stir_next) {
 		for (const struct flight *f = seat->flights; f; f = f->next) {
 			struct ring_chunk_state state;
 

@@ -385,7 +385,7 @@ void proc_take_back(struct proc *proc)
 	struct crew_seat *seat;
 	struct flight *f, *next;
 
-	for (seat = crew->seats; seat; seat = seat->next) {
+	for (seat = crew->stirring; seat; seat = seat->stir_next) {
 		for (f = seat->flights; f; f = next) {
 			struct ring_chunk_state state;
 

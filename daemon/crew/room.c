@@ -12,7 +12,7 @@ static bool has_begun(const struct proc *proc)
 {
 	const struct crew *crew = proc->crew;
 
-	for (const struct crew_seat *seat = crew->seats; seat; seat = seat->next) {
+	for (const struct crew_seat *seat = crew->stirring; seat; seat = seat->stir_next) {
 		for (const struct flight *f = seat->flights; f; f = f->next) {
 			struct ring_chunk_state state;
 

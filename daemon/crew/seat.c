@@ -61,10 +61,40 @@ int crew_join(struct crew *crew, const struct crew_job *job, void *user, struct 
 	return 0;
 }
 
+void seat_stir(struct crew_seat *seat)
+{
+	struct crew *crew = seat->crew;
+
+	if (seat->stir_prev)
+		return;
+	seat->stir_next = crew->stirring;
+	seat->stir_prev = &crew->stirring;
+	if (seat->stir_next)
+		seat->stir_next->stir_prev = &seat->stir_next;
+	crew->stirring = seat;
+}
+
+static void seat_rest(struct crew_seat *seat)
+{
+	if (!seat->stir_prev)
+		return;
+	*seat->stir_prev = seat->stir_next;
+	if (seat->stir_next)
+		seat->stir_next->stir_prev = seat->stir_prev;
+	seat->stir_prev = NULL;
+}
+
+static bool is_quiet(const struct crew_seat *seat)
+{
+	return seat->out == 0 && !seat->flights && !seat->recall && !seat->kill && seat->cancel == CANCEL_NONE &&
+	       !seat->left;
+}
+
 void seat_free(struct crew_seat *seat)
 {
 	struct crew *crew = seat->crew;
 
+	seat_rest(seat);
 	if (seat->prev) {
 		*seat->prev = seat->next;
 		if (seat->next)
@@ -72,6 +102,8 @@ void seat_free(struct crew_seat *seat)
 		crew->n_seats--;
 		if (crew->last_served == seat)
 			crew->last_served = NULL;
+		if (crew->sole == seat)
+			crew->sole = NULL;
 	}
 	if (seat->cancel_timer)
 		event_free(seat->cancel_timer);
@@ -86,6 +118,7 @@ void crew_leave(struct crew_seat *seat)
 	assert(seat->out == 0 && !seat->left);
 	crew_enter(crew);
 	seat->left = true;
+	seat_stir(seat); /* crew_exit() finds it */
 	for (uint32_t i = 0; i < crew->shape.processes && seat->told; i++) {
 		if (crew->procs[i])
 			proc_send_simple(crew->procs[i], WIRE_FORGET, seat->job, 1, 0);
@@ -222,16 +255,11 @@ void seat_note_served(struct crew_seat *seat)
 	if (crew->last_served == seat)
 		return;
 	crew->last_served = seat;
-	for (struct crew_seat *other = crew->seats; other; other = other->next) {
-		if (other == seat || !other->sole)
-			continue;
-		other->sole = false;
-		if (other->out == 0)
-			other->peak_rss_bytes = sum_of_peaks(crew);
-	}
-	seat->sole = alone && !seat->served;
+	if (crew->sole && crew->sole != seat && crew->sole->out == 0)
+		crew->sole->peak_rss_bytes = sum_of_peaks(crew);
+	crew->sole = alone && !seat->served ? seat : NULL;
 	seat->served = true;
-	if (!seat->sole)
+	if (!crew->sole)
 		return;
 	for (uint32_t i = 0; i < crew->shape.processes; i++) {
 		if (crew->procs[i])
@@ -241,7 +269,7 @@ void seat_note_served(struct crew_seat *seat)
 
 uint64_t crew_seat_peak_rss_bytes(const struct crew_seat *seat)
 {
-	return seat->sole ? sum_of_peaks(seat->crew) : seat->peak_rss_bytes;
+	return seat->crew->sole == seat ? sum_of_peaks(seat->crew) : seat->peak_rss_bytes;
 }
 
 /* ---- Taking back and cancelling ---- */
@@ -259,19 +287,22 @@ static void take_back(struct crew_seat *seat)
 
 void seats_take_back(struct crew *crew)
 {
-	for (struct crew_seat *seat = crew->seats; seat; seat = seat->next)
+	for (struct crew_seat *seat = crew->stirring; seat; seat = seat->stir_next)
 		take_back(seat);
 }
 
 void crew_recall(struct crew_seat *seat)
 {
+	if (seat->out == 0)
+		return; /* there is nothing to take back */
 	seat->recall = true;
+	seat_stir(seat);
 	crew_turn_soon(seat->crew);
 }
 
 void crew_recall_all(struct crew *crew)
 {
-	for (struct crew_seat *seat = crew->seats; seat; seat = seat->next)
+	for (struct crew_seat *seat = crew->stirring; seat; seat = seat->stir_next)
 		seat->recall = seat->recall || seat->out > 0;
 	crew_turn_soon(crew);
 }
@@ -282,12 +313,14 @@ void crew_cancel(struct crew_seat *seat, uint32_t reason)
 		return;
 	seat->cancel = CANCEL_PENDING;
 	seat->cancel_reason = reason;
+	seat_stir(seat);
 	crew_turn_soon(seat->crew);
 }
 
 void crew_kill(struct crew_seat *seat, uint32_t reason)
 {
 	seat->kill = true;
+	seat_stir(seat);
 	crew_cancel(seat, reason);
 	crew_turn_soon(seat->crew);
 }
@@ -376,7 +409,7 @@ static void act_cancel(struct crew_seat *seat)
 
 void seats_act(struct crew *crew)
 {
-	for (struct crew_seat *seat = crew->seats; seat; seat = seat->next) {
+	for (struct crew_seat *seat = crew->stirring; seat; seat = seat->stir_next) {
 		if (seat->recall) {
 			seat->recall = false;
 			take_back(seat);
@@ -391,12 +424,17 @@ void seats_act(struct crew *crew)
 
 void seats_settle(struct crew *crew)
 {
-	for (struct crew_seat *seat = crew->seats; seat; seat = seat->next) {
-		if (seat->cancel != CANCEL_TOLD || seat->out > 0)
-			continue;
-		seat->cancel = CANCEL_NONE;
-		(void)event_del(seat->cancel_timer); /* fails only for an event that is none */
-		if (!seat->left)
-			crew->crews->ops->on_cancelled(crew->crews->ctx, seat->user);
+	struct crew_seat *seat, *next;
+
+	for (seat = crew->stirring; seat; seat = next) {
+		if (seat->cancel == CANCEL_TOLD && seat->out == 0) {
+			seat->cancel = CANCEL_NONE;
+			(void)event_del(seat->cancel_timer); /* fails only for an event that is none */
+			if (!seat->left)
+				crew->crews->ops->on_cancelled(crew->crews->ctx, seat->user);
+		}
+		next = seat->stir_next; /* others come in at the front, and none goes but here and in crew_exit() */
+		if (is_quiet(seat))
+			seat_rest(seat);
 	}
 }

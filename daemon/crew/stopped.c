@@ -29,7 +29,7 @@ static bool has_begun(const struct proc *proc, bool overdue)
 	const struct crew *crew = proc->crew;
 	int32_t first = (int32_t)crew_first_runner(proc), end = first + (int32_t)crew->shape.threads;
 
-	for (const struct crew_seat *seat = crew->seats; seat; seat = seat->next) {
+	for (const struct crew_seat *seat = crew->stirring; seat; seat = seat->stir_next) {
 		for (const struct flight *f = seat->flights; f; f = f->next) {
 			struct ring_chunk_state state;
 
@@ -70,7 +70,7 @@ static bool find_overdue(struct crew *crew, int64_t now_ns)
 	struct proc *proc;
 	bool found = false;
 
-	for (struct crew_seat *seat = crew->seats; seat; seat = seat->next) {
+	for (struct crew_seat *seat = crew->stirring; seat; seat = seat->stir_next) {
 		for (struct flight *f = seat->task_timeout_ns > 0 ? seat->flights : NULL; f; f = f->next) {
 			uint64_t bits = overdue_bits(f, now_ns, &proc);
 

@@ -149,6 +149,43 @@ static void two_jobs_share_a_crew(void **state)
 	assert_int_equal(crew_of(a->seat)->starts, 1);
 }
 
+static suseconds_t count_stirring(struct world *w)
+{
+	unsigned int n = 0;
+
+	for (const struct crew_seat *seat = crew_of(w->books[0]->seat)->stirring; seat; seat = seat->stir_next)
+		n++;
+	assert_in_range(n, 0, 1); /* none where all that was out has just come back */
+	return w->books[0]->n_finished < w->books[0]->n ? 500 : 0;
+}
+
+static void a_turn_looks_only_at_those_that_have_something_out_or_asked_for(void **state)
+{
+	struct crew_job job = { .id = 1000, .workers = 2, .idempotent = true };
+	struct world *w = *state;
+	const struct workload *workload = world_plugin(w, "noop");
+	struct book *a = world_submit(w, 0, workload, "1x2x1", 3000, (struct crew_job){ .idempotent = true });
+	struct book *b = world_submit(w, 1, workload, "1x2x1", 0, (struct crew_job){ .idempotent = true });
+	struct crew *crew = crew_of(a->seat);
+	struct crew_seat *waiting[999];
+
+	for (size_t i = 0; i < 999; i++, job.id++)
+		assert_int_equal(crew_join(crew, &job, b, &waiting[i]), 0);
+	world_later(w, 500, count_stirring);
+	world_run(w);
+	assert_int_equal(a->n_done, 3000);
+	crew_cancel(b->seat, WIRE_CANCEL_USER);
+	crew_recall(a->seat);
+	while (!b->cancelled)
+		assert_int_equal(event_base_loop(loop_base(w->loop), EVLOOP_ONCE), 0);
+	for (size_t i = 0; i < 999; i++)
+		crew_leave(waiting[i]);
+	for (int i = 0; i < 10000 && crew->stirring; i++)
+		assert_int_equal(event_base_loop(loop_base(w->loop), EVLOOP_ONCE), 0);
+	assert_null(crew->stirring);
+	assert_int_equal(crew->n_seats, 2);
+}
+
 static suseconds_t recall_all(struct world *w)
 {
 	struct book *b = w->books[0];
@@ -241,6 +278,7 @@ int main(void)
 		WORLD_TEST(a_kick_is_heard_while_records_are_to_be_collected),
 		WORLD_TEST(tasks_that_must_not_run_twice_go_to_free_workers_only),
 		WORLD_TEST(two_jobs_share_a_crew),
+		WORLD_TEST(a_turn_looks_only_at_those_that_have_something_out_or_asked_for),
 		WORLD_TEST(what_is_unbegun_can_be_recalled),
 		WORLD_TEST(a_stop_with_nothing_to_do_is_answered),
 		WORLD_TEST(nothing_is_handed_out_while_a_survivor_holds_the_lock),
