@@ -35,6 +35,7 @@ static void end_seat(const struct job_seat *seat, enum job_urgency urgency, uint
 static void begin_end(struct job *job, enum job_ending ending)
 {
 	job->ending = ending;
+	census_review(job);
 	lane_forget(job);
 	job->cut_short = job->open;
 	if (job->open && !job->adding)
@@ -233,6 +234,7 @@ int job_pause(struct job *job, void (*on_done)(void *arg, int status), void *arg
 	if (job->service)
 		return service_pause(job, on_done, arg, err);
 	job->paused = true;
+	census_review(job);
 	lot_review(job);
 	job_hold_back(job);
 	job_set_state(job, JOB_PAUSED);
@@ -249,6 +251,7 @@ int job_resume(struct job *job, void (*on_done)(void *arg, int status), void *ar
 	if (!job->paused || job->ending != JOB_ENDING_NO)
 		return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " is not paused", job->id);
 	job->paused = false;
+	census_review(job);
 	lot_review(job);
 	job_set_state(job, JOB_QUEUED); /* `running` again, where it has begun, when the burst is over */
 	job_let_go_on(job);

@@ -151,6 +151,7 @@ void job_publish(struct job *job)
 	else
 		TAILQ_INSERT_HEAD(&jobs->list, job, link);
 	job->published = true;
+	census_review(job);
 	lot_enter(job);
 }
 
@@ -160,6 +161,7 @@ void job_unpublish(struct job *job)
 	HASH_DEL(job->jobs->table, job);
 	TAILQ_REMOVE(&job->jobs->list, job, link);
 	job->published = false;
+	census_review(job);
 	lot_leave(job);
 	job_unref(job);
 }
@@ -190,6 +192,7 @@ void job_set_state(struct job *job, enum job_state state)
 	log_debug("jobs: job %llu: %s, was %s", (unsigned long long)job->id, job_state_name(state),
 		  job_state_name(job->state));
 	job->state = state;
+	census_review(job);
 	job_ref(job);
 	for (watch = job->watches; watch; watch = next) {
 		next = watch->next;

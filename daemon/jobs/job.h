@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "crew/crew.h"
 #include "jobs/begin.h"
+#include "jobs/census.h"
 #include "jobs/halves.h"
 #include "jobs/inputs.h"
 #include "jobs/jobs.h"
@@ -143,6 +144,7 @@ struct job {
 	struct unique *unique; /* its key (unique.c); NULL: none */
 	struct accept *accept; /* its acceptance, while that is under way (submit.c) */
 	struct job_begin begin; /* what it waits for before that */
+	uint64_t *counted_in; /* of jobs->census; NULL: it is not counted (census.c) */
 	enum job_state state;
 	enum job_ending ending; /* on the way to an end before all tasks are done */
 	enum job_urgency urgency; /* then */
@@ -207,6 +209,8 @@ struct jobs {
 	struct job *table; /* published jobs by id */
 	struct job *submissions; /* those not on disk, by submission */
 	struct job_list list; /* the published ones by id, ascending */
+	struct census census; /* of these: how many are in which state */
+	LIST_HEAD(service_list, service) services; /* of jobs that are services, also of those that are only looked at */
 	struct linear_hash parked; /* by id */
 	struct dates parked_dates; /* of these */
 	STAILQ_HEAD(parked_due, parked_wait) parked_due; /* of these: they are to end */

@@ -243,6 +243,7 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 	LIST_INIT(&jobs->removals);
 	LIST_INIT(&jobs->gets);
 	LIST_INIT(&jobs->holds);
+	LIST_INIT(&jobs->services);
 	TAILQ_INIT(&jobs->touched);
 	STAILQ_INIT(&jobs->turns);
 	STAILQ_INIT(&jobs->parked_due);
@@ -331,6 +332,7 @@ void jobs_close(struct jobs *jobs)
 	lots_close(jobs);
 	throttles_close(jobs);
 	quota_fini(&jobs->quota);
+	census_fini(&jobs->census);
 	lasts_close(jobs);
 	retention_free(jobs->retention);
 	holds_close(jobs);
@@ -422,7 +424,6 @@ void jobs_view(struct jobs *jobs, struct jobs_view *ret_view)
 {
 	const char *damaged = store_damaged(jobs->store), *why = NULL;
 	uint64_t queued, paused;
-	struct job *job;
 
 	*ret_view = (struct jobs_view){
 		.tasks_done = jobs->tasks_done,
@@ -434,16 +435,6 @@ void jobs_view(struct jobs *jobs, struct jobs_view *ret_view)
 	lots_count(jobs, &queued, &paused);
 	ret_view->by_state[JOB_QUEUED] += queued;
 	ret_view->by_state[JOB_PAUSED] += paused;
-	TAILQ_FOREACH(job, &jobs->list, link) {
-		struct service_view service;
-
-		if (job_state_ended(job->state))
-			continue;
-		ret_view->by_state[job_shown_state(job)]++;
-		if (!job->service)
-			continue;
-		service_view(job, &service);
-		ret_view->services++;
-		ret_view->services_failing += service.failing;
-	}
+	census_count(jobs, ret_view->by_state);
+	services_count(jobs, &ret_view->services, &ret_view->services_failing);
 }

@@ -35,6 +35,8 @@ struct waiter {
 };
 
 struct service {
+	struct job *job; /* which has it */
+	LIST_ENTRY(service) link; /* jobs->services */
 	enum service_state state;
 	int64_t up_ns; /* when it was started last */
 	int64_t due_ns; /* LEAVING, DOWN: when it starts again */
@@ -47,11 +49,18 @@ struct service {
 	struct waiter *waiters;
 };
 
+static bool is_failing(const struct service *service)
+{
+	return service->failures > SERVICE_QUICK_FAILURES;
+}
+
 int service_init(struct job *job)
 {
 	job->service = calloc(1, sizeof(*job->service));
 	if (!job->service)
 		return -ENOMEM;
+	job->service->job = job;
+	LIST_INSERT_HEAD(&job->jobs->services, job->service, link);
 	job->service->up_ns = clock_mono_ns();
 	job->service->starts = 1; /* schedule_start() begins a job that is up */
 	return 0;
@@ -73,6 +82,7 @@ void service_fini(struct job *job)
 		event_free(service->timer);
 	free(service->cause);
 	free(service->line_text);
+	LIST_REMOVE(service, link);
 	free(service);
 	job->service = NULL;
 }
@@ -355,12 +365,12 @@ static void stop(struct job *job, int64_t due_ns)
 static void check_all_stopped(struct jobs *jobs)
 {
 	void (*on_stopped)(void *arg) = jobs->on_services_stopped;
-	struct job *job;
+	const struct service *service;
 
 	if (!on_stopped)
 		return;
-	TAILQ_FOREACH(job, &jobs->list, link)
-		if (job->service && job->ending == JOB_ENDING_NO && job->service->state != SERVICE_DOWN)
+	LIST_FOREACH(service, &jobs->services, link)
+		if (service->job->published && service->job->ending == JOB_ENDING_NO && service->state != SERVICE_DOWN)
 			return;
 	if (jobs->n_services_stopped > 0)
 		log_info("jobs: %" PRIu32 " service%s ended", jobs->n_services_stopped,
@@ -482,34 +492,63 @@ void service_resume(struct job *job)
 
 void jobs_stop_services(struct jobs *jobs, void (*on_stopped)(void *arg), void *arg)
 {
-	struct job *job;
+	struct service *service;
 
 	jobs->stopping = true;
 	start_cancel(jobs);
 	jobs->on_services_stopped = on_stopped;
 	jobs->services_stopped_arg = arg;
-	TAILQ_FOREACH(job, &jobs->list, link) {
-		if (!job->service || job->ending != JOB_ENDING_NO || job->service->state == SERVICE_DOWN)
+	LIST_FOREACH(service, &jobs->services, link) {
+		if (!service->job->published || service->job->ending != JOB_ENDING_NO || service->state == SERVICE_DOWN)
 			continue;
 		jobs->n_services_stopped++;
-		stop(job, 0);
+		stop(service->job, 0);
 	}
 	check_all_stopped(jobs);
 }
 
 void services_let_go(struct jobs *jobs)
 {
-	struct job *job, *next;
+	struct service *service, *next;
 
 	jobs->on_services_stopped = NULL;
-	for (job = TAILQ_FIRST(&jobs->list); job; job = next) {
-		next = TAILQ_NEXT(job, link);
-		if (job->service)
-			tell_waiters(job, -ESHUTDOWN);
+	for (service = LIST_FIRST(&jobs->services); service; service = next) {
+		next = LIST_NEXT(service, link);
+		if (service->job->published)
+			tell_waiters(service->job, -ESHUTDOWN);
 	}
 }
 
 /* ---- How it looks ---- */
+
+struct job *services_find(const struct jobs *jobs, const char *workload)
+{
+	const struct service *service;
+
+	LIST_FOREACH(service, &jobs->services, link) {
+		struct job *job = service->job;
+
+		if (job->published && job->ending == JOB_ENDING_NO && !job_state_ended(job->state) &&
+		    strcmp(job->workload_name, workload) == 0)
+			return job;
+	}
+	return NULL;
+}
+
+void services_count(const struct jobs *jobs, uint64_t *ret_all, uint64_t *ret_failing)
+{
+	const struct service *service;
+	uint64_t all = 0, failing = 0;
+
+	LIST_FOREACH(service, &jobs->services, link) {
+		if (!service->job->published || job_state_ended(service->job->state))
+			continue;
+		all++;
+		failing += is_failing(service);
+	}
+	*ret_all = all;
+	*ret_failing = failing;
+}
 
 const char *service_waiting(const struct job *job, char *scratch, size_t scratch_bytes)
 {
@@ -540,7 +579,7 @@ void service_view(const struct job *job, struct service_view *ret_view)
 		return;
 	ret_view->restarts = service->starts > 0 ? service->starts - 1 : 0;
 	ret_view->failures = service->failures;
-	ret_view->failing = service->failures > SERVICE_QUICK_FAILURES;
+	ret_view->failing = is_failing(service);
 	ret_view->cause = service->cause ? service->cause : "";
 	ret_view->line = service->line.text ? &service->line : NULL;
 	if (lives && service->state == SERVICE_UP && job->main.seat && crew_seat_running(job->main.seat) > 0)

@@ -59,6 +59,10 @@ void service_settle(struct job *job);
 /* Why it is down, in words; NULL: it is not, or nobody knows. */
 const char *service_waiting(const struct job *job, char *scratch, size_t scratch_bytes);
 void service_view(const struct job *job, struct service_view *ret_view);
+/* The living one of that workload; NULL: none, or it is being ended. */
+struct job *services_find(const struct jobs *jobs, const char *workload);
+/* Living ones; of these, those that fail as often as service_view() says. */
+void services_count(const struct jobs *jobs, uint64_t *ret_all, uint64_t *ret_failing);
 
 /* job_pause() and job_resume() of a service, after their checks. */
 int service_pause(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err);

@@ -33,18 +33,6 @@ static struct job_spec spec_for(const struct workload_config *stanza)
 	};
 }
 
-/* The living job of that stanza; NULL: none, or it is being ended. */
-static struct job *find_job(struct jobs *jobs, const char *name)
-{
-	struct job *job;
-
-	TAILQ_FOREACH(job, &jobs->list, link)
-		if (job->service && job->ending == JOB_ENDING_NO && !job_state_ended(job->state) &&
-		    strcmp(job->workload_name, name) == 0)
-			return job;
-	return NULL;
-}
-
 int service_check_spec(struct jobs *jobs, const struct job_spec *spec, struct error *err)
 {
 	const struct workload_config *stanza = config_find_workload(jobs->config, spec->workload);
@@ -52,7 +40,7 @@ int service_check_spec(struct jobs *jobs, const struct job_spec *spec, struct er
 
 	if (spec->service || !stanza || !stanza->service)
 		return 0;
-	job = find_job(jobs, spec->workload);
+	job = services_find(jobs, spec->workload);
 	if (!job)
 		return error_set(err, -EINVAL, "bad-request",
 				 "workload '%s' is a service (service = true in its stanza) and is not run by hand; "
@@ -181,7 +169,7 @@ void services_start(struct jobs *jobs)
 		if (!job->service || job->ending != JOB_ENDING_NO)
 			continue;
 		stanza = config_find_workload(jobs->config, job->workload_name);
-		if (!stanza || !stanza->service || find_job(jobs, job->workload_name) != job) {
+		if (!stanza || !stanza->service || services_find(jobs, job->workload_name) != job) {
 			log_info("jobs: service '%s' (job %" PRIu64 ") is no longer in the configuration: it is cancelled",
 				 job->workload_name, job->id);
 			job_end_early(job, JOB_ENDING_CANCELLED, JOB_ASK);
@@ -195,7 +183,7 @@ void services_start(struct jobs *jobs)
 	for (size_t i = 0; i < jobs->config->n_workloads; i++) {
 		const struct workload_config *stanza = &jobs->config->workloads[i];
 
-		if (stanza->service && !find_job(jobs, stanza->name))
+		if (stanza->service && !services_find(jobs, stanza->name))
 			make(jobs, stanza);
 	}
 }

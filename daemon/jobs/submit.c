@@ -406,6 +406,7 @@ fail:
 void job_close(struct job *job, bool on_disk)
 {
 	job->open = false;
+	census_review(job);
 	if (!on_disk)
 		job_record_course(job); /* before its last segment, which would else be one of an open job */
 	results_close(job);
