@@ -1,13 +1,9 @@
-/* What is done to a job from outside: its end before its tasks have ended, its pause, other limits. */
+/* What is done to a job from outside: its end before its tasks have ended, and its pause. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
-#include <event2/event.h>
-
-#include "base/clock.h"
 #include "base/log.h"
-#include "base/loop.h"
 #include "config.h"
 #include "crew/wire.h"
 #include "ctl/protocol.h"
@@ -110,103 +106,12 @@ void outcome_check_halt(struct job *job)
 	job_end_early(job, JOB_ENDING_HALTED, halt->when == JOB_HALT_NOW ? JOB_ASK : JOB_LET_END);
 }
 
-/* ---- The time limit ---- */
-
-static void on_job_timeout(evutil_socket_t fd, short what, void *arg)
-{
-	struct job *job = arg;
-
-	(void)fd; /* a timer */
-	(void)what;
-	if (job->finishing || job_state_ended(job->state))
-		return;
-	if (job->ending == JOB_ENDING_NO)
-		job_fail_self(job, "timeout", "the job's time limit passed");
-	job_end_early(job, JOB_ENDING_TIMEOUT, JOB_ASK); /* one that was halted lets its tasks end no longer */
-}
-
-static void start_timeout(struct job *job, int64_t ns)
-{
-	struct timeval tv = { .tv_sec = ns / NS_PER_S, .tv_usec = ns % NS_PER_S / NS_PER_US };
-
-	if (!job->timeout_event)
-		job->timeout_event = event_new(loop_base(job->jobs->loop), -1, 0, on_job_timeout, job);
-	if (!job->timeout_event || event_add(job->timeout_event, &tv) < 0)
-		log_error("jobs: job %" PRIu64 ": no timer for its time limit: out of memory", job->id);
-}
-
-void job_timeout_arm(struct job *job)
-{
-	if (job->timeout_ns > 0 && !job->timeout_event)
-		start_timeout(job, job->timeout_ns > job->timeout_used_ns ? job->timeout_ns - job->timeout_used_ns : 1);
-}
-
-/* What is left of a limit that is running; 0: it is not. */
-static int64_t time_left(const struct job *job)
-{
-	struct timeval due, now;
-	int64_t left_us;
-
-	if (!job->timeout_event || !event_pending(job->timeout_event, EV_TIMEOUT, &due))
-		return 0;
-	(void)evutil_gettimeofday(&now, NULL); /* as event_pending() tells it; cannot fail */
-	left_us = (int64_t)(due.tv_sec - now.tv_sec) * 1000000 + (due.tv_usec - now.tv_usec);
-	return left_us > 0 ? left_us * NS_PER_US : 1;
-}
-
-int64_t job_timeout_used(const struct job *job)
-{
-	int64_t left_ns = time_left(job);
-
-	if (left_ns == 0)
-		left_ns = job->timeout_left_ns;
-	return job->timeout_ns > 0 && left_ns > 0 ? job->timeout_ns - left_ns : job->timeout_used_ns;
-}
-
-static void stop_timeout(struct job *job)
-{
-	int64_t left_ns = time_left(job);
-
-	if (left_ns == 0)
-		return;
-	job->timeout_left_ns = left_ns;
-	(void)event_del(job->timeout_event); /* fails only for an event that is none */
-}
-
-static void continue_timeout(struct job *job)
-{
-	if (job->timeout_left_ns > 0)
-		start_timeout(job, job->timeout_left_ns);
-	job->timeout_left_ns = 0;
-}
-
-void job_timeout_change(struct job *job, int64_t ns)
-{
-	int64_t ran = job_timeout_used(job);
-
-	stop_timeout(job);
-	if (job->timeout_ns == 0)
-		ran = (int64_t)(job_wall_s(job) * 1e9);
-	job->timeout_ns = ns;
-	job->timeout_used_ns = ran;
-	job->timeout_left_ns = 0;
-	if (ns == 0 && job->timeout_event) {
-		event_free(job->timeout_event);
-		job->timeout_event = NULL;
-	}
-	if (ns == 0 || job->started_ns == 0)
-		return; /* job_timeout_arm(), when it begins */
-	job->timeout_left_ns = ns > ran ? ns - ran : 1;
-	if (!job->paused && !hold_of(job))
-		continue_timeout(job);
-}
-
 /* ---- Pausing ---- */
 
 void job_hold_back(struct job *job)
 {
 	lane_forget(job);
-	stop_timeout(job);
+	job_clock_review(job);
 	for (struct job_seat *seat = &job->main; seat; seat = job_seat_next(job, seat)) {
 		if (seat->seat)
 			crew_recall(seat->seat);
@@ -217,7 +122,7 @@ void job_let_go_on(struct job *job)
 {
 	if (hold_of(job) || job->paused)
 		return;
-	continue_timeout(job);
+	job_clock_review(job);
 	job_touch(job);
 }
 

@@ -1,7 +1,7 @@
 /* What a kill of the daemon must not take from a job that runs for long: when it began, how long it has run, and how much of its
  * time limit is used.
  *
- * A job's row says the first two, its specification the third. Both are written when it has run for two seconds, then whenever it
+ * A job's row says the first two, its specification the third, also of a job without a limit that was paused: it may be given one. Both are written when it has run for two seconds, then whenever it
  * has run an eighth longer, two seconds at least and a minute at most, and when the daemon stops. So most jobs cost nothing, and a
  * kill makes a job no more than that younger than it is.
  */
@@ -31,7 +31,7 @@ static void record(struct job *job, int64_t now)
 	step = step < FIRST_NS ? FIRST_NS : step > STEP_MAX_NS ? STEP_MAX_NS : step;
 	job->checkpoint_ns = now + step;
 	job_record_course(job);
-	if (job->timeout_ns > 0)
+	if (job->timeout_ns > 0 || job->was_held)
 		job_record_spec(job);
 }
 
@@ -39,7 +39,7 @@ static void record(struct job *job, int64_t now)
  * parked after a restart. */
 static bool is_as_new(const struct job *job)
 {
-	return job->timeout_ns == 0 && !job->has_run && job->done + job->failed + job->cancelled == 0;
+	return !job->begun && job->done + job->failed + job->cancelled == 0;
 }
 
 static void on_look(evutil_socket_t fd, short what, void *arg)
@@ -51,7 +51,10 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 	(void)fd; /* a timer */
 	(void)what;
 	LIST_FOREACH(job, &jobs->checkpoints, checkpoint_link) {
-		job->has_run = job->has_run || job_running(job) > 0;
+		if (!job->begun && job_running(job) > 0) {
+			job->begun = true;
+			job_clock_review(job);
+		}
 		/* A full disk is not queued for, again and again. */
 		if (now >= job->checkpoint_ns && !is_as_new(job) && !store_stalled(jobs->store, NULL))
 			record(job, now);

@@ -171,8 +171,7 @@ static void record_sums(struct job *job)
 		job->wall_s += (double)(job->ended_ns - job->started_ns) / 1e9;
 	job->started_ns = 0; /* wall_s says it all from here on */
 	checkpoint_end(job);
-	if (job->timeout_event)
-		(void)event_del(job->timeout_event); /* fails only for an event that is none */
+	job_clock_stop(job);
 	if (job->open_event)
 		(void)event_del(job->open_event);
 	retry_forget(job);

@@ -158,6 +158,9 @@ int jobs_hold(struct jobs *jobs, const char *workload, void (*on_done)(void *arg
 	TAILQ_FOREACH(job, &jobs->list, link)
 		if (hold_of(job) && !job->paused && !job_state_ended(job->state))
 			job_hold_back(job);
+	TAILQ_FOREACH(job, &jobs->early, early_link) /* those among them that are in no list yet */
+		if (hold_of(job) && !job_state_ended(job->state))
+			job_hold_back(job);
 	hold_op_submit(write, hold_find(jobs, workload)->since_unix_us);
 	return 0;
 }
@@ -169,6 +172,9 @@ static void let_go_on(struct jobs *jobs)
 
 	TAILQ_FOREACH(job, &jobs->list, link)
 		if (!job->service && !job->paused && !job_state_ended(job->state) && !hold_of(job))
+			job_let_go_on(job);
+	TAILQ_FOREACH(job, &jobs->early, early_link)
+		if (!job_state_ended(job->state))
 			job_let_go_on(job);
 	lots_refill(jobs);
 }

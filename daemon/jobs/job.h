@@ -167,12 +167,16 @@ struct job {
 	double cpu_s, wait_s, runq_s;
 	uint64_t peak_rss_bytes;
 	char *error_code, *error_text;
-	struct event *timeout_event; /* the job's time limit */
-	int64_t timeout_left_ns; /* of a paused job's time limit; 0: it had none running */
-	int64_t timeout_used_ns; /* of its time limit, before this daemon's first task of it */
+	/* How long it has run (time_limit.c) */
+	struct event *timeout_event; /* its time limit; or the next look whether a task of it has begun */
+	int64_t ran_ns; /* under all daemons, as far as known, without what runs since: */
+	int64_t runs_since_ns; /* CLOCK_MONOTONIC; 0: its clock stands still */
+	int64_t look_ns; /* between two looks */
+	bool begun; /* a task of it was seen to run, or to end, under this daemon */
+	bool was_held; /* its clock stood still at times: wall_s says more than it ran */
+
 	LIST_ENTRY(job) checkpoint_link; /* jobs->checkpoints */
 	int64_t checkpoint_ns; /* CLOCK_MONOTONIC: when the disk is next told how long it has run; 0: it is in no list */
-	bool has_run; /* a task of it was seen to run, where nothing has ended yet */
 	struct event *open_event; /* an open job waits this long for its next piece */
 
 	/* Its tasks. */
@@ -510,10 +514,12 @@ int job_may_act(const struct job *job, struct error *err); /* 0, or why nothing 
 /* What is not begun is handed out no more, and the time limit stands still; and back, where nothing else holds it. */
 void job_hold_back(struct job *job);
 void job_let_go_on(struct job *job);
-/* Another limit from now on; what it has run counts. 0: none. */
-void job_timeout_change(struct job *job, int64_t ns);
-int64_t job_timeout_used(const struct job *job); /* of its limit, by what has run of it: pauses do not count */
-void job_timeout_arm(struct job *job); /* once; a paused job's goes on when it is resumed */
+
+/* time_limit.c */
+void job_clock_review(struct job *job); /* something was changed of what says whether it runs: it has begun, is paused, held ... */
+void job_clock_stop(struct job *job); /* it has ended */
+int64_t job_ran_ns(const struct job *job); /* so far: pauses do not count */
+void job_timeout_change(struct job *job, int64_t ns); /* another limit from now on, in which what it has run counts. 0: none */
 
 /* finish.c */
 /* Results of ended jobs that are not on disk go out of memory: so much, and at most *most (counted down) segments. */

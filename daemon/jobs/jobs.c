@@ -44,7 +44,7 @@ static void settle_job(struct job *job)
 		return;
 	count_ended_tasks(job);
 	if (job->started_ns > 0) {
-		job_timeout_arm(job);
+		job_clock_review(job);
 		checkpoint_begin(job);
 		begin_has(job);
 		if (job->state == JOB_QUEUED && !job->open && service_is_up(job)) /* an open one stays `open` whatever it runs */

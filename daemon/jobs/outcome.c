@@ -229,8 +229,11 @@ static uint32_t plain_ended(struct jobs *jobs, const struct crew_run *run)
 void outcome_ended(void *ctx, const struct crew_run *run)
 {
 	struct jobs *jobs = ctx;
-	uint32_t i = is_plain(((struct job_seat *)run->user)->job, run) ? plain_ended(jobs, run) : 0;
+	struct job *job = ((struct job_seat *)run->user)->job;
+	uint32_t i;
 
+	job->begun = true;
+	i = is_plain(job, run) ? plain_ended(jobs, run) : 0;
 	for (; i < run->n; i++) {
 		const struct crew_ended ended = crew_run_at(run, i);
 
@@ -474,6 +477,7 @@ void outcome_lost(void *ctx, const struct crew_loss *loss)
 	char what[MESSAGE_BYTES] = "";
 
 	(void)ctx; /* the seat knows its job, the job its jobs */
+	job->begun = true;
 	if (job->stalls)
 		stall_task_ended(job, loss->task, clock_mono_ns());
 	if (job->service)

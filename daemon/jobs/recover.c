@@ -13,6 +13,8 @@
 #include "jobs/job.h"
 #include "store/store.h"
 
+#define MAX_WALL_S 1e9 /* more is damage */
+
 /* What is wrong with its plugin, or that the configuration has it no more: then it is nobody's slip that a likely name would help. */
 static char *why_no_workload(const char *name, int errnum, const struct error *why)
 {
@@ -51,6 +53,8 @@ struct job *job_from_row(struct jobs *jobs, const struct store_recovered_job *ro
 	job->started_unix_us = row->state.started_unix_us;
 	job->ended_unix_us = row->state.ended_unix_us;
 	job->wall_s = row->state.wall_s;
+	if (job->ran_ns == 0 && job->timeout_ns == 0 && job->wall_s > 0 && job->wall_s < MAX_WALL_S)
+		job->ran_ns = (int64_t)(job->wall_s * 1e9); /* it was never held */
 	job->peak_rss_bytes = row->state.peak_rss_bytes;
 	if (row->state.error_code && row->state.ended_unix_us == 0)
 		job_resume_course(job, row->state.error_code, row->state.error_text);

@@ -17,6 +17,7 @@
 
 /* Of all parameters: they go to each worker process in one message (WIRE_MAX_BYTES). */
 #define MAX_PARAM_BYTES (96 * 1024)
+#define MAX_RAN_NS (INT64_MAX / 2) /* more is damage, and sums stay in range */
 #define SPEC_WORD_BYTES 64 /* of a recorded model or shape: any there is fits */
 
 static const char *param_name_at(const void *names, size_t i)
@@ -212,13 +213,17 @@ static int copy_member(const json_t *document, const char *key, char **ret_text)
 /* What few jobs have. document NULL: nothing. */
 static int parse_rest(struct job *job, json_t *document)
 {
-	json_int_t retries = 0, backoff_ns = -1, fail = 0;
+	json_int_t retries = 0, backoff_ns = -1, fail = 0, used_ns;
 	int when = JOB_HALT_NEVER, percent = 0, service = 0, r;
 
 	if (document && json_unpack(document, "{s?I, s?I, s?[iIi], s?b}", "retries", &retries, "backoff_ns", &backoff_ns,
 				    "halt", &when, &fail, &percent, "service", &service) < 0)
 		return -EBADMSG;
-	job->timeout_used_ns = json_integer_value(json_object_get(document, "timeout_used_ns")); /* 0: it is not there */
+	used_ns = json_integer_value(json_object_get(document, "timeout_used_ns")); /* 0: it is not there */
+	if (used_ns > 0 && used_ns < MAX_RAN_NS) {
+		job->ran_ns = used_ns;
+		job->was_held = true; /* or had a limit: either way this is what counts */
+	}
 	job->retries = (uint32_t)retries;
 	/* It is only kept with tries, which it may be given later. */
 	job->backoff_ns = backoff_ns >= 0 ? backoff_ns : job->workload ? job->workload->config->backoff_ns : 0;

@@ -327,6 +327,8 @@ static int seat_next(struct job_seat *seat, uint32_t max_tasks, struct crew_batc
 			job->started_unix_us = clock_unix_us();
 		lot_begun(job);
 		job_touch(job); /* becomes `running` when the burst is over: no watcher is called from here */
+	} else if (job->timeout_ns > 0 && !job->begun) {
+		job_touch(job); /* what was out before came back unbegun: it is looked at again whether something begins */
 	}
 	return 0;
 }

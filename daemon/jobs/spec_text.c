@@ -75,9 +75,15 @@ static int add_params(struct buffer *b, const struct job *job)
 	return r < 0 ? r : buffer_add(b, "}", 1);
 }
 
+/* How long it has run, where somebody needs that and it is not what its row says of its wall time. */
+static int64_t ran_ns(const struct job *job)
+{
+	return job->timeout_ns > 0 || job->was_held ? job_ran_ns(job) : 0;
+}
+
 static int put_rest(const struct job *job, json_t *rest)
 {
-	int64_t used_ns = job->timeout_ns > 0 ? job_timeout_used(job) : 0;
+	int64_t used_ns = ran_ns(job);
 	int r = 0;
 
 	if (job->retries > 0)
@@ -107,7 +113,7 @@ static int put_rest(const struct job *job, json_t *rest)
 /* Most jobs have none of it. */
 static bool has_rest(const struct job *job)
 {
-	return job->retries > 0 || (job->timeout_ns > 0 && job_timeout_used(job) > 0) || job->halt.when != JOB_HALT_NEVER ||
+	return job->retries > 0 || ran_ns(job) > 0 || job->halt.when != JOB_HALT_NEVER ||
 	       job->begin.begins_unix_us > 0 || job->begin.expires_unix_us > 0 || job->begin.afters || job->unique ||
 	       job->again_of > 0 || job->on_done || job->label || job->service;
 }

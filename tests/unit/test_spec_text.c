@@ -31,9 +31,9 @@ int again_format(const struct job *job, json_t *spec)
 	return 0;
 }
 
-int64_t job_timeout_used(const struct job *job)
+int64_t job_ran_ns(const struct job *job)
 {
-	return job->timeout_used_ns;
+	return job->ran_ns;
 }
 
 static struct job *a_job(void)
@@ -132,7 +132,7 @@ static void what_few_jobs_have_stands_beside_the_rest(void **state)
 	job->backoff_ns = 1000;
 	job->halt = (struct job_halt){ .when = JOB_HALT_SOON, .fail = 2, .percent = 10 };
 	job->begin.begins_unix_us = 1;
-	job->timeout_used_ns = 77;
+	job->ran_ns = 77;
 	spec = formatted(job);
 	assert_text(spec, "model", "process");
 	assert_text(spec, "label", label);
