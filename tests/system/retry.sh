@@ -65,11 +65,14 @@ seq 1 $many >"$dir/many"
 exits 0 ctl clean
 id=$(ctl run noop -d -m pool -i "$dir/many")
 exits 0 ctl wait "$id" --timeout 120s
-for _ in 1 2; do
+for resumed in before after; do
+	exits 0 ctl pause -w noop # it is not to end before rm comes
 	again=$(ctl retry -q "$id")
 	exits 3 ctl rm "$again"
+	[ $resumed = after ] || exits 0 ctl resume -w noop
 	daemon_kill
 	daemon_start
+	[ $resumed = before ] || exits 0 ctl resume -w noop
 	exits 0 ctl wait "$again" --timeout 120s
 	ctl results "$again" >"$dir/got"
 	check "every input once, in order" cmp -s "$dir/got" "$dir/many"
