@@ -210,7 +210,7 @@ equal "tasks that run alone after a death count within -j" "$(awk -v killed="$pr
 echo "== a stop while a client reads"
 id=$(ctl run sleeper -d -m async -j 50 $(yes 5ms | head -n 3000))
 seq 1 30000 | sed 's/.*/1ms/' >"$dir/slow"
-ctl run sleeper -q -m async -j 20 -i "$dir/slow" >"$dir/got" 2>/dev/null &
+ctl run sleeper -q -m async -j 20 --reconnect 1s -i "$dir/slow" >"$dir/got" 2>/dev/null &
 client=$!
 check "both run" wait_for 10 at_least done 40 "$id"
 attached=$((id + 1))
@@ -218,6 +218,7 @@ check "the one with a client too" wait_for 10 at_least done 40 "$attached"
 daemon_stop
 equal "concd ends with 0" $? 0
 wait $client
+equal "the client gives up and says that the daemon is gone" $? 69
 daemon_start
 exits 0 ctl wait "$id" "$attached" --timeout 60s
 equal "its client's end is no cancel: all is done" "$(shown done "$attached")" 30000
