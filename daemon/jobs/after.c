@@ -487,7 +487,7 @@ void after_view(const struct job *job, struct job_view *view)
 	view->after_any = afters->any;
 }
 
-const char *after_waiting(const struct job *job, char *scratch, size_t scratch_bytes)
+const char *after_waiting(const struct job *job, const char *begin, char *scratch, size_t scratch_bytes)
 {
 	const struct afters *afters = job->begin.afters;
 	uint32_t shown = 0;
@@ -495,7 +495,7 @@ const char *after_waiting(const struct job *job, char *scratch, size_t scratch_b
 
 	if (after_is_over(job))
 		return NULL;
-	len = (size_t)snprintf(scratch, scratch_bytes, "it begins when job%s", afters->n_awaited > 1 ? "s" : "");
+	len = (size_t)snprintf(scratch, scratch_bytes, "%s when job%s", begin, afters->n_awaited > 1 ? "s" : "");
 	for (uint32_t i = 0; i < afters->n && shown < SHOWN && len < scratch_bytes; i++) {
 		if (afters->at[i].ended)
 			continue;

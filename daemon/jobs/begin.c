@@ -251,13 +251,16 @@ const char *begin_waiting(const struct job *job, char *scratch, size_t scratch_b
 {
 	char date[CLOCK_TEXT_BYTES], in[TEXT_DURATION_BYTES];
 	int64_t now = clock_unix_us();
+	int len;
 
 	if (!job->begin.delayed)
-		return after_waiting(job, scratch, scratch_bytes);
+		return after_waiting(job, "it begins", scratch, scratch_bytes);
 	format_date(job->begin.begins_unix_us, now, date);
 	if (job->begin.begins_unix_us <= now)
 		return "it begins now";
 	text_format_duration((job->begin.begins_unix_us - now) * NS_PER_US, in);
-	(void)snprintf(scratch, scratch_bytes, "it begins at %s, in %s", date, in);
+	len = snprintf(scratch, scratch_bytes, "it begins at %s, in %s", date, in);
+	if (len > 0 && (size_t)len < scratch_bytes)
+		(void)after_waiting(job, ", and", scratch + len, scratch_bytes - (size_t)len); /* nothing where it follows none */
 	return scratch;
 }

@@ -385,7 +385,8 @@ int after_resolve(struct job *job, const struct job_spec *spec, struct error *er
 int after_format(const struct job *job, json_t *spec);
 int after_parse(struct job *job, const json_t *spec);
 void after_view(const struct job *job, struct job_view *view);
-const char *after_waiting(const struct job *job, char *scratch, size_t scratch_bytes);
+/* "it begins when job 3 has succeeded", where `begin` is "it begins"; NULL, and scratch as it was: it follows none any more. */
+const char *after_waiting(const struct job *job, const char *begin, char *scratch, size_t scratch_bytes);
 
 /* checkpoint.c */
 int checkpoints_init(struct jobs *jobs); /* 0 or -ENOMEM */

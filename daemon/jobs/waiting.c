@@ -1,7 +1,9 @@
 /* Why a job is not running now, in words. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "crew/workload.h"
 #include "jobs/job.h"
 #include "store/store.h"
@@ -37,19 +39,31 @@ static bool waits_for_stopped(const struct job *job, char *scratch, size_t scrat
 	return false;
 }
 
-/* One that is parked. */
-static const char *parked_waiting(const struct job *job, char *scratch, size_t scratch_bytes)
+static void add_reason(char *scratch, size_t scratch_bytes, const char *why)
 {
+	size_t len = strlen(scratch);
+
+	(void)snprintf(scratch + len, scratch_bytes - len, "%s%s", len > 0 ? "; " : "", why); /* cut is fine */
+}
+
+/* What keeps it by itself: its pause, that of everything or its workload, its date, jobs that it follows. All of it is said, as
+ * whoever puts one aside would else only meet the next. NULL: nothing. */
+static const char *kept_by(const struct job *job, bool paused, char *scratch, size_t scratch_bytes)
+{
+	char reason[ERROR_TEXT_BYTES];
 	const char *why;
 
-	if (job->state == JOB_PAUSED)
-		return "it is paused";
+	*scratch = '\0';
+	if (paused)
+		add_reason(scratch, scratch_bytes, "it is paused");
 	if (hold_of(job)) {
-		hold_describe(hold_of(job), scratch, scratch_bytes);
-		return scratch;
+		hold_describe(hold_of(job), reason, sizeof(reason));
+		add_reason(scratch, scratch_bytes, reason);
 	}
-	why = begin_waiting(job, scratch, scratch_bytes);
-	return why ? why : "jobs that came before it are first";
+	why = begin_waiting(job, reason, sizeof(reason));
+	if (why)
+		add_reason(scratch, scratch_bytes, why);
+	return *scratch ? scratch : NULL;
 }
 
 const char *schedule_waiting(const struct job *job, char *scratch, size_t scratch_bytes)
@@ -58,16 +72,14 @@ const char *schedule_waiting(const struct job *job, char *scratch, size_t scratc
 
 	if (job_state_ended(job->state) || job->from_store)
 		return "";
-	if (job->on_disk_only)
-		return parked_waiting(job, scratch, scratch_bytes);
+	if (job->on_disk_only) {
+		why = kept_by(job, job->state == JOB_PAUSED, scratch, scratch_bytes);
+		return why ? why : "jobs that came before it are first";
+	}
 	if (!job->workload)
 		return job->why_no_workload ? job->why_no_workload : "its workload is not loaded";
-	if (job->paused)
-		return "it is paused";
-	if (hold_of(job)) {
-		hold_describe(hold_of(job), scratch, scratch_bytes);
-		return scratch;
-	}
+	if (job->paused || hold_of(job))
+		return kept_by(job, job->paused, scratch, scratch_bytes);
 	if (job->main.init_failed)
 		return "its workers could not be prepared";
 	if (!job->jobs->crews || !crews_ready(job->jobs->crews))

@@ -43,6 +43,21 @@ exits 0 ctl run sleeper --after "$a" 1ms
 says "waits: it begins when job $a has succeeded"
 exits 0 ctl run sleeper -q --after "$a,$c" --delay 100ms 1ms
 
+echo "== all that keeps it"
+a=$(ctl run slow -d 60s)
+b=$(ctl run sleeper -d --delay 1h --after "$a" 1ms)
+check "its date and its predecessor" waits ", and when job $a has succeeded" "$b"
+exits 0 ctl pause "$b"
+exits 0 ctl pause -w sleeper
+for what in "it is paused; workload 'sleeper' is paused since" "; it begins at " ", and when job $a has succeeded"; do
+	check "all of it: $what" waits "$what" "$b"
+done
+exits 0 ctl resume -w sleeper
+exits 0 ctl set "$b" delay=0
+check "what is left of it" waits "it begins when job $a has succeeded" "$b"
+exits 0 ctl cancel "$a"
+exits 1 ctl wait "$b" --timeout 20s
+
 echo "== the one before"
 a=$(ctl run slow -d 300ms)
 b=$(ctl run sleeper -d --after @last 1ms)

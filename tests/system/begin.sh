@@ -33,6 +33,7 @@ exits 0 ctl cancel "$id"
 check "a delayed job is cancelled at once" state_is "$id" cancelled
 id=$(ctl run squares -d --delay 30m 10)
 exits 0 ctl pause "$id"
+check "of a pause and a date both are said" key_of waiting "$id" '"it is paused; it begins at .*, in 29 m'
 exits 0 ctl resume "$id"
 check "resuming does not begin it" key_of waiting "$id" '"it begins at'
 
