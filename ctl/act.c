@@ -30,7 +30,7 @@ static int restart_status(const json_t *job)
 struct telling {
 	const struct ctl *ctl;
 	const char *done; /* what is said of each job; NULL: its state */
-	bool restarts, sets;
+	bool restarts, sets, resumes;
 	char *scratch; /* TELLING_BYTES */
 };
 
@@ -55,6 +55,16 @@ static const char *why_cancelled(const struct telling *telling, const json_t *li
 	return telling->scratch;
 }
 
+/* One that was resumed may be paused with all of its workload, or with everything. */
+static const char *what_is_done(const struct telling *telling, const json_t *line)
+{
+	const char *state = member_text(line, "state", "?");
+
+	if (telling->resumes && strcmp(state, "paused") == 0)
+		return "is not paused by itself any more; it goes on when what is paused as a whole does: see 'concctl status'";
+	return telling->done ? telling->done : state;
+}
+
 static int tell(void *arg, const json_t *line, struct error *err)
 {
 	const struct telling *telling = arg;
@@ -65,8 +75,7 @@ static int tell(void *arg, const json_t *line, struct error *err)
 		return 0;
 	}
 	if (!telling->ctl->json && !telling->ctl->quiet)
-		(void)printf("job %s: %s%s\n", member_text(line, "job", "?"),
-			     telling->done ? telling->done : member_text(line, "state", "?"), why_cancelled(telling, line));
+		(void)printf("job %s: %s%s\n", member_text(line, "job", "?"), what_is_done(telling, line), why_cancelled(telling, line));
 	return telling->restarts ? restart_status(line) : 0;
 }
 
@@ -76,7 +85,7 @@ static int act(struct ctl *ctl, const char *verb, const char *query, size_t n_wo
 	bool restarts = strcmp(verb, "restart") == 0;
 	char scratch[TELLING_BYTES];
 	struct telling telling = { .ctl = ctl, .done = done, .restarts = restarts, .sets = strcmp(verb, "set") == 0,
-				   .scratch = scratch };
+				   .resumes = strcmp(verb, "resume") == 0, .scratch = scratch };
 	int r = buffer_printf(&keys, "%s%s", query, ctl->json || restarts ? "" : *query ? "&brief=1" : "brief=1");
 
 	if (r == 0)

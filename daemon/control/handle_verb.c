@@ -80,13 +80,13 @@ static void on_course(void *arg, int status)
 static bool is_paused(const struct job_view *view, const struct verb_options *options)
 {
 	(void)options;
-	return view->state == JOB_PAUSED;
+	return view->paused;
 }
 
 static bool is_not_paused(const struct job_view *view, const struct verb_options *options)
 {
 	(void)options;
-	return view->state != JOB_PAUSED;
+	return !view->paused;
 }
 
 /* All of a workload, and everything, are held as such. */
@@ -127,7 +127,8 @@ static int act_resume(struct slot *slot, struct job *job, const struct verb_opti
 
 void handle_resume_many(const struct call *call)
 {
-	static const struct verb verb = { .name = "resume", .words = "resume", .fits = is_paused, .act = act_resume };
+	static const struct verb verb = { .name = "resume", .words = "resume", .ends_pauses = true, .fits = is_paused,
+					  .act = act_resume };
 
 	start_holding(call, true, &verb);
 }

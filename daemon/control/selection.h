@@ -42,6 +42,7 @@ struct verb {
 	bool on_ended; /* descriptions select ended jobs, not live ones */
 	bool on_ended_states; /* live ones, and those that have ended in a state that the description names */
 	bool for_all; /* who may look may do it */
+	bool ends_pauses; /* of single jobs: what is paused as a whole is said to be where it finds none */
 	bool not_services; /* which never end: `all` and `state` do not mean them */
 	bool (*fits)(const struct job_view *view, const struct verb_options *options); /* of what is described; NULL: all */
 	/* Act. 0: done; 1: slot_done() follows, or was called; -errno with words. NULL: there is nothing to do but wait. */

@@ -60,6 +60,22 @@ static int on_live(void *arg, struct job *job)
 	return s->failed ? -ENOMEM : 0;
 }
 
+static int on_hold(void *arg, const char *workload, int64_t since_unix_us)
+{
+	(void)workload; /* one is enough */
+	(void)since_unix_us;
+	*(bool *)arg = true;
+	return 1;
+}
+
+static bool is_held(const struct selection *s)
+{
+	bool held = false;
+
+	(void)jobs_walk_holds(s->jobs, on_hold, &held); /* what on_hold() returned */
+	return held;
+}
+
 /* Descriptions that fit nothing are an error, so that a misspelt one is seen; `all` of nothing is none. */
 static void found(struct selection *s)
 {
@@ -80,7 +96,9 @@ static void found(struct selection *s)
 		r = workloads_find(s->call.control->options.workloads, s->selector.workload, &workload, &err);
 	if (s->n == 0 && !s->selector.all && !s->options.said && s->selector.ended_before_unix_us == 0 && r != -ENOENT) {
 		err = (struct error)ERROR_INIT;
-		r = error_set(&err, -ENOENT, "no-such-job", "there is no such job to %s", s->verb->words);
+		r = error_set(&err, -ENOENT, "no-such-job", "there is no such job to %s%s", s->verb->words,
+			      s->verb->ends_pauses && is_held(s) ? ": what is paused as a whole goes on with `concctl resume --all`, or "
+			      "-w WORKLOAD; `concctl status` says what that is" : "");
 	}
 	if (s->n == 0 && r < 0 && !s->options.said)
 		selection_refuse(s, r, &err);
@@ -109,6 +127,37 @@ static int on_row(void *arg, const struct job_view *view)
 	return 0;
 }
 
+static int by_id_and_place(const void *a, const void *b)
+{
+	const uint64_t *x = *(const uint64_t *const *)a, *y = *(const uint64_t *const *)b;
+
+	return *x != *y ? *x < *y ? -1 : 1 : x < y ? -1 : x > y ? 1 : 0;
+}
+
+/* A job that was named twice, perhaps once as @last, is meant once: where it came first. */
+static void answer_once(struct selection *s)
+{
+	uint64_t **places = calloc(s->n + 1, sizeof(*places));
+	size_t left = 0;
+
+	for (size_t i = 0; i < s->n && places; i++)
+		places[i] = &s->ids[i];
+	if (!places) {
+		selection_refuse(s, -ENOMEM, NULL);
+		return;
+	}
+	qsort(places, s->n, sizeof(uint64_t *), by_id_and_place);
+	for (size_t i = s->n; i > 1; i--) /* from the end: what the one before it says is still there */
+		if (*places[i - 1] == *places[i - 2])
+			*places[i - 1] = 0;
+	for (size_t i = 0; i < s->n; i++)
+		if (s->ids[i] != 0)
+			s->ids[left++] = s->ids[i];
+	s->n = left;
+	free(places);
+	selection_answer(s);
+}
+
 static void on_last(void *arg, int status, uint64_t id)
 {
 	struct selection *s = arg;
@@ -127,7 +176,7 @@ static void on_last(void *arg, int status, uint64_t id)
 	for (size_t i = 0; i < s->n; i++)
 		if (s->ids[i] == SELECTOR_LAST)
 			s->ids[i] = id;
-	selection_answer(s);
+	answer_once(s);
 }
 
 static void find_named(struct selection *s)
@@ -141,7 +190,7 @@ static void find_named(struct selection *s)
 	if (last)
 		jobs_last(s->jobs, s->call.req->peer.uid, on_last, s);
 	else
-		selection_answer(s);
+		answer_once(s);
 }
 
 void selection_find(struct selection *s)

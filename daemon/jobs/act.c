@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "config.h"
 #include "crew/wire.h"
@@ -149,10 +150,15 @@ int job_pause(struct job *job, void (*on_done)(void *arg, int status), void *arg
 
 int job_resume(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err)
 {
+	char held[ERROR_TEXT_BYTES / 2];
 	int r = job_may_act(job, err);
 
 	if (r < 0)
 		return r;
+	if (!job->paused && job->ending == JOB_ENDING_NO && hold_of(job)) {
+		hold_describe(hold_of(job), held, sizeof(held));
+		return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " is not paused by itself: %s", job->id, held);
+	}
 	if (!job->paused || job->ending != JOB_ENDING_NO)
 		return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " is not paused", job->id);
 	job->paused = false;

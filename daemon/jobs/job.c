@@ -277,6 +277,7 @@ static void view_with(const struct job *job, uint64_t running, struct job_view *
 		.label = job->label,
 		.uid = job->uid,
 		.state = job_shown_state(job),
+		.paused = job->paused || job->state == JOB_PAUSED,
 		.open = job->open,
 		.durable = job->durable,
 		.total = job->total,

@@ -167,6 +167,7 @@ struct job_view {
 	const char *submission, *workload, *label;
 	uint32_t uid;
 	enum job_state state;
+	bool paused; /* it is by itself, not only as one of its workload, or of all */
 	bool open;
 	bool durable;
 	uint64_t total; /* tasks so far; final unless open */

@@ -132,6 +132,16 @@ check "the table is only jobs" test "$(grep -c 'PAUSED' "$dir/out")" = 0
 exits 0 ctl list -q
 equal "not with -q" "$(cat "$dir/err")" ""
 exits 3 ctl resume "$d"
+says "job $d is not paused by itself: everything is paused since"
+for selector in "-w identity" "--state paused"; do
+	# shellcheck disable=SC2086 # words are words
+	exits 4 ctl resume $selector
+	says 'what is paused as a whole goes on with `concctl resume --all`'
+done
+exits 0 ctl pause -w identity --state paused
+equal "what is paused as a whole can be paused by itself" "$(cat "$dir/out")" "job $d: paused"
+exits 0 ctl resume -w identity
+says "is not paused by itself any more" "$dir/out"
 exits 0 ctl resume --all
 exits 0 ctl wait "$c" "$d"
 check "nothing is paused any more" wait_for 10 has state running "$a"
@@ -204,6 +214,23 @@ kept=$(ctl run noop -d --no-durable 1)
 exits 0 ctl wait @last
 exits 0 ctl rm "$kept"
 exits 4 ctl results "$kept"
+
+echo "== a job that is named twice"
+b=$(ctl run noop -d 5)
+exits 0 ctl wait "$b" @last "$b"
+equal "it is told once" "$(wc -l <"$dir/out")" 1
+exits 0 ctl retry "$b" @last
+equal "it runs again once" "$(wc -l <"$dir/out")" 1
+exits 0 ctl wait @last
+exits 0 ctl rm "$b" "$b"
+equal "it is removed once" "$(cat "$dir/out")" "job $b: removed"
+c=$(ctl run noop -d 6)
+b=$(ctl run noop -d 7)
+exits 0 ctl wait "$b" "$c"
+exits 0 ctl retry "$b" "$c" "$b"
+equal "each once" "$(cut -d: -f1 "$dir/out" | sort | tr '\n' ' ')" "job $c job $b "
+exits 0 ctl wait "$((b + 1))" "$((b + 2))"
+exits 0 ctl clean
 
 echo "== a reader of what is removed"
 seq 1 300000 | sed 's/$/ 0123456789012345678901234567890123456789/' >"$dir/wide"
