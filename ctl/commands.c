@@ -400,14 +400,13 @@ static int flush_output(int status)
 	return status == EXIT_OK ? EXIT_TASKS_FAILED : status;
 }
 
-/* A standard descriptor that was closed would be taken by our socket: put something there that takes nothing. */
+/* A standard descriptor that was closed would be taken by our socket: put something there that gives nothing, and takes nothing. */
 static void fill_standard_descriptors(void)
 {
-	int fd;
+	int fd = open("/dev/null", fcntl(STDIN_FILENO, F_GETFD) < 0 ? O_WRONLY : O_RDONLY); /* the lowest that is free */
 
-	do
+	while (fd >= 0 && fd <= STDERR_FILENO)
 		fd = open("/dev/null", O_RDONLY);
-	while (fd >= 0 && fd <= STDERR_FILENO);
 	if (fd >= 0)
 		(void)close(fd); /* nothing was done with it */
 }

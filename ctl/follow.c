@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/text.h"
@@ -14,6 +15,7 @@
 #include "progress.h"
 #include "rejoin.h"
 #include "select.h"
+#include "table.h"
 #include "talk.h"
 
 #define MAX_EVENT_BYTES (1u << 20)
@@ -42,7 +44,7 @@ static void on_state(struct follow *f, const json_t *event)
 /* "task 3 (input '200') holds its thread, worker 4711.0, for 51.2 ms now: nanosleep+0x13 (libc.so.6) < ..." */
 static void on_stall(const json_t *event)
 {
-	const char *input = member_text(event, "input", "");
+	_cleanup_free_ char *input = text_clean(member_text(event, "input", ""), 60);
 	char held[TEXT_DURATION_BYTES];
 	const json_t *frame;
 	size_t i;
@@ -55,8 +57,8 @@ static void on_stall(const json_t *event)
 		(void)printf(" held its thread for %s\n", held);
 		return;
 	}
-	(void)printf(" (input '%.60s%s') holds its thread, worker %s, for %s now", input,
-		     strlen(input) > 60 ? "..." : "", member_text(event, "worker", "?"), held);
+	(void)printf(" (input '%s') holds its thread, worker %s, for %s now", input ? input : "", member_text(event, "worker", "?"),
+		     held);
 	json_array_foreach(json_object_get(event, "stack"), i, frame)
 		(void)printf("%s%s", i == 0 ? ": " : " < ", json_string_value(frame));
 	(void)printf("\n");

@@ -129,7 +129,8 @@ static int read_more(struct inputs *in, bool may_pause, struct error *err)
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
 	if (n < 0)
-		return error_set(err, -errno, "usage", "reading input file '%s': %s", file->name, strerror(errno));
+		return error_set(err, -errno, "usage", "reading input file '%s': %s", file->name,
+				 errno == EBADF ? "it is closed" : strerror(errno));
 	in->raw.len += (size_t)n;
 	in->file_ended = n == 0;
 	return 0;

@@ -178,14 +178,6 @@ static int exit_value(const json_t *task, const json_t *error)
 	return strcmp(member_text(error, "code", ""), "timeout") == 0 ? EXITVAL_TIMEOUT : EXITVAL_FAILED;
 }
 
-static size_t bytes_of(const json_t *task, const char *key, const char *key_b64)
-{
-	const json_t *text = json_object_get(task, key);
-	size_t len = strlen(member_text(task, key_b64, ""));
-
-	return json_is_string(text) ? json_string_length(text) : len / 4 * 3;
-}
-
 /* As in results: what would end a field or a line is escaped. */
 static int add_escaped(struct buffer *b, const char *text, size_t len)
 {
@@ -206,8 +198,8 @@ static int add_line(struct joblog *log, const json_t *task)
 	const char *base64 = member_text(task, "input_b64", "");
 	int r = buffer_printf(&log->out, "%" PRIu64 "\t:\t%.3f\t%10.3f\t%zu\t%zu\t%d\t%d\t%s ",
 			      member_count(task, "index") + 1, unix_seconds(member_text(task, "began", "")),
-			      member_number(task, "wall_s", 0), bytes_of(task, "input", "input_b64"),
-			      bytes_of(task, "result", "result_b64"), exit_value(task, error),
+			      member_number(task, "wall_s", 0), member_bytes(task, "input", "input_b64"),
+			      member_bytes(task, "result", "result_b64"), exit_value(task, error),
 			      signal_number(member_text(error, "signal", "")), log->workload);
 
 	if (r == 0 && json_is_string(input))

@@ -72,7 +72,7 @@ static const char *format_of(const struct run *run)
 	return run->ctl->json ? "json" : "frames";
 }
 
-/* Send the submission until an answer's head has come. *ret_http is the caller's. */
+/* Send the submission until an answer's head has come. *ret_http is the caller's; NULL where there is no connection. */
 static int submit(struct run *run, const char *target, struct http **ret_http, struct http_reply *ret_reply,
 		  struct error *err)
 {
@@ -103,7 +103,10 @@ static int submit(struct run *run, const char *target, struct http **ret_http, s
 				return talk_failed(r, err);
 		}
 		(void)snprintf(patience.what, sizeof(patience.what), "the job that was sent");
-		if (patience_wait(&patience) < 0)
+		r = patience_wait(&patience);
+		if (r == -EINTR)
+			return r;
+		if (r < 0)
 			return error_set(err, -ECONNRESET, "unreachable",
 					 "the connection to concd was lost before it answered: the job may have been "
 					 "accepted; see 'concctl list' when concd is back");
@@ -132,7 +135,7 @@ static int submit_for_id(struct run *run, struct document *doc, struct error *er
 	struct http *http = NULL;
 	int r = submit(run, "/v1/jobs", &http, &reply, err);
 
-	if (r == -EINTR && run->sent) {
+	if (r == -EINTR && http && run->sent) {
 		http->wake_fd = -1;
 		http->timeout_ms = LAST_WORDS_MS;
 		r = http_head(http, &reply);
@@ -258,7 +261,7 @@ static int run_at_once(struct run *run, struct error *err)
 
 	(void)snprintf(url, sizeof(url), "/v1/jobs?stream=%s%s", format_of(run), run->query);
 	r = submit(run, url, &http, &reply, err);
-	if (r == -EINTR && run->sent) {
+	if (r == -EINTR && http && run->sent) {
 		/* The job's number is needed even now, to cancel it or to say it. */
 		http->wake_fd = -1;
 		http->timeout_ms = LAST_WORDS_MS;
@@ -307,12 +310,19 @@ static int run_detached(struct run *run, struct error *err)
 	_cleanup_document_ struct document doc = DOCUMENT_INIT;
 	int r = submit_for_id(run, &doc, err);
 
+	if (r == -EINTR)
+		return leave(run);
 	if (r < 0)
 		return r;
+	run->upload.says_losses = !run->ctl->quiet;
 	if (!run->last)
 		r = upload_run(&run->upload);
 	if (r == -EINTR)
 		return leave(run);
+	if (r == -ECONNRESET)
+		return error_set(err, r, "unreachable",
+				 "the connection to concd was lost before all inputs of job %s had come: it takes no more, and is "
+				 "failed when concd is back and limits.open_timeout is over", run->job);
 	if (r < 0 && run->upload.err.code && strcmp(run->upload.err.code, "no-such-job") == 0)
 		return error_set(err, r, "unreachable",
 				 "concd was started anew before all inputs had come: job %s is gone%s", run->job,

@@ -54,21 +54,10 @@ static int on_results_end(void *ctx)
 	return 0;
 }
 
-/* How many bytes this much base64 stands for. */
-static size_t base64_bytes(const char *text)
-{
-	size_t len = strlen(text), padding = 0;
-
-	while (padding < 2 && padding < len && text[len - padding - 1] == '=')
-		padding++;
-	return len / 4 * 3 - padding;
-}
-
 /* The input of a failed task as a person can read it. The caller frees. */
 static char *shown_input(const json_t *task)
 {
 	const json_t *input = json_object_get(task, "input");
-	const char *base64 = member_text(task, "input_b64", NULL);
 	_cleanup_free_ char *text = NULL;
 	size_t len = json_string_length(input);
 	char bytes[64];
@@ -82,7 +71,7 @@ static char *shown_input(const json_t *task)
 			text[i] = text[i] ? text[i] : '?';
 		return text_clean(text, SHOWN_INPUT_BYTES);
 	}
-	(void)snprintf(bytes, sizeof(bytes), "%zu bytes that are no text", base64 ? base64_bytes(base64) : 0);
+	(void)snprintf(bytes, sizeof(bytes), "%zu bytes that are no text", member_bytes(task, "input", "input_b64"));
 	return strdup(bytes);
 }
 

@@ -169,6 +169,19 @@ bool member_true(const json_t *json, const char *key)
 	return json_is_true(json_object_get(json, key));
 }
 
+size_t member_bytes(const json_t *json, const char *key, const char *key_b64)
+{
+	const json_t *text = json_object_get(json, key);
+	const char *base64 = member_text(json, key_b64, "");
+	size_t len = strlen(base64), padding = 0;
+
+	if (json_is_string(text))
+		return json_string_length(text);
+	while (padding < 2 && padding < len && base64[len - padding - 1] == '=')
+		padding++;
+	return len / 4 * 3 - padding;
+}
+
 int url_add(struct buffer *url, const char *text)
 {
 	for (; *text; text++) {

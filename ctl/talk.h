@@ -68,6 +68,8 @@ const char *member_text(const json_t *json, const char *key, const char *otherwi
 double member_number(const json_t *json, const char *key, double otherwise);
 uint64_t member_count(const json_t *json, const char *key);
 bool member_true(const json_t *json, const char *key);
+/* Of a text, or of what stands base64-coded under the other key. */
+size_t member_bytes(const json_t *json, const char *key, const char *key_b64);
 
 /* Append text for use in a URL. 0 or -ENOMEM. */
 int url_add(struct buffer *url, const char *text);

@@ -96,10 +96,17 @@ static int upload_piece(struct upload *u, struct http **http)
 			if (r == 0)
 				continue;
 		} else if (r == -ECONNRESET) {
+			if (lost_ns == 0 && u->says_losses && u->patience_ns > 0)
+				say("the connection to concd was lost; trying for %.0f s to go on with job %s",
+				    (double)u->patience_ns / 1e9, u->job);
 			if (lost_ns == 0)
 				lost_ns = clock_mono_ns();
-			if (clock_mono_ns() - lost_ns < u->patience_ns && interrupt_sleep(LOST_MS) == 0)
-				continue;
+			if (clock_mono_ns() - lost_ns < u->patience_ns) {
+				err = (struct error)ERROR_INIT;
+				r = interrupt_sleep(LOST_MS);
+				if (r == 0)
+					continue;
+			}
 		}
 		if (r < 0) {
 			u->err = err;
@@ -110,18 +117,20 @@ static int upload_piece(struct upload *u, struct http **http)
 	}
 }
 
-/* The job cannot be given what it was promised. */
-static void cancel_job(struct upload *u)
+/* The job cannot be given what it was promised. 0 or -errno. */
+static int cancel_job(struct upload *u)
 {
 	_cleanup_document_ struct document doc = DOCUMENT_INIT;
 	struct http *http = NULL;
 	char url[96];
+	int r = talk_connect(u->ctl, &http, NULL);
 
-	if (talk_connect(u->ctl, &http, NULL) < 0)
-		return;
+	if (r < 0)
+		return r;
 	(void)snprintf(url, sizeof(url), "/v1/jobs/%s/cancel?wait=0", u->job);
-	(void)talk_on(http, "POST", url, NULL, 0, &doc, NULL); /* the reason for cancelling is what is reported */
+	r = talk_on(http, "POST", url, NULL, 0, &doc, NULL); /* the reason for cancelling is what is reported */
 	http_close(http);
+	return r;
 }
 
 int upload_run(struct upload *u)
@@ -150,8 +159,8 @@ int upload_run(struct upload *u)
 		u->err = (struct error)ERROR_INIT;
 		r = 0; /* it has ended in the meantime: its last line says how */
 	}
-	if (r < 0 && r != -EINTR && r != -ECONNRESET)
-		cancel_job(u);
+	if (r < 0 && r != -EINTR && r != -ECONNRESET && cancel_job(u) == 0)
+		error_prefix(&u->err, "job %s is cancelled", u->job);
 	u->result = r;
 	return r;
 }

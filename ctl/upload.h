@@ -32,6 +32,7 @@ struct upload {
 	int64_t patience_ns; /* a lost daemon is tried again for so long */
 	uint64_t sent; /* inputs that the daemon has on disk; the caller sets those of the first piece */
 	bool said_full; /* that there is no room now */
+	bool says_losses; /* of the daemon: nobody else does */
 	struct upload_piece piece, next; /* next: taken while the daemon works on `piece` */
 	bool has_next;
 	int result; /* 0, or -errno with err */

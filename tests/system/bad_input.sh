@@ -191,6 +191,15 @@ check "lines of 1 MiB go through" cmp -s "$dir/got" <(cat "$dir/lines"; echo)
 { echo 1; cat "$dir/mebibyte"; echo x; } >"$dir/lines"
 exits 2 ctl run identity -q -i "$dir/lines"
 says "1048576"
+{ seq 1 400000; cat "$dir/mebibyte"; echo x; } >"$dir/lines" # its job is there already
+for how in -q -d; do
+	exits 2 ctl run identity $how -i "$dir/lines"
+	says "job $(last_job) is cancelled: input file '$dir/lines': input 400001 is longer than 1048576 bytes"
+	check "it is cancelled" wait_for 20 last_job_is cancelled
+done
+"$concctl" -s "$sock" run identity -i - <&- >"$dir/out" 2>"$dir/err"
+equal "standard input that is closed is no empty file" $? 2
+says "'standard input': it is closed"
 printf 'a\nb\0\0\377\376' >"$dir/raw"
 ctl run identity -q -0 -i "$dir/raw" >"$dir/got"
 check "newlines, empty inputs and bytes that are no UTF-8 go through" cmp -s "$dir/got" <(printf 'a\nb\0\0\377\376\0')

@@ -2,7 +2,7 @@
 # run --joblog: a line a task, in the format of GNU parallel.
 . "$(dirname "$0")/lib.sh"
 
-write_config "workloads = { $(stanza crash) slow = { plugin = \"sleeper\"; model = \"async\"; grace = \"100ms\"; }; };"
+write_config "workloads = { $(stanza crash) $(stanza identity) slow = { plugin = \"sleeper\"; model = \"async\"; grace = \"100ms\"; }; };"
 daemon_start
 log=$dir/log.tsv
 header=$(printf 'Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand')
@@ -28,6 +28,10 @@ check "Starttime is now, JobRuntime is the task's" awk -F '\t' -v now="$before" 
 exits 0 ctl run slow -q --joblog "$log" 1ms
 equal "a second run is appended, with one header" "$(grep -c Seq "$log") $(wc -l <"$log")" "1 5"
 
+rm "$log"
+printf '\377\376\n\377\n\nabc\n' >"$dir/in"
+exits 0 ctl run identity -q --joblog "$log" -i "$dir/in"
+equal "bytes that are no text are counted as well" "$(column 5)$(column 6)" "2 1 0 3 2 1 0 3 "
 rm "$log"
 exits 1 ctl run crash -q --joblog "$log" -m process -p signal=abort crash
 equal "a signal" "$(column 8)" "6 "

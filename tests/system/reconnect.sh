@@ -123,6 +123,38 @@ id=$(sed -n "s/.*results --follow \([0-9]*\)'.*/\1/p" "$dir/said")
 exits 0 ctl results --follow "$id"
 check "it went on" cmp -s "$dir/out" "$dir/inputs"
 
+# Ctrl-C while a daemon is waited for that had not answered, and while one is that had some of the inputs.
+kill -STOP "$daemon_pid"
+setsid env --default-signal=INT "$concctl" -s "$sock" run sleeper 1ms >"$dir/got" 2>"$dir/said" </dev/null &
+client=$!
+has_connected() { [ "$(grep -cF "$sock" /proc/net/unix)" -ge 2 ]; } # beside the socket that listens
+check "it has connected" wait_for 20 has_connected
+daemon_kill
+check "before the answer: a loss is said" wait_for 20 grep -q "trying for 60 s to go on with the job that was sent" "$dir/said"
+kill -INT $client
+wait $client
+equal "before the answer: interrupted" $? 130
+check "before the answer: what may be is said" grep -q "'concctl list' shows whether it has it" "$dir/said"
+daemon_start
+rm -f "$dir/pipe"
+mkfifo "$dir/pipe"
+setsid env --default-signal=INT "$concctl" -s "$sock" run sleeper -d -i - >"$dir/got" 2>"$dir/said" <"$dir/pipe" &
+client=$!
+exec 7>"$dir/pipe"
+yes 1ms | head -n 300000 >&7
+check "detached: some inputs are there" wait_for 30 eval 'ctl list --state open | grep -q sleeper'
+daemon_kill
+yes 1ms | head -n 300000 >&7 &
+writer=$!
+check "detached: a loss is said" wait_for 20 grep -q "was lost; trying for 60 s to go on with job" "$dir/said"
+kill -INT $client
+wait $client
+equal "detached: interrupted" $? 130
+exec 7>&-
+wait $writer
+daemon_start
+exits 0 ctl cancel --state open
+
 # wait, of jobs by their numbers and by a label, across a kill and an orderly end: each is told once, and the exit status is that of all.
 gate=$(ctl run sleeper -d -m async 600s)
 first=$(ctl run sleeper -d -m async --after "$gate" --after-failed run -l waited 500ms)

@@ -318,6 +318,7 @@ void job_unref(struct job *job)
 void job_view(const struct job *job, struct job_view *ret_view)
 {
 	*ret_view = job->view;
+	ret_view->paused = job->view.state == JOB_PAUSED; /* none is as one of its workload only */
 }
 
 void job_view_quick(const struct job *job, struct job_view *ret_view)
