@@ -101,6 +101,11 @@ int talk_document(struct ctl *ctl, const char *method, const char *target, const
 	bool fresh = !ctl->http;
 	int r;
 
+	if (strcmp(method, "GET") != 0) { /* what acts is not sent twice */
+		http_close(ctl->http);
+		ctl->http = NULL;
+		fresh = true;
+	}
 	for (;;) {
 		if (!ctl->http) {
 			r = talk_connect(ctl, &ctl->http, err);
@@ -113,7 +118,7 @@ int talk_document(struct ctl *ctl, const char *method, const char *target, const
 			http_close(ctl->http);
 			ctl->http = NULL;
 		}
-		/* A kept connection may have been closed in the meantime; every document may be asked for twice. */
+		/* A kept connection may have been closed in the meantime. */
 		if (r != -ECONNRESET || fresh)
 			break;
 		fresh = true;

@@ -225,6 +225,23 @@ static void test_the_last_job_is_asked_for(void **state)
 	(void)close(fd);
 }
 
+static void test_what_acts_is_not_sent_again_where_its_answer_is_lost(void **state)
+{
+	struct server *s = *state;
+	int fd, other;
+
+	concctl_start(s, "send", "@last", "hello");
+	fd = server_accept(s);
+	server_expect_only(fd, "GET /v1/jobs/@last ");
+	server_answer(fd, 200, "{\"schema\":1,\"job\":\"12\"}");
+	other = server_accept(s);
+	server_expect_only(other, "POST /v1/jobs/12/send ");
+	(void)close(other); /* the message may have been delivered */
+	assert_int_equal(concctl_wait(s), 69);
+	assert_int_equal(poll(&(struct pollfd){ .fd = s->listener, .events = POLLIN }, 1, 0), 0);
+	(void)close(fd);
+}
+
 static void test_results_appear_in_a_file_only_when_they_are_complete(void **state)
 {
 	struct server *s = *state;
@@ -397,6 +414,7 @@ int main(void)
 		TEST(test_an_error_of_one_job_is_said_beside_the_others),
 		TEST(test_an_answer_that_ends_before_its_summary_is_69),
 		TEST(test_the_last_job_is_asked_for),
+		TEST(test_what_acts_is_not_sent_again_where_its_answer_is_lost),
 		TEST(test_results_appear_in_a_file_only_when_they_are_complete),
 		TEST(test_failed_tasks_can_be_listed),
 		TEST(test_follow_prints_states_and_exits_by_the_end),
