@@ -305,6 +305,28 @@ static int run_in_pieces(struct run *run, struct error *err)
 	return receive(run, NULL, err);
 }
 
+/* The job took no more inputs. Where it has the last of them nevertheless, only the answer to that was lost. */
+static int check_whole(struct run *run, struct error *err)
+{
+	const struct upload_piece *piece = &run->upload.piece;
+	_cleanup_document_ struct document doc = DOCUMENT_INIT;
+	const json_t *total;
+	char url[64];
+	int r;
+
+	(void)snprintf(url, sizeof(url), "/v1/jobs/%s", run->job);
+	r = talk_get(run->ctl, url, &doc, err);
+	if (r < 0)
+		return r;
+	total = json_object_get(json_object_get(doc.json, "tasks"), "total");
+	if (piece->last && json_is_integer(total) &&
+	    (uint64_t)json_integer_value(total) == run->upload.sent + (uint64_t)piece->count)
+		return 0;
+	return error_set(err, -EREMOTEIO, "wrong-state",
+			 "job %s is %s and takes no more inputs: it has %" PRIu64 " of them, the others were not accepted",
+			 run->job, member_text(doc.json, "state", "?"), member_count(json_object_get(doc.json, "tasks"), "total"));
+}
+
 static int run_detached(struct run *run, struct error *err)
 {
 	_cleanup_document_ struct document doc = DOCUMENT_INIT;
@@ -330,6 +352,11 @@ static int run_detached(struct run *run, struct error *err)
 	if (r < 0) {
 		*err = run->upload.err;
 		return talk_failed(r, err);
+	}
+	if (run->upload.refused) {
+		r = check_whole(run, err);
+		if (r < 0)
+			return r;
 	}
 	if (run->ctl->json)
 		return document_print(&doc, err);

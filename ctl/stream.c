@@ -290,6 +290,8 @@ int stream_read(struct stream *s, struct http *http, struct error *err)
 			return s->out.error;
 		if (n < 0) {
 			r = n == -ECONNRESET && s->json ? end_json(s, err) : 0; /* a cut may come after its reason */
+			if (r == 0 && n == -ECONNRESET && s->end)
+				return out_flush(&s->out) < 0 ? s->out.error : 1; /* or after all there is to come */
 			return r < 0 ? r : (int)n;
 		}
 		if (n == 0)

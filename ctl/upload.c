@@ -157,6 +157,7 @@ int upload_run(struct upload *u)
 	buffer_fini(&u->next.packed);
 	if (r < 0 && u->err.code && strcmp(u->err.code, "wrong-state") == 0) {
 		u->err = (struct error)ERROR_INIT;
+		u->refused = true;
 		r = 0; /* it has ended in the meantime: its last line says how */
 	}
 	if (r < 0 && r != -EINTR && r != -ECONNRESET && cancel_job(u) == 0)

@@ -35,6 +35,7 @@ struct upload {
 	bool says_losses; /* of the daemon: nobody else does */
 	struct upload_piece piece, next; /* next: taken while the daemon works on `piece` */
 	bool has_next;
+	bool refused; /* the job takes no more: `piece` may be on disk, what follows is not */
 	int result; /* 0, or -errno with err */
 	struct error err;
 	pthread_t thread;
@@ -42,7 +43,7 @@ struct upload {
 };
 
 /* Send all that is left. 0; -errno in result and err: the job was cancelled then, unless the daemon is gone
- * (-ECONNRESET) or a signal came (-EINTR). A job that takes no more because it has ended is no error. */
+ * (-ECONNRESET) or a signal came (-EINTR). A job that takes no more because it has ended is no error, but told by `refused`. */
 int upload_run(struct upload *u);
 /* The same in a thread. 0 or -errno. */
 int upload_start(struct upload *u);

@@ -163,6 +163,33 @@ static void test_a_broken_stream_is_taken_up_without_a_byte_lost_or_doubled(void
 	(void)close(fd);
 }
 
+static void test_a_stream_that_breaks_behind_its_end_is_complete(void **state)
+{
+	static const char lines[] = "{\"schema\":1,\"type\":\"task\",\"index\":0}\n"
+				    "{\"schema\":1,\"type\":\"job\",\"job\":\"7\",\"state\":\"done\",\"tasks\":{\"failed\":0}}\n";
+	struct server *s = *state;
+	struct request r;
+	int fd;
+
+	concctl_start(s, "--json", "run", "squares", "1");
+	fd = server_accept(s);
+	server_expect_only(fd, "POST /v1/jobs?stream=json ");
+	server_stream(fd, "7");
+	server_chunk(fd, lines);
+	(void)close(fd); /* the last chunk, which is empty, does not come any more */
+	assert_int_equal(concctl_wait(s), 0);
+	assert_string_equal(s->stdout_text, lines);
+	concctl_start(s, "run", "squares", "1", "2", "3");
+	fd = serve_submission(s, &r);
+	buffer_fini(&r.body);
+	server_stream(fd, "7");
+	server_chunk(fd, JOB_FRAME "{\"type\":\"results\",\"count\":3,\"bytes\":6}\n1\n4\n9\n" END_FRAME("done", 3, 0));
+	(void)close(fd);
+	assert_int_equal(concctl_wait(s), 0);
+	assert_string_equal(s->stdout_text, "1\n4\n9\n");
+	assert_int_equal(poll(&(struct pollfd){ .fd = s->listener, .events = POLLIN }, 1, 0), 0); /* nobody asked again */
+}
+
 static void test_ctrl_c_cancels_the_job_and_exits_130(void **state)
 {
 	struct server *s = *state;
@@ -374,6 +401,66 @@ static void test_many_inputs_travel_in_pieces_while_results_stream(void **state)
 	(void)unlink(path);
 }
 
+/* Serve a detached run of which the daemon takes some pieces, and then no more: the answer to the last of them is lost. */
+static void refuse_pieces(struct server *s, size_t most)
+{
+	static const char refusal[] = "{\"schema\":1,\"error\":{\"code\":\"wrong-state\",\"message\":\"it takes no more inputs\"}}";
+	bool lost = false, refused = false;
+	char answer[120];
+	struct request r;
+	size_t have;
+	int fd = server_accept(s);
+
+	server_expect(fd, "POST /v1/jobs HTTP", &r);
+	have = count_packed((uint8_t *)memchr(r.body.data, '\n', r.body.len) + 1, r.body.data + r.body.len);
+	buffer_fini(&r.body);
+	(void)snprintf(answer, sizeof(answer), "{\"schema\":1,\"job\":\"7\",\"inputs\":%zu}", have);
+	server_answer(fd, 201, answer);
+	(void)close(fd);
+	while (!refused) {
+		fd = server_accept(s);
+		while (!refused && server_read(fd, &r)) {
+			refused = have >= most || lost;
+			if (refused) {
+				server_answer(fd, 409, refusal);
+			} else {
+				have += count_packed(r.body.data, r.body.data + r.body.len);
+				lost = strstr(r.line, "&last=1 ") != NULL;
+				(void)snprintf(answer, sizeof(answer), "{\"schema\":1,\"job\":\"7\",\"inputs\":%zu}", have);
+				if (!lost)
+					server_answer(fd, 200, answer);
+			}
+			buffer_fini(&r.body);
+			if (lost)
+				break;
+		}
+		(void)close(fd);
+	}
+	fd = server_accept(s);
+	server_expect_only(fd, "GET /v1/jobs/7 ");
+	(void)snprintf(answer, sizeof(answer), "{\"schema\":1,\"job\":\"7\",\"state\":\"cancelled\",\"tasks\":{\"total\":%zu}}", have);
+	server_answer(fd, 200, answer);
+	(void)close(fd);
+}
+
+static void test_a_detached_run_is_an_error_where_not_all_of_it_was_accepted(void **state)
+{
+	struct server *s = *state;
+	char path[80];
+
+	write_lines(s, path, 300000);
+	concctl_start(s, "run", "squares", "-d", "-i", path);
+	refuse_pieces(s, 1);
+	assert_int_equal(concctl_wait(s), 3);
+	assert_string_equal(s->stdout_text, "");
+	assert_non_null(strstr(s->stderr_text, "job 7 is cancelled and takes no more inputs"));
+	concctl_start(s, "run", "squares", "-d", "-i", path);
+	refuse_pieces(s, SIZE_MAX); /* it has all, and has ended since */
+	assert_int_equal(concctl_wait(s), 0);
+	assert_string_equal(s->stdout_text, "7\n");
+	(void)unlink(path);
+}
+
 static void test_a_daemons_refusal_decides_the_exit_status(void **state)
 {
 	static const struct {
@@ -436,6 +523,7 @@ int main(void)
 		TEST(test_json_is_passed_on_alone),
 		TEST(test_a_submission_whose_answer_was_lost_is_sent_again_as_the_same),
 		TEST(test_a_broken_stream_is_taken_up_without_a_byte_lost_or_doubled),
+		TEST(test_a_stream_that_breaks_behind_its_end_is_complete),
 		TEST(test_ctrl_c_cancels_the_job_and_exits_130),
 		TEST(test_ctrl_c_cancels_also_before_the_jobs_number_is_known),
 		TEST(test_sigterm_leaves_the_job_running_and_says_which),
@@ -443,6 +531,7 @@ int main(void)
 		TEST(test_a_full_disk_behind_standard_output_is_said_and_loses_no_job),
 		TEST(test_detach_prints_the_number_only_and_dry_run_runs_nothing),
 		TEST(test_many_inputs_travel_in_pieces_while_results_stream),
+		TEST(test_a_detached_run_is_an_error_where_not_all_of_it_was_accepted),
 		TEST(test_a_daemons_refusal_decides_the_exit_status),
 		TEST(test_garbage_in_the_stream_is_an_error_and_no_crash),
 	};
