@@ -59,6 +59,25 @@ kill -INT $joined
 wait $joined
 check "it still goes on" state_is "$b" running
 
+echo "== sent again"
+post() { # post SUBMISSION INPUT: the answer
+	curl -s --unix-socket "$sock" --data-binary "{\"workload\":\"slow\",\"model\":\"async\",\"submission\":\"$1\",\"unique\":\"again\",\"inputs\":[\"$2\"]}" \
+		http://concd/v1/jobs
+}
+job_in() { sed -n 's/.*"job":"\([0-9]*\)".*/\1/p'; }
+first=$(post one 1ms | job_in)
+exits 0 ctl wait "$first" --timeout 20s
+second=$(post two 60s | job_in)
+check "the key is free again" [ "$first" != "$second" ]
+post one 1ms >"$dir/out"
+equal "a submission whose answer was lost names its own job" "$(job_in <"$dir/out")" "$first"
+says '"known":true' "$dir/out"
+equal "and so does that of whoever has the key now" "$(post two 60s | job_in)" "$second"
+post three 1ms >"$dir/out"
+equal "any other joins that one" "$(job_in <"$dir/out")" "$second"
+says '"joined":true' "$dir/out"
+exits 0 ctl kill "$second"
+
 echo "== kill"
 daemon_kill
 daemon_start
