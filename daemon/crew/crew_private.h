@@ -189,6 +189,7 @@ struct crew {
 	bool idle_armed;
 	struct event *retry_timer; /* armed: no process is started before it fires */
 	bool retry_armed;
+	bool short_said; /* that processes cannot be started for want of something; until one is */
 
 	uint32_t init_failures; /* in a row, with no task done in between */
 	char *init_message; /* of the last */
@@ -273,6 +274,9 @@ void proc_end_now(struct proc *proc); /* kill and reap, blocking, without tellin
 bool proc_is_ready(const struct proc *proc);
 void crew_start_needed(struct crew *crew);
 void crew_init_failed(struct crew *crew, const char *message); /* takes a copy */
+/* A process, or its shared memory, could not be made: as crew_init_failed(), but for want of what others may give back (memory,
+ * processes, descriptors) it is tried again for as long as it takes, and no job fails. */
+void crew_start_refused(struct crew *crew, const char *what, int error);
 /* What its workers wrote was garbage, and they are gone. Where no task was done since the last time, the next start waits, and after
  * INIT_FAILURES_MAX such deaths there is none, as after failures of worker_init. */
 void crew_garbage(struct crew *crew);

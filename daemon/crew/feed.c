@@ -136,7 +136,7 @@ static bool crew_has_room(const struct crew *crew)
 	if (!crew_may_feed(crew))
 		return false;
 	if (!crew->ring)
-		return true;
+		return !crew->retry_armed; /* it could not be made */
 	if (ring_free_chunks(crew->ring) == 0)
 		return false;
 	if (crew->in_order)
@@ -301,9 +301,7 @@ static int submit(struct crew *crew, const struct crew_batch *batch)
 
 static void on_submit_failed(struct crew *crew, int r)
 {
-	char text[128];
-
-	if (r == -EAGAIN) {
+	if (r == -EAGAIN && crew->ring) {
 		crew->blocked = crew->n_flights > 0; /* until something has come back */
 		return;
 	}
@@ -311,8 +309,7 @@ static void on_submit_failed(struct crew *crew, int r)
 		crew_break(crew, "the submission ring is out of range");
 		return;
 	}
-	(void)snprintf(text, sizeof(text), "its shared memory could not be made: %s", strerror(-r));
-	crew_init_failed(crew, text);
+	crew_start_refused(crew, "its shared memory could not be made", r);
 }
 
 void crew_feed(struct crew *crew)

@@ -29,6 +29,7 @@
 #define QUICK_DEATH_NS NS_PER_S
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS 5000
+#define SHORTAGE_S 1 /* between tries while the daemon lacks what a process takes */
 
 static struct timeval to_timeval(int64_t ns)
 {
@@ -271,6 +272,9 @@ static void publish(struct proc *proc)
 	crew->n_procs++;
 	crew->crews->n_processes++;
 	crew->starts++;
+	if (crew->short_said)
+		log_info("crew: worker processes of '%s' can be started again", crew->workload->name);
+	crew->short_said = false;
 }
 
 static int start(struct proc *proc)
@@ -473,11 +477,10 @@ void crew_start_needed(struct crew *crew)
 		}
 		r = proc_start(crew, slot);
 		if (r < 0) {
-			char text[512];
+			char what[512];
 
-			(void)snprintf(text, sizeof(text), "%.400s could not be started: %s", crew->crews->worker_path,
-				       strerror(-r));
-			crew_init_failed(crew, text);
+			(void)snprintf(what, sizeof(what), "%.400s could not be started", crew->crews->worker_path);
+			crew_start_refused(crew, what, r);
 			return;
 		}
 	}
@@ -544,6 +547,29 @@ static void start_failed(struct crew *crew, const char *message, bool others_run
 void crew_init_failed(struct crew *crew, const char *message)
 {
 	start_failed(crew, message, any_ready(crew));
+}
+
+static bool is_shortage(int error)
+{
+	return error == -EAGAIN || error == -EMFILE || error == -ENFILE || error == -ENOMEM;
+}
+
+void crew_start_refused(struct crew *crew, const char *what, int error)
+{
+	static const struct timeval again = { .tv_sec = SHORTAGE_S };
+	char text[640];
+
+	(void)snprintf(text, sizeof(text), "%s: %s", what, strerror(-error)); /* fits */
+	if (!is_shortage(error)) {
+		crew_init_failed(crew, text);
+		return;
+	}
+	if (crew->ending || crew->crews->stopping)
+		return;
+	if (!crew->short_said)
+		log_warning("crew: '%s': %s; its tasks wait, and it is tried again each second", crew->workload->name, text);
+	crew->short_said = true;
+	crew->retry_armed = event_add(crew->retry_timer, &again) == 0; /* without it the next kick tries again */
 }
 
 void crew_garbage(struct crew *crew)

@@ -4,7 +4,7 @@
  *
  * The note is written with the job's end, and removed when its hook has ended, however it did. So each hook is run at
  * least once: a daemon that is killed meanwhile runs it again when it is started next. A hook is never tried again because it
- * failed; that is logged. Clients name hooks, they never bring commands: these run as the daemon's user, without a shell,
+ * failed; that is logged. One that could not be begun, for want of memory, processes or descriptors, is tried again each second. Clients name hooks, they never bring commands: these run as the daemon's user, without a shell,
  * and what clients wrote (labels, errors) comes to them in the environment only, where it cannot be taken for an option.
  */
 #include <errno.h>
@@ -34,6 +34,7 @@
 
 #define MAX_OUTPUT_BYTES 4096 /* of one hook's words that are logged */
 #define MAX_ENVIRONMENT 24
+#define SHORTAGE_S 1 /* between tries while the daemon lacks what a process takes */
 
 /* One hook of one job: waiting, or running. */
 struct hook {
@@ -48,6 +49,7 @@ struct hook {
 	int pidfd, out; /* -1: none */
 	struct event *end_event, *out_event, *timeout_event;
 	bool timed_out;
+	bool delayed; /* that was said */
 	struct buffer words; /* what it wrote, the beginning of it */
 	uint64_t dropped; /* bytes behind that */
 	struct store_op op; /* removes the note */
@@ -375,6 +377,53 @@ static int run(struct hook *hook)
 	return r;
 }
 
+/* What others may give back is lacking: no fault of the hook's. */
+static bool is_shortage(int error)
+{
+	return error == -EAGAIN || error == -EMFILE || error == -ENFILE || error == -ENOMEM;
+}
+
+static void on_later(evutil_socket_t fd, short what, void *arg)
+{
+	struct jobs *jobs = arg;
+
+	(void)fd; /* a timer */
+	(void)what;
+	jobs->hooks_wait = false;
+	go_on(jobs);
+}
+
+/* It is the first to be tried again, with all behind it, a little later. False: there is no timer. */
+static bool try_later(struct hook *hook, int why)
+{
+	static const struct timeval later = { .tv_sec = SHORTAGE_S };
+	struct jobs *jobs = hook->jobs;
+
+	if (!jobs->hooks_event)
+		jobs->hooks_event = event_new(loop_base(jobs->loop), -1, 0, on_later, jobs);
+	if (!jobs->hooks_event || event_add(jobs->hooks_event, &later) < 0)
+		return false;
+	if (!hook->delayed)
+		log_warning("jobs: hook '%s' of job %" PRIu64 " cannot be begun, tried again each second: %s",
+			    hook->job && hook->job->on_done ? hook->job->on_done : "?", hook->id, strerror(-why));
+	hook->delayed = true;
+	jobs->hooks_wait = true;
+	hook_unwatch(hook);
+	if (hook->pidfd >= 0)
+		(void)close(hook->pidfd); /* nothing was written to them */
+	if (hook->out >= 0)
+		(void)close(hook->out);
+	hook->pidfd = hook->out = -1;
+	hook->pid = 0;
+	if (hook->noted)
+		job_unref(take_ptr(hook->job)); /* its row is read again */
+	TAILQ_REMOVE(&jobs->hooks_running, hook, link);
+	TAILQ_INSERT_HEAD(&jobs->hooks, hook, link);
+	jobs->n_hooks--;
+	jobs_op_done(jobs); /* of its run */
+	return true;
+}
+
 static void on_opened(void *arg, int status, struct job *job)
 {
 	struct hook *hook = arg;
@@ -392,7 +441,7 @@ static void on_opened(void *arg, int status, struct job *job)
 		status = run(hook);
 	else if (status == 0)
 		status = -ENOENT;
-	if (status == 0)
+	if (status == 0 || (is_shortage(status) && try_later(hook, status)))
 		return;
 	log_warning("jobs: hook '%s' of job %" PRIu64 " was not run: %s", hook->job && hook->job->on_done ?
 		    hook->job->on_done : "?", hook->id, status == -ESRCH ? "the configuration does not have it any more" :
@@ -404,7 +453,7 @@ static void go_on(struct jobs *jobs)
 {
 	struct hook *hook;
 
-	while (!jobs->stopping && jobs->n_hooks < jobs->config->max_hooks && (hook = TAILQ_FIRST(&jobs->hooks))) {
+	while (!jobs->stopping && !jobs->hooks_wait && jobs->n_hooks < jobs->config->max_hooks && (hook = TAILQ_FIRST(&jobs->hooks))) {
 		TAILQ_REMOVE(&jobs->hooks, hook, link);
 		TAILQ_INSERT_TAIL(&jobs->hooks_running, hook, link);
 		jobs->n_hooks++;
@@ -472,6 +521,9 @@ void hooks_forget(struct jobs *jobs)
 		hook_free(hook);
 	}
 	(void)linear_hash_clear(&jobs->hooks_needing); /* it is empty */
+	if (jobs->hooks_event)
+		event_free(jobs->hooks_event);
+	jobs->hooks_event = NULL;
 }
 
 int hook_resolve(struct job *job, const struct job_spec *spec, struct error *err)

@@ -239,6 +239,8 @@ struct jobs {
 	struct hook_list hooks, hooks_running; /* of ended jobs (hook.c) */
 	struct linear_hash hooks_needing; /* the same, where the job is on disk, by its id */
 	uint32_t n_hooks; /* that run */
+	struct event *hooks_event; /* tries again to begin those that wait; NULL: never was needed */
+	bool hooks_wait; /* for it */
 	struct linear_hash uniques; /* keys of jobs that have not ended */
 	struct linear_hash followed; /* jobs that others wait for, by id */
 	struct breaking *breakings; /* those that must not be removed yet (after_private.h) */
