@@ -64,7 +64,10 @@ static void let_go(struct selection *s)
 	for (size_t i = 0; i < s->n_slots; i++)
 		if (s->slots[i].busy && s->slots[i].waiting)
 			release_slot(&s->slots[i]);
-	free_unheard(s);
+	if (s->walking)
+		selection_free(s); /* nobody else would */
+	else
+		free_unheard(s);
 }
 
 static void on_gone(struct http_request *req)
@@ -199,17 +202,9 @@ static void on_wait_state(struct job_watch *watch, enum job_state state)
 		kick(slot->selection);
 }
 
-static bool has_ended(const struct job *job)
-{
-	struct job_view view;
-
-	job_view(job, &view);
-	return job_state_ended(view.state);
-}
-
 static void wait_in(struct slot *slot)
 {
-	if (has_ended(slot->job)) {
+	if (job_has_ended(slot->job)) {
 		finish_slot(slot, 0, NULL);
 		return;
 	}
@@ -293,7 +288,7 @@ static bool is_over(const struct selection *s)
 static void look_at_waiting(struct selection *s)
 {
 	for (size_t i = 0; i < s->n_slots && s->call.req && !is_over(s); i++)
-		if (s->slots[i].busy && s->slots[i].waiting && has_ended(s->slots[i].job))
+		if (s->slots[i].busy && s->slots[i].waiting && job_has_ended(s->slots[i].job))
 			finish_slot(&s->slots[i], 0, NULL);
 }
 
@@ -411,7 +406,10 @@ static void on_kick(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd; /* a timer, or made active */
 	(void)what;
-	go_on(arg);
+	if (((struct selection *)arg)->walking)
+		selection_find_on(arg);
+	else
+		go_on(arg);
 }
 
 static void on_writable(struct http_request *req)

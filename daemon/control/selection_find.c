@@ -2,12 +2,15 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include <event2/event.h>
+
 #include "base/error.h"
 #include "control/selection_private.h"
 #include "crew/workload.h"
 #include "jobs/jobs.h"
 
-#define PAGE 500 /* ended jobs asked of the store at once */
+#define LOOK 2048 /* live jobs looked at before others have their turn */
+#define PAGE 200 /* ended and parked jobs asked of the store at once */
 
 static void add_id(struct selection *s, uint64_t id)
 {
@@ -193,17 +196,28 @@ static void find_named(struct selection *s)
 		answer_once(s);
 }
 
-void selection_find(struct selection *s)
+/* Newest first: jobs that are accepted meanwhile are not met. */
+void selection_find_on(struct selection *s)
 {
+	static const struct timeval at_once = { .tv_sec = 0 };
 	struct jobs_filter filter;
 
-	if (!s->described) {
-		find_named(s);
+	(void)jobs_walk_newest(s->jobs, &s->live_below, LOOK, selector_filter(&s->selector, &filter), on_live,
+			       s); /* its error is in s->failed */
+	s->walking = s->live_below > 0 && !s->failed && evtimer_add(&s->kick, &at_once) == 0;
+	if (s->walking)
 		return;
-	}
-	(void)jobs_walk(s->jobs, on_live, s); /* its error is in s->failed */
+	s->failed = s->failed || s->live_below > 0;
 	if ((means_ended(s) || jobs_have_parked(s->jobs)) && !s->failed)
 		jobs_list_ended(s->jobs, 0, PAGE, selector_filter(&s->selector, &filter), on_row, s);
 	else
 		found(s);
+}
+
+void selection_find(struct selection *s)
+{
+	if (s->described)
+		selection_find_on(s);
+	else
+		find_named(s);
 }

@@ -34,6 +34,8 @@ struct selection {
 
 	uint64_t *ids; /* 0: said already, or passed over */
 	size_t n, cap;
+	uint64_t live_below; /* live jobs that are still to be looked at */
+	bool walking; /* kick goes on with these */
 	uint64_t last_row; /* lowest id of the pages so far */
 	uint32_t rows; /* of the page that is coming */
 	bool failed; /* out of memory */
@@ -52,6 +54,7 @@ struct selection {
 
 /* Find what the selector names or describes; selection_answer() or selection_refuse() follows. (selection_find.c) */
 void selection_find(struct selection *s);
+void selection_find_on(struct selection *s); /* a further turn of it, while walking */
 /* The jobs are found: begin the answer. */
 void selection_answer(struct selection *s);
 /* There is none: `r` is -errno, with words or NULL. Frees the selection. */

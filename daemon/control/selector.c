@@ -159,11 +159,43 @@ static int by_id(const void *a, const void *b)
 	return x < y ? -1 : x > y ? 1 : 0;
 }
 
+/* Where the numbers from `from` on no longer rise, or fall; then they rise. */
+static size_t straighten(uint64_t *ids, size_t from, size_t n)
+{
+	size_t end = from + 1;
+	bool falls = end < n && ids[end] < ids[from];
+
+	while (end < n && (ids[end] < ids[end - 1]) == falls)
+		end++;
+	for (size_t low = from, high = end; falls && low + 1 < high; low++) {
+		uint64_t id = ids[low];
+
+		ids[low] = ids[--high];
+		ids[high] = id;
+	}
+	return end;
+}
+
+/* Two rising parts, the second from `at` on. false: out of memory. */
+static bool merge(uint64_t *ids, size_t at, size_t n)
+{
+	_cleanup_free_ uint64_t *first = calloc(at, sizeof(*ids));
+	size_t i = 0, k = at;
+
+	if (!first)
+		return false;
+	memcpy(first, ids, at * sizeof(*ids));
+	for (size_t to = 0; i < at; to++)
+		ids[to] = k < n && ids[k] < first[i] ? ids[k++] : first[i++];
+	return true;
+}
+
 size_t selector_sort(uint64_t *ids, size_t n)
 {
-	size_t left = 0;
+	size_t left = 0, end = n > 0 ? straighten(ids, 0, n) : 0;
 
-	if (n > 1)
+	/* Looks at what is live, and at rows, give each a part in order: a million of them need not be sorted in one go. */
+	if (end < n && (straighten(ids, end, n) < n || !merge(ids, end, n)))
 		qsort(ids, n, sizeof(*ids), by_id);
 	for (size_t i = 0; i < n; i++)
 		if (i == 0 || ids[i] != ids[left - 1])

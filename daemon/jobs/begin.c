@@ -22,7 +22,7 @@
 #include "base/text.h"
 #include "jobs/job.h"
 
-#define DUE_SLICE 1024 /* jobs that are looked at before the loop gets a turn */
+#define DUE_SLICE 256 /* jobs that are looked at before the loop gets a turn */
 
 bool job_may_begin(const struct job *job)
 {

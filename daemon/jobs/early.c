@@ -79,7 +79,7 @@ void early_accepted(struct accept *accept)
 		lot_begun(job);
 		checkpoint_begin(job);
 	}
-	jobs_flush_later(job->jobs); /* it may have looked at the published jobs while this one was none: what has ended waits */
+	job_flush_later(job); /* it may have looked at the published jobs while this one was none: what has ended waits */
 	leave_early(job);
 }
 

@@ -341,6 +341,6 @@ void job_check_end(struct job *job)
 	job->end_failed = write_end(job) < 0;
 	if (job->end_failed) { /* no memory now */
 		job->finishing = false;
-		jobs_flush_later(job->jobs);
+		job_flush_later(job);
 	}
 }

@@ -2,19 +2,27 @@
  *
  * A hold is no state of a job. A job that is held hands out nothing and its time limit stands still, as of one that is
  * paused itself; the two are independent of each other. Services go on: they are paused by name.
+ *
+ * From its first moment a hold keeps whatever it concerns from being handed out, and what was handed out and not begun comes back. The
+ * time limits of jobs that have begun stop, and go on, a few milliseconds of work at a time where there are very many.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <event2/event.h>
+
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "config.h"
 #include "crew/workload.h"
 #include "jobs/job.h"
 #include "store/store.h"
+
+#define REVIEW 1024 /* jobs looked at before others have their turn */
 
 struct hold {
 	LIST_ENTRY(hold) link;
@@ -121,6 +129,63 @@ static void hold_op_submit(struct hold_op *write, int64_t since_unix_us)
 	store_submit(write->jobs->store, &write->op);
 }
 
+/* ---- Jobs, when holds have changed ---- */
+
+static int review_job(void *arg, struct job *job)
+{
+	const struct jobs *jobs = arg;
+
+	if (job->service || job->paused || job_state_ended(job->state))
+		return 0;
+	if (hold_of(job))
+		job_hold_back(job);
+	else if (jobs->review_releases)
+		job_let_go_on(job);
+	return 0;
+}
+
+static void review_some(struct jobs *jobs)
+{
+	static const struct timeval at_once = { .tv_sec = 0 };
+
+	do {
+		(void)jobs_walk_newest(jobs, &jobs->review_below, REVIEW, NULL, review_job, jobs); /* 0, as review_job() */
+	} while (jobs->review_below > 0 && (!jobs->review_event || event_add(jobs->review_event, &at_once) < 0));
+	if (jobs->review_below == 0)
+		jobs->review_releases = false;
+}
+
+static void on_review(evutil_socket_t fd, short what, void *arg)
+{
+	struct jobs *jobs = arg;
+
+	(void)fd; /* a timer */
+	(void)what;
+	if (!jobs->stopping)
+		review_some(jobs);
+}
+
+/* The newest jobs at once, the others soon. One that is under way begins anew. */
+static void review(struct jobs *jobs, bool releases)
+{
+	struct job *job;
+
+	if (!jobs->review_event)
+		jobs->review_event = event_new(loop_base(jobs->loop), -1, 0, on_review, jobs); /* NULL: all of them at once */
+	jobs->review_below = 0;
+	jobs->review_releases = jobs->review_releases || releases;
+	TAILQ_FOREACH(job, &jobs->early, early_link) /* those among them that are in no list yet: a few */
+		(void)review_job(jobs, job);
+	review_some(jobs);
+}
+
+static void recall(const struct jobs *jobs)
+{
+	for (const struct lane *lane = jobs->lanes; lane; lane = lane->hh.next)
+		if (!lane->unlimited && hold_of_workload(jobs, lane->throttle->workload->name))
+			crew_recall_all(lane->crew);
+}
+
 /* ---- Holding and releasing ---- */
 
 static int check(const struct jobs *jobs, const char *workload, struct error *err)
@@ -141,7 +206,6 @@ int jobs_hold(struct jobs *jobs, const char *workload, void (*on_done)(void *arg
 	      struct error *err)
 {
 	struct hold_op *write;
-	struct job *job;
 	int r = check(jobs, workload, err);
 
 	if (r < 0)
@@ -155,28 +219,10 @@ int jobs_hold(struct jobs *jobs, const char *workload, void (*on_done)(void *arg
 		return error_set(err, -ENOMEM, "internal", "out of memory");
 	}
 	log_info("jobs: %s%s is paused", *workload ? "workload " : "everything", workload);
-	TAILQ_FOREACH(job, &jobs->list, link)
-		if (hold_of(job) && !job->paused && !job_state_ended(job->state))
-			job_hold_back(job);
-	TAILQ_FOREACH(job, &jobs->early, early_link) /* those among them that are in no list yet */
-		if (hold_of(job) && !job_state_ended(job->state))
-			job_hold_back(job);
+	recall(jobs);
+	review(jobs, false);
 	hold_op_submit(write, hold_find(jobs, workload)->since_unix_us);
 	return 0;
-}
-
-/* Those whose hold has just gone. */
-static void let_go_on(struct jobs *jobs)
-{
-	struct job *job;
-
-	TAILQ_FOREACH(job, &jobs->list, link)
-		if (!job->service && !job->paused && !job_state_ended(job->state) && !hold_of(job))
-			job_let_go_on(job);
-	TAILQ_FOREACH(job, &jobs->early, early_link)
-		if (!job_state_ended(job->state))
-			job_let_go_on(job);
-	lots_refill(jobs);
 }
 
 int jobs_release(struct jobs *jobs, const char *workload, void (*on_done)(void *arg, int status), void *arg,
@@ -200,7 +246,8 @@ int jobs_release(struct jobs *jobs, const char *workload, void (*on_done)(void *
 			hold_remove(hold);
 	}
 	log_info("jobs: %s%s goes on", *workload ? "workload " : "everything", workload);
-	let_go_on(jobs);
+	review(jobs, true);
+	lots_refill(jobs);
 	hold_op_submit(write, 0);
 	return 1;
 }
@@ -233,4 +280,6 @@ void holds_close(struct jobs *jobs)
 {
 	while (!LIST_EMPTY(&jobs->holds))
 		hold_remove(LIST_FIRST(&jobs->holds));
+	if (jobs->review_event)
+		event_free(jobs->review_event);
 }

@@ -79,6 +79,8 @@ static void job_free(struct job *job)
 	assert(!job->main.seat && job->turn.at == 0 && !job->published && !job->touched);
 	if (job->in_opened)
 		TAILQ_REMOVE(&job->jobs->opened, job, opened_link);
+	if (job->in_dirty)
+		TAILQ_REMOVE(&job->jobs->dirty, job, dirty_link);
 	results_fini(job);
 	parts_fini(job);
 	inputs_fini(&job->inputs);
@@ -321,6 +323,11 @@ static void view_with(const struct job *job, uint64_t running, struct job_view *
 	ret_view->stack_note = job->main.seat ? crew_seat_stack_note(job->main.seat) : "";
 	service_view(job, &ret_view->service);
 	begin_view(job, ret_view);
+}
+
+bool job_has_ended(const struct job *job)
+{
+	return job_state_ended(job->state);
 }
 
 void job_view(const struct job *job, struct job_view *ret_view)

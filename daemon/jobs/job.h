@@ -42,6 +42,7 @@ struct hook;
 TAILQ_HEAD(hook_list, hook);
 TAILQ_HEAD(opened_list, job);
 TAILQ_HEAD(early_list, job);
+TAILQ_HEAD(dirty_list, job);
 struct accept;
 STAILQ_HEAD(accept_list, accept);
 
@@ -111,8 +112,9 @@ struct job {
 	TAILQ_ENTRY(job) kept_link; /* jobs->kept, once it has ended and is not on disk */
 	TAILQ_ENTRY(job) opened_link; /* jobs->opened, while in_opened */
 	TAILQ_ENTRY(job) early_link; /* jobs->early, while in_early */
+	TAILQ_ENTRY(job) dirty_link; /* jobs->dirty, while in_dirty */
 	UT_hash_handle hh_submission; /* jobs->submissions, of jobs that are not on disk */
-	bool published, in_opened;
+	bool published, in_opened, in_dirty;
 	struct lot *lot; /* where it may be parked, while published; NULL: it may not */
 	bool fresh; /* counted there: nothing of it has begun */
 	bool on_disk_only; /* a parked one, read to be listed */
@@ -227,7 +229,8 @@ struct jobs {
 	struct throttle *throttles; /* by workload */
 	TAILQ_HEAD(touched_list, job) touched;
 	struct event *settle_event; /* runs jobs_settle() from the loop */
-	struct event *flush_event; /* outcomes of open segments, a little later */
+	struct dirty_list dirty; /* jobs with outcomes in open segments that are not on disk, or whose end could not be written */
+	struct event *flush_event; /* looks at these, a little later */
 	bool flush_armed;
 	struct event *turn_event; /* answers that come from the loop's next turn */
 	struct accept_list turns;
@@ -261,6 +264,9 @@ struct jobs {
 	LIST_HEAD(removal_list, removal) removals; /* of jobs on disk, under way (remove.c) */
 	LIST_HEAD(get_list, get) gets; /* rows that are being read (recover.c) */
 	LIST_HEAD(hold_list, hold) holds;
+	struct event *review_event; /* goes on with the look at jobs that follows a change of these (hold.c); NULL: there was none */
+	uint64_t review_below; /* those that are still to be looked at; 0: none */
+	bool review_releases; /* some of them may go on */
 	struct early_list early; /* jobs that began before they are on disk, until they are or have ended; a reference each */
 	struct opened_list opened; /* ended jobs that are on disk and that somebody looks at */
 	struct kept_list kept; /* ended jobs that are not on disk, oldest first */
@@ -587,7 +593,7 @@ void start_cancel(struct jobs *jobs); /* where it is under way: what is not here
 #define STORE_BACKLOG_BYTES (64u << 20)
 void jobs_on_settled(void *ctx, struct crew *crew);
 void jobs_settle_soon(struct jobs *jobs);
-void jobs_flush_later(struct jobs *jobs);
+void job_flush_later(struct job *job); /* it has outcomes that are to go to the disk a little later, or its end is to be tried again */
 void jobs_op_submitted(struct jobs *jobs);
 void jobs_op_done(struct jobs *jobs);
 

@@ -17,6 +17,7 @@
 
 /* Outcomes of open segments are looked at this long after they came: enough for a burst to fill its segment. */
 #define FLUSH_DELAY_US 2000
+#define SETTLE_NS (4 * NS_PER_MS) /* of settling before others have their turn */
 #define STOP_PATIENCE_S 5 /* a stop looks this often whether the store still takes anything */
 
 const struct crew_ops jobs_crew_ops = {
@@ -78,6 +79,7 @@ static void on_settle(evutil_socket_t fd, short what, void *arg)
 {
 	struct jobs *jobs = arg;
 	struct touched_list now = TAILQ_HEAD_INITIALIZER(now);
+	int64_t until_ns = clock_mono_ns() + SETTLE_NS;
 	struct job *job;
 
 	(void)fd; /* made active, never ready */
@@ -87,11 +89,16 @@ static void on_settle(evutil_socket_t fd, short what, void *arg)
 	jobs->unix_offset_us = unix_offset_us();
 	TAILQ_CONCAT(&now, &jobs->touched, touched_link);
 	jobs->settling = true;
-	while ((job = TAILQ_FIRST(&now))) {
+	while ((job = TAILQ_FIRST(&now)) && clock_mono_ns() < until_ns) {
 		TAILQ_REMOVE(&now, job, touched_link);
 		job->touched = false;
 		settle_job(job);
 		job_unref(job);
+	}
+	if (job) {
+		TAILQ_CONCAT(&now, &jobs->touched, touched_link); /* those touched since stand behind them */
+		TAILQ_CONCAT(&jobs->touched, &now, touched_link);
+		jobs_settle_soon(jobs);
 	}
 	jobs->settling = false;
 }
@@ -124,30 +131,38 @@ void jobs_on_settled(void *ctx, struct crew *crew)
 
 static void on_flush(evutil_socket_t fd, short what, void *arg)
 {
+	struct dirty_list now = TAILQ_HEAD_INITIALIZER(now);
 	struct jobs *jobs = arg;
 	struct job *job;
-	bool remain = false;
 
 	(void)fd; /* a timer */
 	(void)what;
 	jobs->flush_armed = false;
-	TAILQ_FOREACH(job, &jobs->list, link) {
-		if (!job->durable || job->finishing)
-			continue;
+	TAILQ_CONCAT(&now, &jobs->dirty, dirty_link);
+	while ((job = TAILQ_FIRST(&now))) {
+		bool remain = false;
+
+		TAILQ_REMOVE(&now, job, dirty_link);
+		job->in_dirty = false;
+		if (!job->durable || job->finishing || !job->published)
+			continue; /* early_accepted() has it looked at again */
 		if (job->results.slots)
-			remain = results_flush(job, false) || remain;
+			remain = results_flush(job, false);
 		if (job->end_failed)
 			job_check_end(job);
-		remain = remain || job->end_failed;
+		if (remain || job->end_failed)
+			job_flush_later(job);
 	}
-	if (remain)
-		jobs_flush_later(jobs);
 }
 
-void jobs_flush_later(struct jobs *jobs)
+void job_flush_later(struct job *job)
 {
 	static const struct timeval delay = { .tv_usec = FLUSH_DELAY_US };
+	struct jobs *jobs = job->jobs;
 
+	if (!job->in_dirty)
+		TAILQ_INSERT_TAIL(&jobs->dirty, job, dirty_link);
+	job->in_dirty = true;
 	if (jobs->flush_armed)
 		return;
 	jobs->flush_armed = event_add(jobs->flush_event, &delay) == 0; /* without memory the next outcome tries again */
@@ -239,6 +254,7 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 	hooks_init(jobs);
 	TAILQ_INIT(&jobs->opened);
 	TAILQ_INIT(&jobs->early);
+	TAILQ_INIT(&jobs->dirty);
 	LIST_INIT(&jobs->agains);
 	LIST_INIT(&jobs->removals);
 	LIST_INIT(&jobs->gets);
@@ -357,21 +373,6 @@ void jobs_close(struct jobs *jobs)
 }
 
 /* ---- Looking ---- */
-
-int jobs_walk(struct jobs *jobs, int (*fn)(void *arg, struct job *job), void *arg)
-{
-	struct job *job, *next;
-
-	for (job = TAILQ_FIRST(&jobs->list); job; job = next) {
-		int r;
-
-		next = TAILQ_NEXT(job, link);
-		r = fn(arg, job);
-		if (r != 0)
-			return r;
-	}
-	return 0;
-}
 
 static bool fits(const struct jobs_filter *filter, const struct job *job)
 {

@@ -204,12 +204,11 @@ struct job_view {
 	bool removed; /* it is being removed, or is gone: there is nothing more to read */
 };
 void job_view(const struct job *job, struct job_view *ret_view); /* texts valid until the loop is returned to */
+bool job_has_ended(const struct job *job); /* as its view says it, at less cost */
 
 /* The same but for what runs: those tasks count as queued. It does not look into the memory of workers, whom that delays. */
 void job_view_quick(const struct job *job, struct job_view *ret_view);
 
-/* Live jobs in memory by number, ascending, while fn returns 0. Ended and parked ones (parked.h): jobs_list_ended(). */
-int jobs_walk(struct jobs *jobs, int (*fn)(void *arg, struct job *job), void *arg);
 /* What jobs and rows can be passed over for at little cost. */
 struct jobs_filter {
 	unsigned int states; /* bit n: enum job_state n; 0: any */
@@ -217,7 +216,7 @@ struct jobs_filter {
 };
 /* Live jobs in memory, newest first, below the id *below (0: all), of which at most `look` are looked at: fn is called for those
  * that fit (filter NULL: all), while it returns 0, and must leave the jobs as they are. *below: go on below this id; 0: there are
- * no more. Returns what fn did last. */
+ * no more. Returns what fn did last. Parked ones (parked.h) and ended ones: jobs_list_ended(). */
 int jobs_walk_newest(struct jobs *jobs, uint64_t *below, uint32_t look, const struct jobs_filter *filter,
 		     int (*fn)(void *arg, struct job *job), void *arg);
 /* Ended jobs, and those that are parked, newest first, below an id (0: all), at most limit: one call of fn per job while it returns

@@ -16,7 +16,7 @@
  * before it; what it waits for is known here too (parked_wait.h), and it stands in line when that is over.
  *
  * A parked job is unfinished like any other: it counts in limits, `status` and `list`. It is in jobs->parked and not in
- * jobs->table, so jobs_walk() does not meet it; jobs_list_ended() does.
+ * jobs->table, so jobs_walk_newest() does not meet it; jobs_list_ended() does.
  */
 #ifndef CONCD_JOBS_PARKED_H
 #define CONCD_JOBS_PARKED_H

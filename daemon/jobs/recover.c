@@ -375,7 +375,7 @@ static void tell_row(struct list *list, const struct store_recovered_job *row)
 		HASH_FIND(hh, list->jobs->table, &row->job.id, sizeof(row->job.id), job);
 		if (!job)
 			return; /* it could not be recovered */
-		job_view(job, &view); /* perhaps it was parked when jobs_walk() looked */
+		job_view(job, &view); /* perhaps it was parked when jobs_walk_newest() looked */
 		tell(list, &view);
 		return;
 	}

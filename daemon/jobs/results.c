@@ -154,8 +154,10 @@ static void segment_filled(struct job *job, struct result_slot *slot)
 		results_trim(job, NULL);
 		return;
 	}
-	if (write_segment(job, slot) < 0)
-		slot->dirty_ns = clock_mono_ns(); /* no memory now: results_flush() tries again */
+	if (write_segment(job, slot) == 0)
+		return;
+	slot->dirty_ns = clock_mono_ns(); /* no memory now: results_flush() tries again */
+	job_flush_later(job);
 }
 
 int slot_to_fill(struct job *job, uint64_t number, struct result_slot **ret_slot)
@@ -178,7 +180,7 @@ void slot_filled(struct job *job, struct result_slot *slot, uint64_t n)
 {
 	if (job->durable && slot->dirty_ns == 0) {
 		slot->dirty_ns = clock_mono_ns();
-		jobs_flush_later(job->jobs);
+		job_flush_later(job);
 	}
 	if (!segment_full(slot->segment))
 		return;

@@ -351,6 +351,8 @@ static int lane_hand_out(struct lane *lane, uint32_t max_tasks, struct crew_batc
 			lane_remove(lane, job);
 			continue;
 		}
+		if (hold_of(job))
+			return -EAGAIN; /* the others of its lane are held too; they are touched when that is over */
 		if (lane->lot && !lane->current && lot_goes_first(job->jobs, lane->lot, &job->turn))
 			return -EAGAIN;
 		most = throttle_allows(job->jobs, lane, max_tasks);

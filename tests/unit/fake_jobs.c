@@ -321,6 +321,11 @@ void job_view(const struct job *job, struct job_view *ret_view)
 	ret_view->paused = job->view.state == JOB_PAUSED; /* none is as one of its workload only */
 }
 
+bool job_has_ended(const struct job *job)
+{
+	return job_state_ended(job->view.state);
+}
+
 void job_view_quick(const struct job *job, struct job_view *ret_view)
 {
 	job_view(job, ret_view);

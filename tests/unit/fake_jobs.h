@@ -46,7 +46,7 @@ struct job {
 	size_t n_segments;
 	struct buffer inputs;
 	struct job_watch *watches;
-	bool ended_elsewhere; /* among the ended: not in jobs_walk(), but in jobs_list_ended() */
+	bool ended_elsewhere; /* among the ended: not in jobs_walk_newest(), but in jobs_list_ended() */
 	bool listed_twice; /* among the live, and as done in jobs_list_ended() */
 	bool slow_segments, slow_inputs; /* -EAGAIN for all but the last that fake_jobs_load() brought */
 	uint64_t loaded_segment, wanted_segment, loaded_input, wanted_input; /* their numbers from 1 on */

@@ -3,16 +3,6 @@
 
 #include "fake_jobs.h"
 
-int jobs_walk(struct jobs *jobs, int (*fn)(void *arg, struct job *job), void *arg)
-{
-	int r = 0;
-
-	for (struct job *job = jobs->all; job && r == 0; job = job->next)
-		if (!job->ended_elsewhere)
-			r = fn(arg, job);
-	return r;
-}
-
 /* One at a time where the test says so. */
 int jobs_walk_newest(struct jobs *jobs, uint64_t *below, uint32_t look, const struct jobs_filter *filter,
 		     int (*fn)(void *arg, struct job *job), void *arg)

@@ -70,7 +70,7 @@ void job_touch(struct job *of)
 	(void)of;
 }
 
-void jobs_flush_later(struct jobs *of)
+void job_flush_later(struct job *of)
 {
 	(void)of;
 }

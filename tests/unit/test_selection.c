@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include "control/selector.h"
 #include "control_rig.h"
 
 /* Ask, and check that the whole answer has these texts in it, each that begins with '!' not. */
@@ -23,6 +24,61 @@ static void ask(struct rig *rig, const char *target, const char *names, const ch
 	reply_fini(&reply);
 }
 #define ASK(rig, target, names, ...) ask(rig, target, names, (const char *const[]){ __VA_ARGS__, NULL })
+
+static void numbers_are_sorted_and_each_is_there_once_however_they_come(void **state)
+{
+	uint64_t seed = 11, ids[40], copy[40];
+
+	(void)state;
+	for (int round = 0; round < 5000; round++) {
+		size_t n = (size_t)round % 41, cut, left;
+
+		seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+		cut = n > 0 ? (seed >> 40) % (n + 1) : 0;
+		for (size_t i = 0; i < n; i++) {
+			size_t k = i < cut ? i : i - cut;
+
+			seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+			/* random ones, and parts that fall and rise */
+			ids[i] = round % 5 == 0 ? (seed >> 40) % 30 : (i < cut) == (round % 3 == 0) ? 2 * k + 1 : 100 - 2 * k;
+			if (round % 7 == 0 && i > 0 && (seed >> 33) % 4 == 0)
+				ids[i] = ids[i - 1];
+		}
+		memcpy(copy, ids, sizeof(copy));
+		left = selector_sort(ids, n);
+		for (size_t i = 0; i + 1 < left; i++)
+			assert_true(ids[i] < ids[i + 1]);
+		for (size_t i = 0; i < n; i++) {
+			bool is_there = false;
+
+			for (size_t k = 0; k < left; k++)
+				is_there = is_there || ids[k] == copy[i];
+			assert_true(is_there);
+		}
+		assert_true(left <= n);
+	}
+}
+
+static void many_live_jobs_are_looked_at_in_turns(void **state)
+{
+	struct rig *rig = *state;
+	struct job *jobs[30];
+	int fd;
+
+	for (size_t i = 0; i < 30; i++)
+		jobs[i] = fake_job_add(rig->jobs, 1);
+	jobs[7]->view.label = "x";
+	rig->jobs->walk_singly = true;
+	ASK(rig, "/v1/jobs/pause?label=x", "", "\"job\":\"8\"", "\"done\":1,\"failed\":0");
+	rig_expect(rig, "POST", "/v1/jobs/cancel?label=nosuch", NULL, 404, "there is no such job to cancel");
+	fd = rig_connect(rig); /* who leaves meanwhile */
+	rig_send_text(rig, fd, "POST /v1/jobs/cancel?all=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+	for (int i = 0; i < 3; i++)
+		rig_turn(rig);
+	close(fd);
+	for (int i = 0; i < 100; i++)
+		rig_turn(rig);
+}
 
 static int begin_asking(struct rig *rig, const char *target, const char *names)
 {
@@ -303,6 +359,8 @@ int main(void)
 		TEST(wrong_combinations_are_refused_before_anything_is_done),
 		TEST(what_is_named_is_acted_on_and_each_has_a_line),
 		TEST(what_is_described_means_those_that_the_verb_fits),
+		TEST(many_live_jobs_are_looked_at_in_turns),
+		cmocka_unit_test(numbers_are_sorted_and_each_is_there_once_however_they_come),
 		TEST(everything_and_a_workload_are_held_as_such),
 		TEST(a_retry_names_the_new_job),
 		TEST(a_failure_of_the_disk_is_told_of_its_job),
