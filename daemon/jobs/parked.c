@@ -284,7 +284,8 @@ static struct lot *lot_of_row(struct jobs *jobs, const struct store_recovered_jo
 
 bool park_row(struct jobs *jobs, const struct store_recovered_job *row)
 {
-	const struct turn turn = { .id = row->job.id, .since_ns = clock_mono_ns(), .priority = row->state.priority };
+	const struct turn turn = { .id = row->job.id, .since_ns = clock_mono_ns(),
+				   .priority = turn_priority(row->state.priority) };
 	const struct quota_count count = { .jobs = 1, .tasks = row->state.total, .bytes = row->input_bytes };
 	bool paused = row->state.state == JOB_PAUSED;
 	struct parked_wait *wait = NULL;

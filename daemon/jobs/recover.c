@@ -47,7 +47,7 @@ struct job *job_from_row(struct jobs *jobs, const struct store_recovered_job *ro
 	if (job_spec_parse(job, row->job.spec, err) < 0)
 		goto fail;
 	job->open = row->state.open;
-	job->turn.priority = row->state.priority;
+	job->turn.priority = turn_priority(row->state.priority);
 	job->total = row->state.total;
 	job->inputs.total = row->state.total;
 	job->started_unix_us = row->state.started_unix_us;
@@ -248,12 +248,18 @@ int recover_some(struct jobs *jobs, uint64_t *above, int64_t until_ns, struct er
 
 /* ---- Ended jobs, to be looked at ---- */
 
+/* A damaged row may say anything: what has ended has not succeeded for certain. */
+static enum job_state ended_state(uint8_t recorded)
+{
+	return recorded == JOB_DONE || recorded == JOB_CANCELLED ? (enum job_state)recorded : JOB_FAILED;
+}
+
 static void fill_ended(struct job *job, const struct store_job_state *state)
 {
 	job->from_store = true;
 	job_opened(job);
 	job->open = false;
-	job->state = (enum job_state)state->state;
+	job->state = ended_state(state->state);
 	job->done = state->done;
 	job->failed = state->failed;
 	job->cancelled = state->cancelled;

@@ -35,6 +35,12 @@ static int64_t key_of(const struct turn *turn)
 	return turn->since_ns - turn->priority * PRIORITY_AGE_NS;
 }
 
+int32_t turn_priority(int32_t recorded)
+{
+	return recorded < PROTOCOL_MIN_PRIORITY ? PROTOCOL_MIN_PRIORITY :
+	       recorded > PROTOCOL_MAX_PRIORITY ? PROTOCOL_MAX_PRIORITY : recorded;
+}
+
 bool turn_before(const struct turn *a, const struct turn *b)
 {
 	int64_t x = key_of(a), y = key_of(b);

@@ -39,6 +39,7 @@ void turns_remove(struct turns *turns, struct turn *turn);
 struct turn *turns_first(const struct turns *turns); /* NULL: nobody waits */
 /* It was served at now_ns, and stays for its next turn. */
 void turns_served(struct turns *turns, struct turn *turn, int64_t now_ns);
+int32_t turn_priority(int32_t recorded); /* within what there is: a damaged row may say anything */
 bool turn_before(const struct turn *a, const struct turn *b); /* which of two is first */
 uint32_t turns_above(const struct turns *turns, int32_t priority); /* how many have a higher priority */
 

@@ -99,6 +99,19 @@ says "job 4 stays on disk and does not run" "$dir/log"
 exits 0 ctl run sleeper -q 1ms
 check "the daemon ends" daemon_stop
 
+# Numbers that stand for something, and no longer do.
+cp "$dir/sound.db" "$dir/state/concd.db"
+in_store "UPDATE job SET priority = 2000000000 WHERE id IN (2, 3); UPDATE job SET priority = -2000000000 WHERE id = 5;
+	UPDATE job SET state = 200 WHERE id = 1;"
+daemon_start
+exits 0 ctl list
+exits 0 ctl show 1
+equal "what has ended, nobody knows how, has failed" "$(field state 1)" failed
+exits 0 ctl show 5
+exits 0 ctl resume 2
+exits 0 ctl cancel 2
+check "the daemon ends" daemon_stop
+
 # A damaged page.
 cp "$dir/sound.db" "$dir/state/concd.db"
 page=$(in_store "SELECT rootpage FROM sqlite_schema WHERE name = 'input'")
