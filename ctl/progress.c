@@ -101,7 +101,7 @@ void summary_print(FILE *file, const json_t *end, const char *reason)
 	char time[TEXT_DURATION_BYTES];
 	double speedup = member_number(end, "speedup", 0);
 
-	if (done == total)
+	if (done == total && strcmp(state, "done") == 0)
 		(void)fprintf(file, "%" PRIu64 " %s done", done, done == 1 ? "task" : "tasks");
 	else
 		(void)fprintf(file, "job %s %s: %" PRIu64 " of %" PRIu64 " tasks done",

@@ -242,7 +242,10 @@ static int receive(struct run *run, struct http *http, struct error *err)
 		stream_finish(run->stream, false);
 		return talk_failed(r, err);
 	}
+	interrupt_wake(); /* the job has ended: whoever gives inputs may not have, and is not waited for */
 	r = upload_finish(&run->upload);
+	if (r == -EINTR)
+		r = 0;
 	stream_finish(run->stream, r == 0);
 	if (r < 0) {
 		*err = run->upload.err;

@@ -17,6 +17,7 @@
 #define BUSY_MS 50 /* between tries while the daemon has no room for more inputs: more each time, */
 #define BUSY_MAX_MS 1000 /* to this */
 #define LOST_MS 50
+#define CANCEL_MS 5000
 
 /* Take the next piece off the inputs. An error waits in it until it is its turn. */
 static void take_next(struct upload *u)
@@ -127,6 +128,8 @@ static int cancel_job(struct upload *u)
 
 	if (r < 0)
 		return r;
+	http->wake_fd = -1; /* the job's end, which this brings, is what wakes us */
+	http->timeout_ms = CANCEL_MS;
 	(void)snprintf(url, sizeof(url), "/v1/jobs/%s/cancel?wait=0", u->job);
 	r = talk_on(http, "POST", url, NULL, 0, &doc, NULL); /* the reason for cancelling is what is reported */
 	http_close(http);

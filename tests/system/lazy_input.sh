@@ -48,4 +48,27 @@ for options in "-m pool" "-m async --unordered" "-m process --no-durable"; do
 		below "$options: worker $pid" "$(peak "$pid")" $WORKER_KIB
 	done
 done
+
+# A job that ends while inputs may still come: its client ends as well.
+mkfifo "$dir/pipe"
+ends_before_its_input() { # STATUS TEXT OPTION...
+	local wanted=$1 text=$2
+	shift 2
+	"$concctl" -s "$sock" run sleeper "$@" -l early -i - <"$dir/pipe" >"$dir/got" 2>"$dir/err" &
+	client=$!
+	exec 7>"$dir/pipe"
+	echo 1ms >&7
+	check "$text: a result comes" wait_for 20 printed 1
+	"$then"
+	check "$text: the client ends" wait_for 20 eval '! kill -0 $client 2>/dev/null'
+	exec 7>&-
+	wait $client
+	equal "$text: exit status" $? "$wanted"
+	says "$text"
+}
+cancel_it() { exits 0 ctl cancel -l early; }
+fail_one() { echo wrong >&7; }
+then=cancel_it ends_before_its_input 1 "cancelled: 1 of 1 tasks done"
+then=fail_one ends_before_its_input 1 "halted: 1 of 2 tasks failed" --halt now,fail=1
+then=: ends_before_its_input 1 "timeout: the job's time limit passed" --timeout 300ms
 finish
