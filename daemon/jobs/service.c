@@ -17,9 +17,9 @@
 #include "base/text.h"
 #include "crew/wire.h"
 #include "jobs/job.h"
+#include "jobs/service_cause.h"
 #include "jobs/service_delay.h"
 
-#define CAUSE_BYTES 400 /* of why it failed */
 #define SUBJECT "the service " /* of what followers are told */
 #define LOOK_NS (5 * NS_PER_MS) /* somebody waits for it to begin: this often it is looked at */
 #define NO_MEMORY_NS NS_PER_S
@@ -222,7 +222,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 /* In the daemon's log, and to those who follow the job. */
 __attribute__((format(printf, 3, 4))) static void say(struct job *job, enum log_level level, const char *format, ...)
 {
-	char text[CAUSE_BYTES + 200] = SUBJECT;
+	char text[SERVICE_CAUSE_BYTES + 200] = SUBJECT;
 	va_list ap;
 
 	va_start(ap, format);
@@ -245,26 +245,11 @@ static void say_failed(struct job *job, const char *cause, int64_t delay_ns)
 		say(job, LOG_LEVEL_WARNING, "is down: %s; it starts again in %s", cause, delay);
 }
 
-/* Words of several lines as one. */
-static void join_lines(const char *text, char ret_line[CAUSE_BYTES])
-{
-	size_t n = 0;
-
-	for (; *text && n < CAUSE_BYTES - 3; text++) {
-		if (*text == '\n' && text[1])
-			ret_line[n++] = ';';
-		ret_line[n++] = *text == '\n' ? ' ' : *text;
-	}
-	while (n > 0 && *text && ((unsigned char)ret_line[n - 1] & 0xc0) == 0x80)
-		n--; /* cut: not inside a character */
-	ret_line[n] = '\0';
-}
-
 /* It has come down without being asked to: its task is ready again, and waits. */
 static void failed(struct job *job, const char *words, int64_t ran_ns, int64_t retry_after_ns)
 {
 	struct service *service = job->service;
-	char cause[CAUSE_BYTES];
+	char cause[SERVICE_CAUSE_BYTES];
 	uint32_t random = 0;
 	int64_t delay_ns;
 
@@ -274,7 +259,7 @@ static void failed(struct job *job, const char *words, int64_t ran_ns, int64_t r
 		random = 0; /* no jitter then */
 	delay_ns = service_delay_ns(job->backoff_ns, service->failures, retry_after_ns, random);
 	service->due_ns = clock_mono_ns() + delay_ns;
-	join_lines(words, cause);
+	service_join_lines(words, cause);
 	free(service->cause);
 	service->cause = strdup(cause); /* only to be shown */
 	say_failed(job, cause, delay_ns);
@@ -288,33 +273,14 @@ static void task_back(struct job *job)
 	job_touch(job);
 }
 
-/* "it returned: RESULT", "it failed: WORDS" */
-static void describe_end(const struct crew_ended *ended, char text[CAUSE_BYTES])
-{
-	static const char *const what[] = {
-		[RING_DONE] = "it returned", [RING_FAILED] = "it failed", [RING_FAILED_INPUT] = "it refused its input",
-		[RING_FAILED_RETRY] = "it failed", [RING_CANCELLED] = "it ended as if cancelled",
-		[RING_TIMEOUT] = "its time limit passed", [RING_TOO_LARGE] = "it returned too large a result",
-		[RING_SPLIT] = "it divided its input, and that of a service is not",
-	};
-	size_t len = ended->len < CAUSE_BYTES - 40 ? ended->len : CAUSE_BYTES - 40;
-
-	if (ended->status == RING_SPLIT)
-		len = 0; /* its parts are no words */
-	while (len > 0 && len < ended->len && (ended->data[len] & 0xc0) == 0x80)
-		len--; /* not inside a character */
-	(void)snprintf(text, CAUSE_BYTES, "%s%s%.*s", what[ended->status], len > 0 ? ": " : "", (int)len,
-		       len > 0 ? (const char *)ended->data : "");
-}
-
 bool service_ended(struct job *job, const struct crew_ended *ended)
 {
-	char cause[CAUSE_BYTES];
+	char cause[SERVICE_CAUSE_BYTES];
 
 	if (!job->service || job->ending != JOB_ENDING_NO)
 		return false;
 	if (job->service->state == SERVICE_UP) {
-		describe_end(ended, cause);
+		service_describe_end(ended, cause);
 		failed(job, cause, clock_mono_ns() - ended->begin_ns, ended->retry_after_ns);
 	}
 	task_back(job);
@@ -333,7 +299,7 @@ bool service_lost(struct job *job, const struct crew_loss *loss, const char *wha
 
 bool service_init_failed(struct job *job, const char *message)
 {
-	char cause[CAUSE_BYTES];
+	char cause[SERVICE_CAUSE_BYTES];
 
 	if (!job->service || job->ending != JOB_ENDING_NO)
 		return false;
