@@ -5,13 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "config.h"
 #include "control/selection.h"
 #include "control/server.h"
-#include "crew/workload.h"
 #include "ctl/protocol.h"
 #include "jobs/jobs.h"
 
@@ -70,7 +67,9 @@ static void on_done(void *arg, int status)
 	if (req) {
 		req->user = NULL;
 		req->on_gone = NULL;
-		if (status < 0) {
+		if (status == -ESHUTDOWN) {
+			reply_code(req, "stopping", "the daemon is shutting down");
+		} else if (status < 0) {
 			reply_code(req, "internal", "it is so, but not on disk: %s", strerror(-status));
 		} else if (holding->resume) {
 			holding->options.said = hold_line(holding);
@@ -95,14 +94,6 @@ static const char *scope(const struct call *call)
 	return query_get(&call->query, "workload");
 }
 
-/* Of a service nothing is still to come: to pause it is to stop it. */
-static bool is_service(const struct call *call, const char *workload)
-{
-	const struct workload *found;
-
-	return *workload && workloads_find(call->control->options.workloads, workload, &found, NULL) == 0 && found->config->service;
-}
-
 bool hold_start(const struct call *call, bool resume, const struct verb *verb, const struct verb_options *options)
 {
 	const char *workload = scope(call);
@@ -110,7 +101,7 @@ bool hold_start(const struct call *call, bool resume, const struct verb *verb, c
 	struct holding *holding;
 	int r;
 
-	if (!workload || !call_may(call, (uint32_t)geteuid()) || (!resume && is_service(call, workload)))
+	if (!workload || !call_may(call, (uint32_t)geteuid()))
 		return false;
 	holding = calloc(1, sizeof(*holding));
 	if (!holding || !(holding->workload = strdup(workload))) {

@@ -8,6 +8,7 @@
 
 struct census_group {
 	uint64_t by_state[CENSUS_STATES];
+	uint64_t services[CENSUS_STATES]; /* of its service, which a hold of everything is not meant for */
 	UT_hash_handle hh;
 	char workload[];
 };
@@ -51,9 +52,11 @@ static uint64_t *counter_of(const struct job *job)
 	if (job->paused)
 		return &census->others[job->state];
 	state = job->open ? JOB_OPEN : job->state;
-	if (job->service || job->ending != JOB_ENDING_NO)
+	if (job->ending != JOB_ENDING_NO)
 		return &census->others[state];
 	group = group_get(census, job->workload_name);
+	if (group && job->service)
+		return &group->services[state];
 	return group ? &group->by_state[state] : &census->others[state]; /* no memory: it is told as if a hold were none */
 }
 
@@ -74,8 +77,11 @@ void census_count(const struct jobs *jobs, uint64_t by_state[CENSUS_STATES])
 		by_state[state] += jobs->census.others[state];
 	for (const struct census_group *group = jobs->census.groups; group; group = group->hh.next) {
 		bool held = hold_of_workload(jobs, group->workload) != NULL;
+		bool service_held = hold_of_service(jobs, group->workload) != NULL;
 
-		for (unsigned int state = 0; state < CENSUS_STATES; state++)
+		for (unsigned int state = 0; state < CENSUS_STATES; state++) {
 			by_state[held ? JOB_PAUSED : state] += group->by_state[state];
+			by_state[service_held ? JOB_PAUSED : state] += group->services[state];
+		}
 	}
 }

@@ -1,7 +1,8 @@
 /* Holds: everything, or all of a workload, is paused, what is there and what is still to come.
  *
  * A hold is no state of a job. A job that is held hands out nothing and its time limit stands still, as of one that is
- * paused itself; the two are independent of each other. Services go on: they are paused by name.
+ * paused itself; the two are independent of each other. The service of a workload that is
+ * held is down until that is resumed; where everything is held services go on: they are what watches meanwhile.
  *
  * From its first moment a hold keeps whatever it concerns from being handed out, and what was handed out and not begun comes back. The
  * time limits of jobs that have begun stop, and go on, a few milliseconds of work at a time where there are very many.
@@ -40,9 +41,24 @@ const struct hold *hold_of_workload(const struct jobs *jobs, const char *workloa
 	return NULL;
 }
 
+static struct hold *hold_find(const struct jobs *jobs, const char *workload)
+{
+	struct hold *hold;
+
+	LIST_FOREACH(hold, &jobs->holds, link)
+		if (strcmp(hold->workload, workload) == 0)
+			return hold;
+	return NULL;
+}
+
+const struct hold *hold_of_service(const struct jobs *jobs, const char *workload)
+{
+	return hold_find(jobs, workload);
+}
+
 const struct hold *hold_of(const struct job *job)
 {
-	return job->service ? NULL : hold_of_workload(job->jobs, job->workload_name);
+	return job->service ? hold_of_service(job->jobs, job->workload_name) : hold_of_workload(job->jobs, job->workload_name);
 }
 
 void hold_describe(const struct hold *hold, char *scratch, size_t scratch_bytes)
@@ -56,16 +72,6 @@ void hold_describe(const struct hold *hold, char *scratch, size_t scratch_bytes)
 	else
 		(void)snprintf(scratch, scratch_bytes, "everything is paused since %.19s UTC; resume it with "
 			       "`concctl resume --all`", since);
-}
-
-static struct hold *hold_find(const struct jobs *jobs, const char *workload)
-{
-	struct hold *hold;
-
-	LIST_FOREACH(hold, &jobs->holds, link)
-		if (strcmp(hold->workload, workload) == 0)
-			return hold;
-	return NULL;
 }
 
 static int hold_add(struct jobs *jobs, const char *workload, int64_t since_unix_us)
@@ -91,17 +97,26 @@ static void hold_remove(struct hold *hold)
 struct hold_op {
 	struct store_op op;
 	struct jobs *jobs;
+	bool holds; /* else it releases */
 	void (*on_done)(void *arg, int status);
 	void *arg;
 	char workload[];
 };
+
+static bool wait_for_service(struct jobs *jobs, const struct hold_op *write)
+{
+	struct job *service = services_find(jobs, write->workload);
+
+	return service && service_wait_until_down(service, write->on_done, write->arg);
+}
 
 static void on_written(struct store_op *op, int status)
 {
 	struct hold_op *write = container_of(op, struct hold_op, op);
 	struct jobs *jobs = write->jobs;
 
-	write->on_done(write->arg, status);
+	if (status < 0 || !write->holds || !wait_for_service(jobs, write))
+		write->on_done(write->arg, status);
 	free(write);
 	jobs_op_done(jobs);
 }
@@ -124,6 +139,7 @@ static struct hold_op *hold_op_new(struct jobs *jobs, const char *workload, void
 
 static void hold_op_submit(struct hold_op *write, int64_t since_unix_us)
 {
+	write->holds = since_unix_us != 0;
 	write->op.u.hold.since_unix_us = since_unix_us;
 	jobs_op_submitted(write->jobs);
 	store_submit(write->jobs->store, &write->op);
@@ -206,6 +222,7 @@ int jobs_hold(struct jobs *jobs, const char *workload, void (*on_done)(void *arg
 	      struct error *err)
 {
 	struct hold_op *write;
+	struct job *service;
 	int r = check(jobs, workload, err);
 
 	if (r < 0)
@@ -221,6 +238,9 @@ int jobs_hold(struct jobs *jobs, const char *workload, void (*on_done)(void *arg
 	log_info("jobs: %s%s is paused", *workload ? "workload " : "everything", workload);
 	recall(jobs);
 	review(jobs, false);
+	service = services_find(jobs, workload);
+	if (service && !service->paused)
+		service_hold(service);
 	hold_op_submit(write, hold_find(jobs, workload)->since_unix_us);
 	return 0;
 }
@@ -230,6 +250,7 @@ int jobs_release(struct jobs *jobs, const char *workload, void (*on_done)(void *
 {
 	struct hold *hold, *next;
 	struct hold_op *write;
+	struct job *service;
 	bool held = *workload ? hold_find(jobs, workload) != NULL : !LIST_EMPTY(&jobs->holds);
 	int r = check(jobs, workload, err);
 
@@ -242,8 +263,12 @@ int jobs_release(struct jobs *jobs, const char *workload, void (*on_done)(void *
 		return error_set(err, -ENOMEM, "internal", "out of memory");
 	for (hold = LIST_FIRST(&jobs->holds); hold; hold = next) {
 		next = LIST_NEXT(hold, link);
-		if (!*workload || strcmp(hold->workload, workload) == 0)
-			hold_remove(hold);
+		if (*workload && strcmp(hold->workload, workload) != 0)
+			continue;
+		service = services_find(jobs, hold->workload);
+		hold_remove(hold);
+		if (service && !service->paused)
+			service_resume(service);
 	}
 	log_info("jobs: %s%s goes on", *workload ? "workload " : "everything", workload);
 	review(jobs, true);

@@ -14,6 +14,7 @@
 #include "jobs/begin.h"
 #include "jobs/census.h"
 #include "jobs/halves.h"
+#include "jobs/hold.h"
 #include "jobs/inputs.h"
 #include "jobs/jobs.h"
 #include "jobs/parts.h"
@@ -545,14 +546,6 @@ void job_resume_course(struct job *job, const char *error_code, const char *erro
 
 /* An ended job that is not on disk goes: out of the table, and with the last one who looks at it. */
 void job_forget_kept(struct job *job);
-
-/* hold.c */
-struct hold;
-const struct hold *hold_of(const struct job *job); /* what keeps it from beginning more; NULL: nothing */
-const struct hold *hold_of_workload(const struct jobs *jobs, const char *workload);
-void hold_describe(const struct hold *hold, char *scratch, size_t scratch_bytes); /* in words */
-int holds_recover(struct jobs *jobs); /* 0 or -errno; before the jobs */
-void holds_close(struct jobs *jobs);
 
 /* again.c */
 int again_resolve(struct job *job, const struct job_spec *spec, struct error *err); /* of one with spec->like */

@@ -318,8 +318,8 @@ int job_resume(struct job *job, void (*on_done)(void *arg, int status), void *ar
  * daemon ended first. Else -errno with words (wrong-state: no service, paused, ended, being ended). */
 int job_restart(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err);
 
-/* Pause all jobs of a workload, or everything (""), also those still to come, but no services; apart from what is paused by
- * itself. 0: on_done follows with status 0 once it is on disk, or -errno; else -errno with words
+/* Pause all jobs of a workload, its service too, or everything ("") but services, also what is still to come; apart from what is
+ * paused by itself. 0: on_done follows with status 0 once it is on disk and the service is down, or -errno; else -errno with words
  * (no-such-workload; wrong-state: paused already). */
 int jobs_hold(struct jobs *jobs, const char *workload, void (*on_done)(void *arg, int status), void *arg,
 	      struct error *err);

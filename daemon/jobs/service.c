@@ -101,6 +101,12 @@ bool service_is_up(const struct job *job)
 	return !job->service || job->service->state == SERVICE_UP;
 }
 
+/* By itself, or with its workload. */
+static bool is_kept_down(const struct job *job)
+{
+	return job->paused || hold_of(job);
+}
+
 /* ---- Who waits ---- */
 
 static struct waiter *waiter_new(uint64_t start, void (*on_done)(void *arg, int status), void *arg)
@@ -128,7 +134,7 @@ static bool waiter_is_due(const struct job *job, const struct waiter *waiter)
 	if (job->ending != JOB_ENDING_NO)
 		return true;
 	if (waiter->start == 0)
-		return service->state == SERVICE_DOWN || !job->paused;
+		return service->state == SERVICE_DOWN || !is_kept_down(job);
 	if (service->starts < waiter->start)
 		return false;
 	/* That start was made: its task has begun, or it has failed already. */
@@ -207,7 +213,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd; /* a timer */
 	(void)what;
 	if (service->state == SERVICE_DOWN) {
-		if (!job->paused && !job->jobs->stopping && job->jobs->crews && job->ending == JOB_ENDING_NO)
+		if (!is_kept_down(job) && !job->jobs->stopping && job->jobs->crews && job->ending == JOB_ENDING_NO)
 			begin(job);
 	} else {
 		tell_waiters(job, 0);
@@ -355,7 +361,7 @@ void service_settle(struct job *job)
 		if (job->state == JOB_RUNNING)
 			job_set_state(job, JOB_QUEUED);
 	}
-	if (service->state == SERVICE_DOWN && service->due_ns > 0 && !job->paused && !job->jobs->stopping &&
+	if (service->state == SERVICE_DOWN && service->due_ns > 0 && !is_kept_down(job) && !job->jobs->stopping &&
 	    job->jobs->crews && job->ending == JOB_ENDING_NO) {
 		int64_t left_ns = service->due_ns - clock_mono_ns();
 
@@ -400,6 +406,9 @@ int job_restart(struct job *job, void (*on_done)(void *arg, int status), void *a
 	if (job->paused)
 		return error_set(err, -EALREADY, "wrong-state",
 				 "job %" PRIu64 " is paused; `concctl resume %" PRIu64 "` starts it", job->id, job->id);
+	if (hold_of(job))
+		return error_set(err, -EALREADY, "wrong-state", "job %" PRIu64 " is paused with its workload; `concctl resume -w %s` starts it",
+				 job->id, job->workload_name);
 	waiter = waiter_new(service->starts + 1, on_done, arg);
 	if (!waiter)
 		return -ENOMEM;
@@ -454,6 +463,25 @@ int service_pause(struct job *job, void (*on_done)(void *arg, int status), void 
 void service_resume(struct job *job)
 {
 	forgive(job);
+}
+
+void service_hold(struct job *job)
+{
+	if (job->ending != JOB_ENDING_NO)
+		return;
+	lane_forget(job);
+	stop(job, clock_mono_ns());
+}
+
+bool service_wait_until_down(struct job *job, void (*on_done)(void *arg, int status), void *arg)
+{
+	struct waiter *waiter = job->service->state == SERVICE_LEAVING && job->jobs->crews ? waiter_new(0, on_done, arg) : NULL;
+
+	if (!waiter)
+		return false; /* also without memory: the answer comes before its effect */
+	waiter->next = job->service->waiters;
+	job->service->waiters = waiter;
+	return true;
 }
 
 void jobs_stop_services(struct jobs *jobs, void (*on_stopped)(void *arg), void *arg)
@@ -550,6 +578,6 @@ void service_view(const struct job *job, struct service_view *ret_view)
 	ret_view->line = service->line.text ? &service->line : NULL;
 	if (lives && service->state == SERVICE_UP && job->main.seat && crew_seat_running(job->main.seat) > 0)
 		ret_view->up_ns = now > service->up_ns ? now - service->up_ns : 1;
-	if (lives && service->state != SERVICE_UP && !job->paused && service->due_ns > 0)
+	if (lives && service->state != SERVICE_UP && !is_kept_down(job) && service->due_ns > 0)
 		ret_view->next_try_ns = service->due_ns > now ? service->due_ns - now : 1;
 }

@@ -32,7 +32,7 @@ struct service_view;
 int service_init(struct job *job);
 void service_fini(struct job *job); /* fine on a job that is none */
 void service_note_line(struct job *job, const struct job_log *log); /* the last of its log */
-void service_keep_down(struct job *job); /* a recovered one that is paused */
+void service_keep_down(struct job *job); /* a recovered one that is paused, or held */
 
 /* The model of a service of this workload, for its specification. */
 const char *service_model(const char *model_of_stanza);
@@ -66,6 +66,10 @@ void services_count(const struct jobs *jobs, uint64_t *ret_all, uint64_t *ret_fa
 
 /* job_pause() and job_resume() of a service, after their checks. */
 int service_pause(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err);
-void service_resume(struct job *job);
+void service_resume(struct job *job); /* also of one whose workload is not held any more */
+/* Its workload is held: it is asked to end, and stays down. */
+void service_hold(struct job *job);
+/* Call on_done, as that of service_pause(), when one that is kept down has come down. false: it has, and on_done is not called. */
+bool service_wait_until_down(struct job *job, void (*on_done)(void *arg, int status), void *arg);
 
 #endif

@@ -177,7 +177,7 @@ void services_start(struct jobs *jobs)
 		}
 		if (job->workload)
 			renew(job, stanza);
-		if (job->paused)
+		if (job->paused || hold_of(job))
 			service_keep_down(job);
 	}
 	for (size_t i = 0; i < jobs->config->n_workloads; i++) {

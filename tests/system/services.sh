@@ -188,8 +188,20 @@ exits 3 ctl restart "$looper"
 says "resume"
 exits 0 ctl resume -w looper
 check "resumed by its workload it runs" wait_for 20 state_is "$looper" running
+old=$(pid_of looper)
 exits 0 ctl pause -w looper
-check "paused by its workload it is down" state_is "$looper" paused
+equal "it says what" "$(cat "$dir/out")" "workload looper: paused, and so is what comes"
+check "paused by its workload it has ended" grep -q "^end $old " "$dir/looper.log"
+check "its state says so" state_is "$looper" paused
+exits 3 ctl pause -w looper
+exits 3 ctl restart "$looper"
+says "resume -w looper"
+exits 0 ctl pause --all
+check "a pause of everything is not for services" is_up "$well"
+exits 0 ctl pause "$looper"
+exits 0 ctl resume --all
+check "resumed both ways it runs" wait_for 20 state_is "$looper" running
+exits 0 ctl pause -w looper
 n=$(begins looper)
 daemon_kill
 wells=$(begins well)
@@ -199,7 +211,11 @@ equal "under the same id" "$(id_of well)" "$well"
 check "the last job is still no service" sh -c "'$concctl' -s '$sock' show @last --json | grep -qE '\"service\": ?null'"
 check "paused it stays" state_is "$looper" paused
 equal "and does not begin" "$(begins looper)" "$n"
-exits 0 ctl resume "$looper"
+ctl status >"$dir/out"
+says "concctl resume -w looper" "$dir/out"
+exits 3 ctl resume "$looper"
+says "resume -w looper"
+exits 0 ctl resume -w looper
 check "resumed it begins" wait_for 20 began looper $((n + 1))
 check "and runs" wait_for 10 state_is "$looper" running
 
@@ -232,6 +248,44 @@ exits 0 ctl wait "$short" --timeout 20s
 daemon_kill
 daemon_start
 equal "and still so" "$(field model "$well")" thread
+
+echo "== a workload that was none before, with jobs of its own"
+daemon_stop
+write_config "workloads = { $(service well thread "" renamed) $(stanza both '' service) };"
+daemon_start
+before=$(ctl run both -d x)
+check "it runs as a job" wait_for 20 state_is "$before" running
+exits 0 ctl pause -w both
+exits 0 ctl cancel "$before"
+daemon_kill
+write_config "workloads = { $(service well thread "" renamed) $(service both process) };"
+daemon_start
+is_there() { both=$(id_of both) && [ -n "$both" ]; }
+check "its service is there" wait_for 20 is_there
+check "paused, as the workload was" state_is "$both" paused
+ctl show "$both" >"$dir/out"
+says "workload 'both' is paused since" "$dir/out"
+exits 0 ctl retry "$before" -q
+job=$(cat "$dir/out")
+check "so are other jobs of it" state_is "$job" paused
+equal "both are counted" "$(state_count paused)" 2
+daemon_kill
+daemon_start
+check "over a restart too: the service" state_is "$both" paused
+check "and the job" state_is "$job" paused
+equal "both are counted again" "$(state_count paused)" 2
+equal "none has begun" "$(begins both 2>/dev/null)" ""
+exits 0 ctl resume -w both
+check "resumed they run: the service" wait_for 20 is_up "$both"
+check "and the job" wait_for 20 state_is "$job" running
+exits 0 ctl pause -w both
+check "paused the service is down" state_is "$both" paused
+check "and the job, of which a task goes on, is paused" state_is "$job" paused
+exits 0 ctl resume -w both
+check "resumed the service is up" wait_for 20 is_up "$both"
+check "and the job runs" wait_for 20 state_is "$job" running
+equal "none is paused" "$(state_count paused)" 0
+exits 0 ctl cancel "$job"
 
 echo "== cancel"
 exits 0 ctl cancel "$well"

@@ -28,12 +28,22 @@ const struct hold *hold_of_workload(const struct jobs *jobs, const char *workloa
 	return is_held ? (const struct hold *)(const void *)workload_names : NULL;
 }
 
+const struct hold *hold_of_service(const struct jobs *jobs, const char *workload)
+{
+	bool is_held = false;
+
+	(void)jobs;
+	for (size_t i = 0; i < N_WORKLOADS; i++)
+		is_held = is_held || (held[i] && strcmp(workload_names[i], workload) == 0);
+	return is_held ? (const struct hold *)(const void *)workload_names : NULL;
+}
+
 /* What people are told of one. */
 static enum job_state shown(const struct job *job)
 {
 	if (job->paused)
 		return job->state;
-	if (!job->service && job->ending == JOB_ENDING_NO && hold_of_workload(job->jobs, job->workload_name))
+	if (job->ending == JOB_ENDING_NO && (job->service ? hold_of_service : hold_of_workload)(job->jobs, job->workload_name))
 		return JOB_PAUSED;
 	return job->open ? JOB_OPEN : job->state;
 }
