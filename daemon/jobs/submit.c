@@ -133,7 +133,7 @@ void accept_describe_failure(const struct jobs *jobs, int status, struct error *
 	const char *why = NULL;
 
 	if (status == -ENOSPC && store_stalled(jobs->store, &why))
-		(void)error_set(err, status, "full", "nothing was accepted: %s; when that is mended it goes on by itself", why);
+		(void)error_set(err, status, "full", "nothing was accepted: %s; jobs are accepted again when that is mended", why);
 	else if (status == -ENOSPC)
 		(void)error_set(err, status, "full",
 				"the disk is full: nothing was accepted; make room in the state directory and try again");

@@ -443,6 +443,9 @@ int store_check(const char *path, void (*on_line)(void *arg, const char *line), 
 		sum_up(&c);
 	else if (r == -ENOENT)
 		error_set(err, r, "internal", "there is no store '%s'; concd makes one when it starts", path);
+	else if (r == -EBADMSG)
+		error_set(err, r, "internal", "the store '%s' is damaged: it is no database any more; concd moves it aside when it starts, "
+			  "as concd(8) says under DAMAGE", path);
 	else
 		error_set(err, r, "internal", "the store '%s': %s", path, c.db ? sqlite3_errmsg(c.db) : strerror(-r));
 	db_close(c.db);

@@ -95,7 +95,7 @@ static const char *stall_text(int r)
 	case -EROFS:
 		return "the disk of the state directory is read-only";
 	case -ESTALE:
-		return "its file was moved, removed or replaced: put it back, or end concd";
+		return "the store's file was moved, removed or replaced: put it back, or end concd";
 	default:
 		return "the disk of the state directory fails";
 	}

@@ -80,6 +80,13 @@ says "job 4 'sleeper': its specification is damaged"
 says "2 rows of table 'task' belong to job 77"
 says "damaged: 5 findings"
 
+# One that is no database any more.
+cp "$dir/state/concd.db" "$dir/rows.db"
+dd if=/dev/zero of="$dir/state/concd.db" bs=100 count=1 conv=notrunc 2>/dev/null
+exits 1 check_store
+says "is damaged: it is no database any more; concd moves it aside when it starts"
+cp "$dir/rows.db" "$dir/state/concd.db"
+
 # At work: what is damaged fails, the rest goes on.
 daemon_start
 exits 0 ctl resume 2 3 5

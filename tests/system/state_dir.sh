@@ -149,7 +149,7 @@ echo "== gone while the daemon runs"
 slow=$(ctl run sleeper -d -m pool 1s 1s 1s 1s)
 mv "$dir/base/state" "$dir/base/aside"
 exits 75 ctl run squares -q 10
-says "its file was moved, removed or replaced: put it back"
+says "nothing was accepted: the store's file was moved, removed or replaced: put it back"
 check "status says so" stalled
 exits 0 ctl ping
 exits 0 ctl show "$id"
