@@ -72,6 +72,22 @@ static const char *format_of(const struct run *run)
 	return run->ctl->json ? "json" : "frames";
 }
 
+/* It has been sent before: a daemon that ends says nothing of that, and the next one knows. What else it says is its answer. 0: it
+ * ends; -errno with words. */
+static int is_stopping(struct http *http, const struct http_reply *reply, struct error *err)
+{
+	_cleanup_document_ struct document doc = DOCUMENT_INIT;
+	int r = talk_read(http, reply->status, &doc, err);
+
+	if (r == -EREMOTEIO && strcmp(err->code, "stopping") == 0) {
+		*err = (struct error)ERROR_INIT;
+		return 0;
+	}
+	if (r == -ECONNRESET || r == -EINTR)
+		return r == -EINTR ? r : 0; /* lost again */
+	return talk_failed(r < 0 ? r : -EPROTO, err);
+}
+
 /* Send the submission until an answer's head has come. *ret_http is the caller's; NULL where there is no connection. */
 static int submit(struct run *run, const char *target, struct http **ret_http, struct http_reply *ret_reply,
 		  struct error *err)
@@ -95,12 +111,16 @@ static int submit(struct run *run, const char *target, struct http **ret_http, s
 			if (r == 0)
 				r = http_head(http, ret_reply);
 			*ret_http = http;
-			if (r == 0 || r == -EINTR)
+			if (r == -EINTR || (r == 0 && !(again && ret_reply->status == 503)))
 				return r;
+			if (r == 0)
+				r = is_stopping(http, ret_reply, err);
+			else
+				r = r == -ECONNRESET ? 0 : talk_failed(r, err);
 			http_close(http);
 			*ret_http = NULL;
-			if (r != -ECONNRESET)
-				return talk_failed(r, err);
+			if (r < 0)
+				return r;
 		}
 		(void)snprintf(patience.what, sizeof(patience.what), "the job that was sent");
 		r = patience_wait(&patience);

@@ -135,6 +135,38 @@ static void test_a_submission_whose_answer_was_lost_is_sent_again_as_the_same(vo
 	(void)close(fd);
 }
 
+static void test_a_daemon_that_ends_does_not_refuse_what_was_sent_before(void **state)
+{
+	static const char stopping[] = "{\"schema\":1,\"error\":{\"code\":\"stopping\",\"message\":\"it is shutting down\"}}";
+	static const char busy[] = "{\"schema\":1,\"error\":{\"code\":\"busy\",\"message\":\"there is no room\"}}";
+	struct server *s = *state;
+	struct request r;
+	int fd;
+
+	for (int refused = 0; refused < 2; refused++) {
+		concctl_start(s, "run", "squares", "1");
+		fd = serve_submission(s, &r);
+		buffer_fini(&r.body);
+		(void)close(fd); /* it may have been accepted */
+		fd = serve_submission(s, &r);
+		buffer_fini(&r.body);
+		server_answer(fd, 503, stopping);
+		(void)close(fd);
+		fd = serve_submission(s, &r);
+		buffer_fini(&r.body);
+		if (refused) { /* the next one, which knows what was accepted, has the last word */
+			server_answer(fd, 503, busy);
+		} else {
+			server_stream(fd, "7");
+			server_chunk(fd, JOB_FRAME END_FRAME("done", 3, 0));
+			server_stream_end(fd);
+		}
+		assert_int_equal(concctl_wait(s), refused ? 75 : 0);
+		(void)close(fd);
+	}
+	assert_non_null(strstr(s->stderr_text, "there is no room"));
+}
+
 static void test_a_broken_stream_is_taken_up_without_a_byte_lost_or_doubled(void **state)
 {
 	struct server *s = *state;
@@ -522,6 +554,7 @@ int main(void)
 		TEST(test_success_is_quiet_when_asked_and_exits_0),
 		TEST(test_json_is_passed_on_alone),
 		TEST(test_a_submission_whose_answer_was_lost_is_sent_again_as_the_same),
+		TEST(test_a_daemon_that_ends_does_not_refuse_what_was_sent_before),
 		TEST(test_a_broken_stream_is_taken_up_without_a_byte_lost_or_doubled),
 		TEST(test_a_stream_that_breaks_behind_its_end_is_complete),
 		TEST(test_ctrl_c_cancels_the_job_and_exits_130),
