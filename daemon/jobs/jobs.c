@@ -131,18 +131,19 @@ void jobs_on_settled(void *ctx, struct crew *crew)
 
 static void on_flush(evutil_socket_t fd, short what, void *arg)
 {
-	struct dirty_list now = TAILQ_HEAD_INITIALIZER(now);
 	struct jobs *jobs = arg;
 	struct job *job;
+	size_t n = 0;
 
 	(void)fd; /* a timer */
 	(void)what;
 	jobs->flush_armed = false;
-	TAILQ_CONCAT(&now, &jobs->dirty, dirty_link);
-	while ((job = TAILQ_FIRST(&now))) {
+	TAILQ_FOREACH(job, &jobs->dirty, dirty_link)
+		n++;
+	for (; n > 0 && (job = TAILQ_FIRST(&jobs->dirty)); n--) { /* those that come back stand behind these */
 		bool remain = false;
 
-		TAILQ_REMOVE(&now, job, dirty_link);
+		TAILQ_REMOVE(&jobs->dirty, job, dirty_link);
 		job->in_dirty = false;
 		if (!job->durable || job->finishing || !job->published)
 			continue; /* early_accepted() has it looked at again */
