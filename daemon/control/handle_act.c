@@ -100,9 +100,8 @@ static void on_course_done(void *arg, int status)
 	free(course);
 }
 
-static void change_course(const struct call *call, struct job *job,
-			  int (*change)(struct job *job, void (*on_done)(void *arg, int status), void *arg,
-					struct error *err),
+/* change: it begins the change and has the course answered, by on_course_done() or a callback of its own; 0 or -errno with words. */
+static void change_course(const struct call *call, struct job *job, int (*change)(struct course *course, struct error *err),
 			  const struct job_changes *changes)
 {
 	struct error err = ERROR_INIT;
@@ -118,9 +117,9 @@ static void change_course(const struct call *call, struct job *job,
 			course->changes = *changes;
 		call->req->user = course;
 		call->req->on_gone = on_course_gone;
-		r = change(job, on_course_done, course, &err);
+		r = change(course, &err);
 		if (r == 0)
-			return; /* course and the reference are on_course_done()'s */
+			return; /* course and the reference are the callback's */
 		call->req->user = NULL;
 		call->req->on_gone = NULL;
 	}
@@ -129,9 +128,14 @@ static void change_course(const struct call *call, struct job *job,
 	free(course);
 }
 
+static int begin_pause(struct course *course, struct error *err)
+{
+	return job_pause(course->job, on_course_done, course, err);
+}
+
 static void pause_job(const struct call *call, struct job *job)
 {
-	change_course(call, job, job_pause, NULL);
+	change_course(call, job, begin_pause, NULL);
 }
 
 void handle_pause(const struct call *call)
@@ -139,9 +143,14 @@ void handle_pause(const struct call *call)
 	with_job(call, pause_job);
 }
 
+static int begin_resume(struct course *course, struct error *err)
+{
+	return job_resume(course->job, on_course_done, course, err);
+}
+
 static void resume_job(const struct call *call, struct job *job)
 {
-	change_course(call, job, job_resume, NULL);
+	change_course(call, job, begin_resume, NULL);
 }
 
 void handle_resume(const struct call *call)
@@ -149,9 +158,14 @@ void handle_resume(const struct call *call)
 	with_job(call, resume_job);
 }
 
+static int begin_restart(struct course *course, struct error *err)
+{
+	return job_restart(course->job, on_course_done, course, err);
+}
+
 static void restart_job(const struct call *call, struct job *job)
 {
-	change_course(call, job, job_restart, NULL);
+	change_course(call, job, begin_restart, NULL);
 }
 
 void handle_restart(const struct call *call)
@@ -177,12 +191,9 @@ static void on_set(void *arg, int status, const struct error *err)
 	free(course);
 }
 
-static int set_changes(struct job *job, void (*on_done)(void *arg, int status), void *arg, struct error *err)
+static int begin_set(struct course *course, struct error *err)
 {
-	const struct course *course = arg;
-
-	(void)on_done; /* on_set() calls it */
-	return job_set(job, &course->changes, on_set, arg, err);
+	return job_set(course->job, &course->changes, on_set, course, err);
 }
 
 static void set_job(const struct call *call, struct job *job)
@@ -192,7 +203,7 @@ static void set_job(const struct call *call, struct job *job)
 	int r = settings_parse(&call->query, &changes, &err);
 
 	if (r == 0) {
-		change_course(call, job, set_changes, &changes);
+		change_course(call, job, begin_set, &changes);
 		return;
 	}
 	reply_error(call->req, r, &err);
