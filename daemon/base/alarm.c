@@ -68,5 +68,11 @@ int alarm_set(struct alarm *alarm, int64_t unix_us)
 {
 	struct itimerspec at = { .it_value = { .tv_sec = unix_us / 1000000, .tv_nsec = unix_us % 1000000 * 1000 } };
 
-	return timerfd_settime(alarm->fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &at, NULL) < 0 ? -errno : 0;
+	int r;
+
+	/* ECANCELED: the clock was set, and nobody has read of it yet. The kernel says so once, and forgets that ring. */
+	do
+		r = timerfd_settime(alarm->fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &at, NULL) < 0 ? -errno : 0;
+	while (r == -ECANCELED);
+	return r;
 }

@@ -74,7 +74,8 @@ int selector_parse_query(const struct query *query, struct selector *selector, s
 	if (r == 0)
 		r = copy_text(query_get(query, "label"), &selector->label);
 	if (r == 0 && age)
-		selector->ended_before_unix_us = clock_unix_us() - (int64_t)(age_s * 1e6);
+		/* Of no age at all: also what ended while the clock was ahead. */
+		selector->ended_before_unix_us = age_s > 0 ? clock_unix_us() - (int64_t)(age_s * 1e6) : INT64_MAX;
 	return r;
 }
 

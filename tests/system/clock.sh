@@ -27,6 +27,13 @@ gone() { ! ctl show "$1" >/dev/null 2>&1; }
 sane() {
 	field wall_s "$1" | awk '{ ok = $1 >= 0 && $1 < 120 } END { exit !ok }' || { echo "wall_s $(field wall_s "$1")"; false; }
 }
+# has_used JOB FROM TO: so many seconds of its time limit are used, by its row
+used_s() {
+	in_store "SELECT coalesce(json_extract(spec, '\$.timeout_used_ns'), 0) / 1000000000.0 FROM job WHERE id = $1"
+}
+has_used() {
+	awk -v s="$(used_s "$1")" -v from="$2" -v to="$3" 'BEGIN { exit !(s >= from && s < to) }'
+}
 up_is_sane() {
 	field up_s "$1" | awk '{ ok = $1 >= 0 && $1 < 120 } END { exit !ok }'
 }
@@ -67,6 +74,18 @@ for step in $((10 * DAY)) $((-10 * DAY)) 0; do
 done
 offset 0
 
+echo "== what is used of a time limit, while the clock is set again and again"
+steps=$(ctl run slow -d -j 1 --timeout 60s 5s 1ms)
+check "one runs" wait_for 10 state_is "$steps" running
+for step in $((10 * DAY)) $((-10 * DAY)) $((3 * DAY)) 0; do
+	offset "$step"
+	exits 0 ctl pause "$steps"
+	exits 0 ctl set "$steps" timeout=60s # which writes it
+	check "$((step / DAY)) days: $(used_s "$steps") s" has_used "$steps" 0 50
+	exits 0 ctl resume "$steps"
+done
+exits 0 ctl wait "$steps" --timeout 60s
+
 echo "== what ended before the clock was put back"
 offset $((10 * DAY))
 future=$(ctl run noop -d 1)
@@ -85,6 +104,15 @@ check "with a sane time" sane "$retried"
 exits 0 ctl wait "$retried" --timeout 60s
 check "at its end as well" sane "$retried"
 equal "nothing was removed" "$(ctl results "$future")$(ctl results "$other")" 12
+exits 0 ctl clean --older-than 1s -l nothing-has-it
+labelled=$(ctl run noop -d -l ahead 1)
+exits 0 ctl wait "$labelled"
+offset $((-6 * DAY))
+exits 0 ctl clean --older-than 1s -l ahead
+equal "what ended while the clock was ahead is not old" "$(ctl results "$labelled")" 1
+exits 0 ctl clean -l ahead
+check "and is removed with all that have ended" gone "$labelled"
+offset $((-5 * DAY))
 check "new numbers go on" [ "$(ctl run noop -d 1)" -gt "$retried" ]
 
 echo "== days switched off"

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,6 +43,26 @@ __attribute__((visibility("default"))) int clock_gettime(clockid_t clock, struct
 	if (r == 0 && clock == CLOCK_REALTIME)
 		ts->tv_sec += offset();
 	return (int)r;
+}
+
+/* What libraries ask that do not say which clock they mean. */
+__attribute__((visibility("default"))) int gettimeofday(struct timeval *restrict tv, void *restrict zone)
+{
+	long r = syscall(SYS_gettimeofday, tv, zone);
+
+	if (r == 0)
+		tv->tv_sec += offset();
+	return (int)r;
+}
+
+__attribute__((visibility("default"))) time_t time(time_t *ret_now)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_REALTIME, &ts); /* the one above */
+	if (ret_now)
+		*ret_now = ts.tv_sec;
+	return ts.tv_sec;
 }
 
 __attribute__((visibility("default"))) int timerfd_settime(int fd, int flags, const struct itimerspec *at,
