@@ -138,20 +138,12 @@ void job_unref(struct job *job)
 void job_publish(struct job *job)
 {
 	struct jobs *jobs = job->jobs;
-	struct job *after;
 
 	job_ref(job);
 	if (job->turn.at == 0) /* else it waits for its turn already */
 		job->turn.since_ns = clock_mono_ns();
 	HASH_ADD(hh, jobs->table, id, sizeof(job->id), job);
-	TAILQ_FOREACH_REVERSE(after, &jobs->list, job_list, link) { /* commits come in order: the first try fits */
-		if (after->id < job->id)
-			break;
-	}
-	if (after)
-		TAILQ_INSERT_AFTER(&jobs->list, after, job, link);
-	else
-		TAILQ_INSERT_HEAD(&jobs->list, job, link);
+	order_add(&jobs->order, job);
 	job->published = true;
 	census_review(job);
 	lot_enter(job);
@@ -161,7 +153,7 @@ void job_unpublish(struct job *job)
 {
 	begin_forget(job);
 	HASH_DEL(job->jobs->table, job);
-	TAILQ_REMOVE(&job->jobs->list, job, link);
+	order_remove(&job->jobs->order, job);
 	job->published = false;
 	census_review(job);
 	lot_leave(job);

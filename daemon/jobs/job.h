@@ -17,6 +17,7 @@
 #include "jobs/hold.h"
 #include "jobs/inputs.h"
 #include "jobs/jobs.h"
+#include "jobs/order.h"
 #include "jobs/parts.h"
 #include "jobs/parked.h"
 #include "jobs/parked_wait.h"
@@ -37,7 +38,6 @@ struct crew_seat;
 struct store_crash;
 struct store_op;
 
-TAILQ_HEAD(job_list, job);
 TAILQ_HEAD(kept_list, job);
 struct hook;
 TAILQ_HEAD(hook_list, hook);
@@ -108,7 +108,7 @@ struct job {
 	struct jobs *jobs;
 	unsigned int refs;
 	UT_hash_handle hh; /* jobs->table, by id; while published */
-	TAILQ_ENTRY(job) link; /* jobs->list, by id */
+	TAILQ_ENTRY(job) link; /* jobs->order */
 	struct turn turn; /* in its lane, while it may have tasks to hand out; has its priority */
 	TAILQ_ENTRY(job) kept_link; /* jobs->kept, once it has ended and is not on disk */
 	TAILQ_ENTRY(job) opened_link; /* jobs->opened, while in_opened */
@@ -215,7 +215,7 @@ struct jobs {
 
 	struct job *table; /* published jobs by id */
 	struct job *submissions; /* those not on disk, by submission */
-	struct job_list list; /* the published ones by id, ascending */
+	struct order order; /* the published ones by id */
 	struct census census; /* of these: how many are in which state */
 	LIST_HEAD(service_list, service) services; /* of jobs that are services, also of those that are only looked at */
 	struct linear_hash parked; /* by id */

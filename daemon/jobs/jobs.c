@@ -123,7 +123,7 @@ void jobs_on_settled(void *ctx, struct crew *crew)
 		jobs_settle_soon(jobs);
 		return;
 	}
-	TAILQ_FOREACH(job, &jobs->list, link) /* crews are ready for the first time */
+	TAILQ_FOREACH(job, &jobs->order.list, link) /* crews are ready for the first time */
 		job_touch(job);
 }
 
@@ -184,7 +184,7 @@ static void flush_all(struct jobs *jobs)
 {
 	struct job *job;
 
-	TAILQ_FOREACH(job, &jobs->list, link)
+	TAILQ_FOREACH(job, &jobs->order.list, link)
 		if (job->durable && !job->finishing)
 			(void)results_flush(job, true); /* what remains had an operation out: see stop_if_settled() */
 }
@@ -249,7 +249,7 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 	jobs->store = store;
 	jobs->n_processors = n > 0 ? (uint32_t)n : 1;
 	jobs->unix_offset_us = unix_offset_us();
-	TAILQ_INIT(&jobs->list);
+	order_init(&jobs->order);
 	throttle_init(&jobs->throttle, config->max_running);
 	TAILQ_INIT(&jobs->kept);
 	hooks_init(jobs);
@@ -302,7 +302,7 @@ void jobs_stop(struct jobs *jobs, void (*on_stopped)(void *arg), void *arg)
 	jobs->on_stopped = on_stopped;
 	jobs->stopped_arg = arg;
 	(void)event_add(jobs->stop_event, &patience); /* without it a store that takes nothing is waited for */
-	TAILQ_FOREACH(job, &jobs->list, link)
+	TAILQ_FOREACH(job, &jobs->order.list, link)
 		outcome_unmark(job);
 	checkpoints_stop(jobs);
 	flush_all(jobs);
@@ -321,7 +321,7 @@ void jobs_let_go(struct jobs *jobs)
 	again_let_go(jobs);
 	submit_let_go(jobs);
 	services_let_go(jobs);
-	TAILQ_FOREACH(job, &jobs->list, link)
+	TAILQ_FOREACH(job, &jobs->order.list, link)
 		schedule_abandon(job);
 	early_let_go(jobs);
 	jobs->crews = NULL;
@@ -339,12 +339,13 @@ void jobs_close(struct jobs *jobs)
 		job_unref(job);
 	}
 	early_close(jobs);
-	for (job = TAILQ_FIRST(&jobs->list); job; job = next) {
+	for (job = TAILQ_FIRST(&jobs->order.list); job; job = next) {
 		next = TAILQ_NEXT(job, link);
 		if (!job->durable && job->submission)
 			HASH_DELETE(hh_submission, jobs->submissions, job);
 		job_unpublish(job);
 	}
+	order_fini(&jobs->order);
 	hooks_forget(jobs); /* they may have the last references to jobs */
 	lots_close(jobs);
 	throttles_close(jobs);
@@ -382,23 +383,10 @@ static bool fits(const struct jobs_filter *filter, const struct job *job)
 	return !filter->workload || strcmp(filter->workload, job->workload_name) == 0;
 }
 
-/* NULL: there is none. below 0: the newest. */
-static struct job *newest_below(const struct jobs *jobs, uint64_t below)
-{
-	struct job *job = NULL;
-
-	if (below > 0)
-		HASH_FIND(hh, jobs->table, &below, sizeof(below), job);
-	job = job ? TAILQ_PREV(job, job_list, link) : TAILQ_LAST(&jobs->list, job_list);
-	while (job && below > 0 && job->id >= below)
-		job = TAILQ_PREV(job, job_list, link);
-	return job;
-}
-
 int jobs_walk_newest(struct jobs *jobs, uint64_t *below, uint32_t look, const struct jobs_filter *filter,
 		     int (*fn)(void *arg, struct job *job), void *arg)
 {
-	struct job *job = newest_below(jobs, *below);
+	struct job *job = order_newest_below(&jobs->order, *below);
 	int r = 0;
 
 	for (; job && look > 0 && r == 0; look--, job = TAILQ_PREV(job, job_list, link)) {

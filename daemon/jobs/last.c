@@ -95,7 +95,7 @@ static uint64_t newest_kept(const struct jobs *jobs, struct last *last)
 	if (job && !job->removed)
 		return last->kept;
 	last->kept = 0;
-	TAILQ_FOREACH_REVERSE(job, &jobs->list, job_list, link) {
+	TAILQ_FOREACH_REVERSE(job, &jobs->order.list, job_list, link) {
 		if (!job->durable && !job->removed && job->uid == last->uid) {
 			last->kept = job->id;
 			break;

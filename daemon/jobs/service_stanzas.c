@@ -162,7 +162,7 @@ void services_start(struct jobs *jobs)
 {
 	struct job *job, *next;
 
-	for (job = TAILQ_FIRST(&jobs->list); job; job = next) {
+	for (job = TAILQ_FIRST(&jobs->order.list); job; job = next) {
 		const struct workload_config *stanza;
 
 		next = TAILQ_NEXT(job, link);

@@ -49,7 +49,7 @@ static int go(struct jobs *jobs, struct crews *crews, struct error *err)
 		return error_set(err, r, "internal", "out of memory");
 	jobs->crews = crews;
 	hooks_recover(jobs);
-	TAILQ_FOREACH(job, &jobs->list, link) {
+	TAILQ_FOREACH(job, &jobs->order.list, link) {
 		schedule_start(job);
 		job_touch(job);
 	}

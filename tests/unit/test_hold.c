@@ -106,7 +106,7 @@ int jobs_walk_newest(struct jobs *of, uint64_t *below, uint32_t look, const stru
 
 	(void)look;
 	(void)filter;
-	TAILQ_FOREACH_REVERSE(job, &of->list, job_list, link)
+	TAILQ_FOREACH_REVERSE(job, &of->order.list, job_list, link)
 		assert_int_equal(fn(arg, job), 0);
 	*below = 0;
 	return 0;
@@ -166,14 +166,14 @@ static void write_it(int status)
 static void add(struct job *job, const char *workload)
 {
 	*job = (struct job){ .jobs = &jobs, .workload_name = (char *)(uintptr_t)workload, .state = JOB_QUEUED };
-	TAILQ_INSERT_TAIL(&jobs.list, job, link);
+	TAILQ_INSERT_TAIL(&jobs.order.list, job, link);
 }
 
 static int begin(void **state)
 {
 	(void)state;
 	jobs = (struct jobs){ .stopping = false };
-	TAILQ_INIT(&jobs.list);
+	TAILQ_INIT(&jobs.order.list);
 	TAILQ_INIT(&jobs.early);
 	LIST_INIT(&jobs.holds);
 	add(&ordinary, "w");
