@@ -89,7 +89,7 @@ static bool waits(struct jobs *jobs, uint64_t id)
 	const struct parked *parked;
 	struct job *job;
 
-	HASH_FIND(hh, jobs->table, &id, sizeof(id), job);
+	job = jobs_find(jobs, id);
 	if (job)
 		return !after_is_over(job);
 	parked = parked_find(jobs, id);

@@ -95,7 +95,7 @@ static bool is_here(struct jobs *jobs, struct wanted *wanted)
 {
 	struct job *job;
 
-	HASH_FIND(hh, jobs->table, &wanted->id, sizeof(wanted->id), job);
+	job = jobs_find(jobs, wanted->id);
 	if (!job)
 		return parked_find(jobs, wanted->id) != NULL;
 	wanted->ended = job_state_ended(job->state);

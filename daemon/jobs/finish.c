@@ -49,7 +49,7 @@ void job_forget_kept(struct job *job)
 	TAILQ_REMOVE(&jobs->kept, job, kept_link);
 	jobs->n_kept--;
 	if (job->submission)
-		HASH_DELETE(hh_submission, jobs->submissions, job);
+		linear_hash_remove(&jobs->submissions, &job->by_submission);
 	job_unpublish(job);
 }
 

@@ -135,6 +135,46 @@ void job_unref(struct job *job)
 		job_touch(job); /* nobody looks at it any more: it may be parked */
 }
 
+/* ---- Found by number, or by submission ---- */
+
+static uint64_t hash_id(const struct hash_link *link)
+{
+	return hash_number(container_of(link, struct job, by_id)->id);
+}
+
+static uint64_t hash_submission(const struct hash_link *link)
+{
+	return hash_text(container_of(link, struct job, by_submission)->submission);
+}
+
+void jobs_tables_init(struct jobs *jobs)
+{
+	linear_hash_init(&jobs->table, hash_id);
+	linear_hash_init(&jobs->submissions, hash_submission);
+}
+
+void jobs_tables_fini(struct jobs *jobs)
+{
+	(void)linear_hash_clear(&jobs->table); /* none is left in them */
+	(void)linear_hash_clear(&jobs->submissions);
+}
+
+struct job *jobs_find(const struct jobs *jobs, uint64_t id)
+{
+	for (struct hash_link *link = linear_hash_find(&jobs->table, hash_number(id)); link; link = link->next)
+		if (container_of(link, struct job, by_id)->id == id)
+			return container_of(link, struct job, by_id);
+	return NULL;
+}
+
+struct job *jobs_find_submission(const struct jobs *jobs, const char *submission)
+{
+	for (struct hash_link *link = linear_hash_find(&jobs->submissions, hash_text(submission)); link; link = link->next)
+		if (strcmp(container_of(link, struct job, by_submission)->submission, submission) == 0)
+			return container_of(link, struct job, by_submission);
+	return NULL;
+}
+
 void job_publish(struct job *job)
 {
 	struct jobs *jobs = job->jobs;
@@ -142,7 +182,7 @@ void job_publish(struct job *job)
 	job_ref(job);
 	if (job->turn.at == 0) /* else it waits for its turn already */
 		job->turn.since_ns = clock_mono_ns();
-	HASH_ADD(hh, jobs->table, id, sizeof(job->id), job);
+	linear_hash_add(&jobs->table, &job->by_id);
 	order_add(&jobs->order, job);
 	job->published = true;
 	census_review(job);
@@ -152,7 +192,7 @@ void job_publish(struct job *job)
 void job_unpublish(struct job *job)
 {
 	begin_forget(job);
-	HASH_DEL(job->jobs->table, job);
+	linear_hash_remove(&job->jobs->table, &job->by_id);
 	order_remove(&job->jobs->order, job);
 	job->published = false;
 	census_review(job);

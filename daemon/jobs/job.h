@@ -107,14 +107,14 @@ enum job_urgency {
 struct job {
 	struct jobs *jobs;
 	unsigned int refs;
-	UT_hash_handle hh; /* jobs->table, by id; while published */
+	struct hash_link by_id; /* jobs->table, while published */
 	TAILQ_ENTRY(job) link; /* jobs->order */
 	struct turn turn; /* in its lane, while it may have tasks to hand out; has its priority */
 	TAILQ_ENTRY(job) kept_link; /* jobs->kept, once it has ended and is not on disk */
 	TAILQ_ENTRY(job) opened_link; /* jobs->opened, while in_opened */
 	TAILQ_ENTRY(job) early_link; /* jobs->early, while in_early */
 	TAILQ_ENTRY(job) dirty_link; /* jobs->dirty, while in_dirty */
-	UT_hash_handle hh_submission; /* jobs->submissions, of jobs that are not on disk */
+	struct hash_link by_submission; /* jobs->submissions, of jobs that are not on disk */
 	bool published, in_opened, in_dirty;
 	struct lot *lot; /* where it may be parked, while published; NULL: it may not */
 	bool fresh; /* counted there: nothing of it has begun */
@@ -213,8 +213,8 @@ struct jobs {
 	struct crews *crews; /* NULL: nothing is handed out yet */
 	uint32_t n_processors;
 
-	struct job *table; /* published jobs by id */
-	struct job *submissions; /* those not on disk, by submission */
+	struct linear_hash table; /* published jobs by id */
+	struct linear_hash submissions; /* those not on disk, by submission */
 	struct order order; /* the published ones by id */
 	struct census census; /* of these: how many are in which state */
 	LIST_HEAD(service_list, service) services; /* of jobs that are services, also of those that are only looked at */
@@ -295,6 +295,10 @@ struct jobs {
 
 /* job.c */
 struct job *job_new(struct jobs *jobs, uint64_t id);
+void jobs_tables_init(struct jobs *jobs);
+void jobs_tables_fini(struct jobs *jobs);
+struct job *jobs_find(const struct jobs *jobs, uint64_t id); /* a published one; NULL: there is none */
+struct job *jobs_find_submission(const struct jobs *jobs, const char *submission); /* one that is not on disk; NULL as above */
 void job_publish(struct job *job); /* into the table; the table's reference is new */
 void job_unpublish(struct job *job);
 void job_opened(struct job *job); /* ended, on disk, and looked at: it is to hear of its removal */

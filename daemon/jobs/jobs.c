@@ -252,6 +252,7 @@ int jobs_open(struct loop *loop, const struct config *config, const struct workl
 	order_init(&jobs->order);
 	throttle_init(&jobs->throttle, config->max_running);
 	TAILQ_INIT(&jobs->kept);
+	jobs_tables_init(jobs);
 	hooks_init(jobs);
 	TAILQ_INIT(&jobs->opened);
 	TAILQ_INIT(&jobs->early);
@@ -342,10 +343,11 @@ void jobs_close(struct jobs *jobs)
 	for (job = TAILQ_FIRST(&jobs->order.list); job; job = next) {
 		next = TAILQ_NEXT(job, link);
 		if (!job->durable && job->submission)
-			HASH_DELETE(hh_submission, jobs->submissions, job);
+			linear_hash_remove(&jobs->submissions, &job->by_submission);
 		job_unpublish(job);
 	}
 	order_fini(&jobs->order);
+	jobs_tables_fini(jobs);
 	hooks_forget(jobs); /* they may have the last references to jobs */
 	lots_close(jobs);
 	throttles_close(jobs);

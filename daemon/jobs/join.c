@@ -110,7 +110,7 @@ static void on_looked_up(struct store_read *read, int status)
 		uint64_t id = read->jobs[0].job.id;
 		struct job *job;
 
-		HASH_FIND(hh, jobs->table, &id, sizeof(id), job);
+		job = jobs_find(jobs, id);
 		accept->on_accepted(accept->arg, -EEXIST, job, id, NULL);
 		accept_free(accept);
 		jobs_op_done(jobs);
@@ -143,7 +143,7 @@ int accept_join(struct accept *accept, const char *submission, struct error *err
 	if (submission && !(job->submission = strdup(submission)))
 		return error_set(err, -ENOMEM, "internal", "out of memory");
 	if (submission) /* of jobs that are not on disk */
-		HASH_FIND(hh_submission, job->jobs->submissions, submission, strlen(submission), known);
+		known = jobs_find_submission(job->jobs, submission);
 	if (known)
 		holder = known;
 	if (holder)

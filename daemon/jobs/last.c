@@ -91,7 +91,7 @@ static uint64_t newest_kept(const struct jobs *jobs, struct last *last)
 
 	if (last->kept == 0)
 		return 0;
-	HASH_FIND(hh, jobs->table, &last->kept, sizeof(last->kept), job);
+	job = jobs_find(jobs, last->kept);
 	if (job && !job->removed)
 		return last->kept;
 	last->kept = 0;

@@ -108,7 +108,7 @@ static int recover_after(struct jobs *jobs, struct parked_wait *wait, uint64_t i
 	uint8_t state;
 	int r;
 
-	HASH_FIND(hh, jobs->table, &after->id, sizeof(after->id), job);
+	job = jobs_find(jobs, after->id);
 	if (job || parked_find(jobs, after->id))
 		return await(jobs, wait, after->id);
 	r = store_job_ended(jobs->store, after->id, &state);

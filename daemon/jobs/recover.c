@@ -303,7 +303,7 @@ static void on_job_read(struct store_read *read, int status)
 		status = -ENOENT;
 	if (status == 0) {
 		/* It may have been live a moment ago and ended between: the table knows best. */
-		HASH_FIND(hh, get->jobs->table, &read->job, sizeof(read->job), job);
+		job = jobs_find(get->jobs, read->job);
 		if (job) {
 			job_ref(job);
 		} else {
@@ -332,7 +332,7 @@ void jobs_get(struct jobs *jobs, uint64_t id, void (*on_opened)(void *arg, int s
 	struct job *job;
 	struct get *get;
 
-	HASH_FIND(hh, jobs->table, &id, sizeof(id), job);
+	job = jobs_find(jobs, id);
 	if (job) {
 		on_opened(arg, 0, job_ref(job));
 		return;
@@ -378,7 +378,7 @@ static void tell_row(struct list *list, const struct store_recovered_job *row)
 	const struct parked *parked = ended ? NULL : parked_find(list->jobs, row->job.id);
 
 	if (!ended && !parked) {
-		HASH_FIND(hh, list->jobs->table, &row->job.id, sizeof(row->job.id), job);
+		job = jobs_find(list->jobs, row->job.id);
 		if (!job)
 			return; /* it could not be recovered */
 		job_view(job, &view); /* perhaps it was parked when jobs_walk_newest() looked */

@@ -23,13 +23,13 @@ static void on_looked_up(struct store_read *read, int status)
 	struct jobs *jobs = refused->jobs;
 	struct job *job = NULL;
 
-	HASH_FIND(hh_submission, jobs->submissions, refused->submission, strlen(refused->submission), job);
+	job = jobs_find_submission(jobs, refused->submission);
 	if (job) {
 		refused->on_accepted(refused->arg, -EEXIST, job, job->id, NULL);
 	} else if (status == 0 && read->n_jobs == 1) {
 		uint64_t id = read->jobs[0].job.id;
 
-		HASH_FIND(hh, jobs->table, &id, sizeof(id), job);
+		job = jobs_find(jobs, id);
 		refused->on_accepted(refused->arg, -EEXIST, job, id, NULL);
 	} else {
 		refused->on_accepted(refused->arg, -EBUSY, NULL, 0, &refused->err);

@@ -63,7 +63,7 @@ int jobs_remove_stored(struct jobs *jobs, uint64_t id, void (*on_done)(void *arg
 
 	/* Its end may be on disk, and seen there, before it is known here: who watches it, follows it or is to be run for it has not
 	 * been told yet. */
-	HASH_FIND(hh, jobs->table, &id, sizeof(id), job);
+	job = jobs_find(jobs, id);
 	if (job || again_needs(jobs, id) || after_needs(jobs, id) || hook_needs(jobs, id) || remove_is_under_way(jobs, id))
 		return -EBUSY;
 	removal = calloc(1, sizeof(*removal));

@@ -151,7 +151,7 @@ static void accepted(struct accept *accept, int status)
 	struct job *known = NULL;
 
 	if (status == 0 && !job->durable && job->submission)
-		HASH_FIND(hh_submission, job->jobs->submissions, job->submission, strlen(job->submission), known);
+		known = jobs_find_submission(job->jobs, job->submission);
 	if (known) {
 		accept->on_accepted(accept->arg, -EEXIST, known, known->id, NULL);
 		return;
@@ -170,7 +170,7 @@ static void accepted(struct accept *accept, int status)
 	if (accept->early)
 		early_accepted(accept);
 	if (!job->durable && job->submission)
-		HASH_ADD_KEYPTR(hh_submission, job->jobs->submissions, job->submission, strlen(job->submission), job);
+		linear_hash_add(&job->jobs->submissions, &job->by_submission);
 	begin_wait(job);
 	job_arm_open_timeout(job);
 	accept->on_accepted(accept->arg, 0, job, job->id, NULL);
@@ -195,7 +195,7 @@ static void on_job_added(struct store_op *op, int status)
 
 		if (accept->early)
 			early_refused(accept);
-		HASH_FIND(hh, jobs->table, &id, sizeof(id), job);
+		job = jobs_find(jobs, id);
 		accept->on_accepted(accept->arg, -EEXIST, job, id, NULL);
 	} else {
 		accepted(accept, status);
