@@ -18,16 +18,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <event2/event.h>
 #include <jansson.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "jobs/after_private.h"
 #include "jobs/job.h"
 #include "store/store.h"
 
+#define TELL_SLICE 256 /* followers that are told before others have their turn */
 #define SHOWN 3 /* predecessors that a job's reason for waiting names */
 
 static uint64_t hash_followed(const struct hash_link *link)
@@ -38,6 +41,7 @@ static uint64_t hash_followed(const struct hash_link *link)
 void after_init(struct jobs *jobs)
 {
 	linear_hash_init(&jobs->followed, hash_followed);
+	STAILQ_INIT(&jobs->ended_followed);
 }
 
 struct followed *followed_find(const struct jobs *jobs, uint64_t id)
@@ -63,6 +67,10 @@ void follower_leave(struct jobs *jobs, struct follower *follower)
 	follower->followed = NULL;
 	if (!LIST_EMPTY(&followed->followers))
 		return;
+	if (followed->has_ended)
+		STAILQ_REMOVE(&jobs->ended_followed, followed, followed, next); /* as a rule the first */
+	if (followed->breaks)
+		breaking_end(jobs, followed->id);
 	linear_hash_remove(&jobs->followed, &followed->link);
 	free(followed);
 }
@@ -201,20 +209,67 @@ static void after_ended(struct after *after, const char *how)
 	}
 }
 
+/* The next one, who leaves the list with that, and the list with the last one. */
+static void tell_one(struct jobs *jobs, const struct followed *followed)
+{
+	struct follower *follower = LIST_FIRST(&followed->followers);
+
+	if (follower->wait)
+		parked_predecessor_ended(jobs, follower, followed->state);
+	else
+		after_ended(container_of(follower, struct after, follower), how_it_ended(followed->state));
+}
+
+static void tell_some(struct jobs *jobs)
+{
+	static const struct timeval at_once = { .tv_sec = 0 };
+	const struct followed *followed;
+
+	do {
+		for (int n = 0; n < TELL_SLICE && (followed = STAILQ_FIRST(&jobs->ended_followed)); n++)
+			tell_one(jobs, followed);
+	} while (!STAILQ_EMPTY(&jobs->ended_followed) &&
+		 (!jobs->followed_event || event_add(jobs->followed_event, &at_once) < 0));
+}
+
+static void on_tell(evutil_socket_t fd, short what, void *arg)
+{
+	struct jobs *jobs = arg;
+
+	(void)fd; /* a timer */
+	(void)what;
+	if (jobs->ops_out <= STORE_BACKLOG / 2 && !jobs->stopping)
+		tell_some(jobs);
+}
+
+void after_go_on(struct jobs *jobs)
+{
+	if (!STAILQ_EMPTY(&jobs->ended_followed) && jobs->followed_event && jobs->ops_out <= STORE_BACKLOG / 2)
+		event_active(jobs->followed_event, EV_TIMEOUT, 0);
+}
+
 void after_job_ended(struct jobs *jobs, uint64_t id, enum job_state state)
 {
 	struct followed *followed = followed_find(jobs, id);
 
-	while (followed) {
-		struct follower *follower = LIST_FIRST(&followed->followers);
+	if (!followed || followed->has_ended)
+		return;
+	followed->has_ended = true;
+	followed->state = state;
+	followed->breaks = state != JOB_DONE;
+	if (followed->breaks)
+		breaking_begin(jobs, id);
+	STAILQ_INSERT_TAIL(&jobs->ended_followed, followed, next);
+	if (!jobs->followed_event)
+		jobs->followed_event = event_new(loop_base(jobs->loop), -1, 0, on_tell, jobs); /* NULL: all of them at once */
+	if (STAILQ_FIRST(&jobs->ended_followed) == followed)
+		tell_some(jobs); /* else those before it are being told */
+}
 
-		if (!LIST_NEXT(follower, link))
-			followed = NULL; /* gone with its last follower */
-		if (follower->wait)
-			parked_predecessor_ended(jobs, follower, state);
-		else
-			after_ended(container_of(follower, struct after, follower), how_it_ended(state));
-	}
+void after_close(struct jobs *jobs)
+{
+	if (jobs->followed_event)
+		event_free(jobs->followed_event);
 }
 
 bool after_forgets(const struct job *job)

@@ -21,6 +21,10 @@ struct follower {
 /* A job that others wait for. */
 struct followed {
 	uint64_t id;
+	bool has_ended; /* they are being told, in jobs->ended_followed: */
+	bool breaks; /* to some of them it is bad news: it must not be removed before they have it */
+	enum job_state state; /* so it ended */
+	STAILQ_ENTRY(followed) next;
 	LIST_HEAD(, follower) followers;
 	struct hash_link link; /* jobs->followed */
 };

@@ -247,6 +247,8 @@ struct jobs {
 	bool hooks_wait; /* for it */
 	struct linear_hash uniques; /* keys of jobs that have not ended */
 	struct linear_hash followed; /* jobs that others wait for, by id */
+	STAILQ_HEAD(followed_list, followed) ended_followed; /* of these, those that have ended: not all of the others know it yet */
+	struct event *followed_event; /* tells more of them; NULL: there never were many */
 	struct breaking *breakings; /* those that must not be removed yet (after_private.h) */
 
 	uint64_t last_group; /* number of the last group of tasks that run apart */
@@ -383,7 +385,10 @@ void after_init(struct jobs *jobs); /* nothing is left of it once nobody follows
  * is not, see after_status(). */
 int after_find(struct job *job, void (*on_found)(struct job *job, void *arg), void *arg);
 int after_status(const struct job *job, struct error *err); /* 0, -ENOENT, -EIO, -ENOMEM with words */
-void after_job_ended(struct jobs *jobs, uint64_t id, enum job_state state); /* to its followers */
+/* To its followers: some at once, more of them from the loop. */
+void after_job_ended(struct jobs *jobs, uint64_t id, enum job_state state);
+void after_go_on(struct jobs *jobs); /* the store has caught up a little: where somebody waits to be told for that */
+void after_close(struct jobs *jobs);
 void after_break(struct job *job); /* end it, where one of them was found to have ended badly */
 /* The same, because of this one. */
 void after_broken_by(struct job *job, uint64_t predecessor, enum job_state state);

@@ -229,6 +229,7 @@ void jobs_op_done(struct jobs *jobs)
 			crew_kick(lane->crew);
 	}
 	parked_due_go_on(jobs);
+	after_go_on(jobs);
 	stop_if_settled(jobs);
 }
 
@@ -356,6 +357,7 @@ void jobs_close(struct jobs *jobs)
 	lasts_close(jobs);
 	retention_free(jobs->retention);
 	holds_close(jobs);
+	after_close(jobs);
 	if (jobs->lots_event)
 		event_free(jobs->lots_event);
 	if (jobs->settle_event)

@@ -43,6 +43,20 @@ exits 0 ctl run sleeper --after "$a" 1ms
 says "waits: it begins when job $a has succeeded"
 exits 0 ctl run sleeper -q --after "$a,$c" --delay 100ms 1ms
 
+echo "== more followers than are told at once"
+a=$(ctl run slow -d 60s)
+first=$(ctl run sleeper -d --label many --after "$a" 1ms)
+for _ in $(seq 129); do ctl run sleeper -d --label many --after "$a" 1ms; ctl run sleeper -d --no-durable --label many --after "$a" 1ms; done >/dev/null
+last=$(ctl run sleeper -d --label many --after "$a" 1ms)
+exits 0 ctl cancel "$a"
+none_left() {
+	[ "$(($(state_count queued) + $(state_count running)))" -eq 0 ]
+}
+check "none is left" wait_for 30 none_left
+check "the first is cancelled for its predecessor" code_is "$first" predecessor
+check "and the last" code_is "$last" predecessor
+exits 0 ctl rm "$a"
+
 echo "== all that keeps it"
 a=$(ctl run slow -d 60s)
 b=$(ctl run sleeper -d --delay 1h --after "$a" 1ms)
