@@ -48,6 +48,7 @@ struct follower {
 	enum job_state states[MAX_STATES]; /* not sent yet, with when they came */
 	int64_t states_unix_us[MAX_STATES];
 	size_t n_states;
+	bool shown_paused; /* by the last one */
 	json_t *stalls[MAX_STALLS]; /* not sent yet; owned */
 	size_t n_stalls;
 	uint64_t stalls_left_out;
@@ -172,6 +173,7 @@ static int send_states(struct follower *follower, const struct job_view *view)
 						  "at", at, "waiting", document_text(waits ? view->waiting : "")));
 		if (r < 0)
 			return r;
+		follower->shown_paused = follower->states[i] == JOB_PAUSED;
 	}
 	follower->n_states = 0;
 	return 0;
@@ -251,6 +253,29 @@ static int send_last(struct follower *follower, const struct job_view *view)
 	return send_made(follower, r, &text);
 }
 
+static void add_state(struct follower *follower, enum job_state state, int64_t unix_us)
+{
+	/* of more changes than fit while nobody reads, the oldest are left out */
+	if (follower->n_states == MAX_STATES) {
+		follower->n_states--;
+		memmove(follower->states, follower->states + 1, sizeof(follower->states[0]) * (MAX_STATES - 1));
+		memmove(follower->states_unix_us, follower->states_unix_us + 1,
+			sizeof(follower->states_unix_us[0]) * (MAX_STATES - 1));
+	}
+	follower->states[follower->n_states] = state;
+	follower->states_unix_us[follower->n_states++] = unix_us;
+	follower->ended = job_state_ended(state);
+}
+
+/* A pause of everything, or of all of its workload, is no state of a job, and yet how it is. */
+static void look_for_hold(struct follower *follower, const struct job_view *view)
+{
+	bool paused = follower->n_states > 0 ? follower->states[follower->n_states - 1] == JOB_PAUSED : follower->shown_paused;
+
+	if (!follower->ended && paused != (view->state == JOB_PAUSED))
+		add_state(follower, view->state, clock_unix_us());
+}
+
 /* Send what there is to say. May free the follower. */
 static void follower_go_on(struct follower *follower)
 {
@@ -260,6 +285,7 @@ static void follower_go_on(struct follower *follower)
 	if (http_queued(follower->req) > 0)
 		return; /* on_writable goes on */
 	job_view(follower->job, &view);
+	look_for_hold(follower, &view);
 	r = send_stalls(follower, &view);
 	if (r == 0)
 		r = send_states(follower, &view);
@@ -299,20 +325,6 @@ static void on_progress(struct job_watch *watch)
 
 	follower->progressed = true;
 	event_active(&follower->kick, EV_TIMEOUT, 0);
-}
-
-static void add_state(struct follower *follower, enum job_state state, int64_t unix_us)
-{
-	/* of more changes than fit while nobody reads, the oldest are left out */
-	if (follower->n_states == MAX_STATES) {
-		follower->n_states--;
-		memmove(follower->states, follower->states + 1, sizeof(follower->states[0]) * (MAX_STATES - 1));
-		memmove(follower->states_unix_us, follower->states_unix_us + 1,
-			sizeof(follower->states_unix_us[0]) * (MAX_STATES - 1));
-	}
-	follower->states[follower->n_states] = state;
-	follower->states_unix_us[follower->n_states++] = unix_us;
-	follower->ended = job_state_ended(state);
 }
 
 static void on_stall(struct job_watch *watch, const struct stall *stall)

@@ -157,6 +157,7 @@ static int review_job(void *arg, struct job *job)
 		job_hold_back(job);
 	else if (jobs->review_releases)
 		job_let_go_on(job);
+	job_notify_progress(job); /* it looks different now: watchers note it */
 	return 0;
 }
 

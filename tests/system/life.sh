@@ -113,7 +113,11 @@ c=$(ctl run noop -d --timeout 2s 1 2>"$dir/err")
 says "job $c waits: workload 'noop' is paused since"
 check "what comes is held" has state paused "$c"
 check "the other workload is not" has state running "$a"
+"$concctl" -s "$sock" follow "$a" >"$dir/followed" 2>&1 </dev/null &
+follower=$!
+check "somebody follows it" wait_for 10 grep -q running "$dir/followed"
 exits 0 ctl pause --all
+check "who follows it sees that" wait_for 10 grep -q "paused: everything is paused since" "$dir/followed"
 check "now it is" has state paused "$a"
 equal "and what it began goes on" "$(shown running "$a")" 2
 daemon_kill
@@ -145,6 +149,10 @@ says "is not paused by itself any more" "$dir/out"
 exits 0 ctl resume --all
 exits 0 ctl wait "$c" "$d"
 check "nothing is paused any more" wait_for 10 has state running "$a"
+runs_again() { [ "$(grep -c ' running' "$dir/followed")" -ge 2 ]; }
+check "who follows it sees that too, across a kill" wait_for 10 runs_again
+kill $follower
+wait $follower
 exits 0 ctl pause "$a"
 exits 0 ctl pause -w sleeper
 exits 0 ctl resume -w sleeper
