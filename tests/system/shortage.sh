@@ -22,7 +22,7 @@ logged() {
 	grep -qF -- "$1" "$dir/log"
 }
 echo "== a hook"
-id=$(ctl run sleeper -d --on-done tell 2s)
+id=$(ctl run sleeper -d --on-done tell $((2 * slowness))s)
 check "its job runs" wait_for 20 field_is running "$id" 1
 descriptors 5
 check "it cannot be begun" wait_for 30 logged "hook 'tell' of job $id cannot be begun, tried again each second"
