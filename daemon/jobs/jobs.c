@@ -41,7 +41,8 @@ static int64_t unix_offset_us(void)
 
 static void settle_job(struct job *job)
 {
-	if (job_state_ended(job->state))
+	/* One that could not be recovered stays on the disk: what it had on the way there is all that comes. */
+	if (job_state_ended(job->state) || !(job->published || job->in_early))
 		return;
 	count_ended_tasks(job);
 	if (job->started_ns > 0) {

@@ -119,6 +119,17 @@ exits 0 ctl resume 2
 exits 0 ctl cancel 2
 check "the daemon ends" daemon_stop
 
+# An outcome of a task that there is not, where all the others have theirs: the job is left alone, also when these have been written.
+cp "$dir/sound.db" "$dir/state/concd.db"
+in_store "INSERT INTO task SELECT 5, 5, sum, packed FROM task WHERE job = 5 AND task = 0;
+	INSERT INTO task SELECT 5, 77, sum, packed FROM task WHERE job = 5 AND task = 0;"
+daemon_start
+says "job 5 stays on disk and does not run: its outcomes are not readable" "$dir/log"
+exits 0 ctl run sleeper -q 1ms
+exits 0 ctl list
+check "the daemon ends" daemon_stop
+equal "it has not ended" "$(in_store "SELECT ended_us FROM job WHERE id = 5")" 0
+
 # A damaged page.
 cp "$dir/sound.db" "$dir/state/concd.db"
 page=$(in_store "SELECT rootpage FROM sqlite_schema WHERE name = 'input'")
