@@ -324,28 +324,27 @@ static uint8_t *put_escape(uint8_t *at, uint8_t c)
 	}
 }
 
-static const char *put_number(bool negative, uint64_t value, char ret_text[TEXT_NUMBER_BYTES])
+uint8_t *text_put_long_u64(uint8_t *at, uint64_t value)
 {
-	char digits[TEXT_NUMBER_BYTES], *end = digits + sizeof(digits), *first = end;
-
-	*--first = '\0';
-	do {
-		*--first = (char)('0' + value % 10);
-		value /= 10;
-	} while (value > 0);
-	if (negative)
-		*--first = '-'; /* fits: no negative number has more than 19 digits */
-	return memcpy(ret_text, first, (size_t)(end - first));
+	at = text_put_u64(at, value / 100000000);
+	digits_put(at, digits_of_eight((uint32_t)(value % 100000000)) | DIGITS_ZEROS);
+	return at + 8;
 }
 
 const char *text_u64(uint64_t value, char ret_text[TEXT_NUMBER_BYTES])
 {
-	return put_number(false, value, ret_text);
+	*text_put_u64((uint8_t *)ret_text, value) = '\0';
+	return ret_text;
 }
 
 const char *text_i64(int64_t value, char ret_text[TEXT_NUMBER_BYTES])
 {
-	return put_number(value < 0, value < 0 ? -(uint64_t)value : (uint64_t)value, ret_text);
+	uint8_t *at = (uint8_t *)ret_text;
+
+	if (value < 0)
+		*at++ = '-'; /* no negative number has more than 19 digits */
+	*text_put_u64(at, value < 0 ? -(uint64_t)value : (uint64_t)value) = '\0';
+	return ret_text;
 }
 
 uint8_t *text_put_json(uint8_t *at, const uint8_t *data, size_t len)

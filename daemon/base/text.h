@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "digits.h"
+
 /* Decimal digits only. 0; -EINVAL for anything else; -ERANGE over 64 bits. */
 int text_parse_u64(const char *text, uint64_t *ret_value);
 /* "3,5,9" into at most `most` numbers (NULL: they are only checked). How many; -EINVAL for anything else; -ERANGE over 64 bits; -E2BIG. */
@@ -32,8 +34,27 @@ const char *text_nearest(const char *word, const void *names, size_t n,
 
 bool text_is_utf8(const void *data, size_t len);
 
-#define TEXT_NUMBER_BYTES 21
-/* A number in decimal digits; returns ret_text. A format takes ten times as long. */
+/* Write a number in decimal digits. Returns behind them; there may be bytes without meaning there, within the room. */
+#define TEXT_U64_BYTES 20
+uint8_t *text_put_long_u64(uint8_t *at, uint64_t value); /* of 10^8 or more */
+static inline uint8_t *text_put_u64(uint8_t *at, uint64_t value)
+{
+	uint64_t digits;
+	int skip;
+
+	if (value < 10) {
+		*at = (uint8_t)('0' + value);
+		return at + 1;
+	}
+	if (value >= 100000000)
+		return text_put_long_u64(at, value);
+	digits = digits_of_eight((uint32_t)value);
+	skip = __builtin_ctzll(digits) / 8; /* zeros in front; what the word has behind the digits is overwritten */
+	digits_put(at, (digits | DIGITS_ZEROS) >> 8 * skip);
+	return at + 8 - skip;
+}
+#define TEXT_NUMBER_BYTES (TEXT_U64_BYTES + 1)
+/* The same as a string; returns ret_text. A format takes ten times as long. */
 const char *text_u64(uint64_t value, char ret_text[TEXT_NUMBER_BYTES]);
 const char *text_i64(int64_t value, char ret_text[TEXT_NUMBER_BYTES]);
 

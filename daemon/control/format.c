@@ -1,11 +1,11 @@
 /* Tasks as text. */
 #include "control/format.h"
 
-#include <endian.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/digits.h"
 #include "base/text.h"
 #include "control/base64.h"
 #include "ctl/protocol.h"
@@ -24,51 +24,10 @@ static uint8_t *put_text(uint8_t *at, const char *text)
 	return put(at, text, strlen(text));
 }
 
-#define DIGIT_ZEROS UINT64_C(0x3030303030303030)
-
-/* Eight digits at once: halves, quarters and single digits are divided side by side in one word, the first digit in its
- * lowest byte. value < 10^8. */
-static inline uint64_t eight_digits(uint32_t value)
-{
-	uint64_t word = value / 10000 | (uint64_t)(value % 10000) << 32;
-	uint64_t hundreds = word * 10486 >> 20 & UINT64_C(0x0000007f0000007f); /* exact below 10000 */
-	uint64_t tens;
-
-	word = hundreds | (word - hundreds * 100) << 16;
-	tens = word * 103 >> 10 & UINT64_C(0x000f000f000f000f); /* exact below 100 */
-	return tens | (word - tens * 10) << 8;
-}
-
-static inline void put_word(uint8_t *at, uint64_t word)
-{
-	word = htole64(word);
-	memcpy(at, &word, sizeof(word));
-}
-
-uint8_t *format_u64(uint8_t *at, uint64_t value)
-{
-	uint64_t digits;
-	int skip;
-
-	if (value < 10) {
-		*at = (uint8_t)('0' + value);
-		return at + 1;
-	}
-	if (value >= 100000000) {
-		at = format_u64(at, value / 100000000);
-		put_word(at, eight_digits((uint32_t)(value % 100000000)) | DIGIT_ZEROS);
-		return at + 8;
-	}
-	digits = eight_digits((uint32_t)value);
-	skip = __builtin_ctzll(digits) / 8; /* zeros in front; what the word has behind the digits is overwritten */
-	put_word(at, (digits | DIGIT_ZEROS) >> 8 * skip);
-	return at + 8 - skip;
-}
-
 /* A time cut up, to be put more than once. */
 struct decimal {
 	uint64_t whole; /* seconds */
-	uint64_t digits; /* the first eight decimals, as eight_digits() gives them */
+	uint64_t digits; /* the first eight decimals, as digits_of_eight() gives them */
 	uint32_t last; /* the ninth */
 	uint32_t n; /* decimals to be shown, at least one */
 };
@@ -79,7 +38,7 @@ static inline struct decimal decimal_of(int64_t ns)
 	uint32_t fraction = value < 1000000000 ? (uint32_t)value : (uint32_t)(value % 1000000000);
 	struct decimal d = { .whole = value < 1000000000 ? 0 : value / 1000000000, .n = 9 };
 
-	d.digits = eight_digits(fraction / 10);
+	d.digits = digits_of_eight(fraction / 10);
 	d.last = fraction % 10;
 	if (d.last == 0)
 		d.n = 8 - (uint32_t)__builtin_clzll(d.digits | 1) / 8; /* zeros behind; one stays */
@@ -92,9 +51,9 @@ static inline uint8_t *put_decimal(uint8_t *at, const struct decimal *d)
 	if (d->whole == 0)
 		*at++ = '0';
 	else
-		at = format_u64(at, d->whole);
+		at = text_put_u64(at, d->whole);
 	*at++ = '.';
-	put_word(at, d->digits | DIGIT_ZEROS);
+	digits_put(at, d->digits | DIGITS_ZEROS);
 	at[8] = (uint8_t)('0' + d->last);
 	return at + d->n;
 }
@@ -264,7 +223,7 @@ static uint8_t *put_error(uint8_t *at, const struct format_task *task)
 		const char *name = sigabbrev_np(task->record->signal);
 
 		at = PUT(at, ",\"signal\":\"SIG");
-		at = name ? put_text(at, name) : format_u64(at, task->record->signal);
+		at = name ? put_text(at, name) : text_put_u64(at, task->record->signal);
 		*at++ = '"';
 	}
 	*at++ = '}';
@@ -316,7 +275,7 @@ static uint8_t *put_began(uint8_t *at, const struct task_record *record)
 static uint8_t *put_attempts(uint8_t *at, const struct task_record *record)
 {
 	at = PUT(at, ",\"attempts\":");
-	return format_u64(at, record->attempts);
+	return text_put_u64(at, record->attempts);
 }
 
 /* The end of the line. */
@@ -325,9 +284,9 @@ static uint8_t *put_worker(uint8_t *at, const struct task_record *record)
 	if (record->worker_pid == 0)
 		return PUT(at, ",\"worker\":null}\n");
 	at = PUT(at, ",\"worker\":\"");
-	at = format_u64(at, record->worker_pid);
+	at = text_put_u64(at, record->worker_pid);
 	*at++ = '.';
-	at = format_u64(at, record->worker_thread);
+	at = text_put_u64(at, record->worker_thread);
 	return PUT(at, "\"}\n");
 }
 
@@ -353,7 +312,7 @@ uint8_t *format_task_json(uint8_t *at, const struct format_task *task)
 	for (const char *c = task->job; *c; c++) /* a few digits: less than a call */
 		*at++ = (uint8_t)*c;
 	at = PUT(at, "\",\"index\":");
-	at = format_u64(at, task->index);
+	at = text_put_u64(at, task->index);
 	at = put_bytes(at, PUT(at, ",\"input\":\""), "input", task->input, task->input_len);
 	if (record->state == TASK_DONE) {
 		at = PUT(at, ",\"state\":\"done\"");
@@ -376,7 +335,7 @@ uint8_t *format_task_json(uint8_t *at, const struct format_task *task)
 uint8_t *format_failed_frame(uint8_t *at, const struct format_task *task)
 {
 	at = PUT(at, "{\"type\":\"failed\",\"index\":");
-	at = format_u64(at, task->index);
+	at = text_put_u64(at, task->index);
 	at = format_json_bytes(at, "input", task->input, task->input_len);
 	at = PUT(at, ",\"state\":\"");
 	at = put_text(at, task_state_name((enum task_state)task->record->state));
@@ -388,8 +347,8 @@ uint8_t *format_failed_frame(uint8_t *at, const struct format_task *task)
 /* A number right-aligned in spaces, which JSON allows before a value. */
 static void put_aligned(uint8_t *at, size_t width, uint64_t value)
 {
-	uint8_t text[FORMAT_U64_BYTES];
-	size_t len = (size_t)(format_u64(text, value) - text);
+	uint8_t text[TEXT_U64_BYTES];
+	size_t len = (size_t)(text_put_u64(text, value) - text);
 
 	memset(at, ' ', width - len);
 	memcpy(at + width - len, text, len);
@@ -409,8 +368,8 @@ uint8_t *format_packed_head(uint8_t *at, const char *job, uint64_t first, uint32
 	at = PUT(at, PROTOCOL_PACKED_BEGIN ",\"job\":\"");
 	at = put_text(at, job);
 	at = PUT(at, "\",\"first\":");
-	put_aligned(at, FORMAT_U64_BYTES, first);
-	at = PUT(at + FORMAT_U64_BYTES, ",\"count\":");
+	put_aligned(at, TEXT_U64_BYTES, first);
+	at = PUT(at + TEXT_U64_BYTES, ",\"count\":");
 	put_aligned(at, 6, count);
 	at = PUT(at + 6, ",\"inputs\":");
 	put_aligned(at, 10, inputs);

@@ -31,10 +31,8 @@ struct format_task {
 	struct format_tail *tail; /* of the same caller's last line; NULL: none is kept */
 };
 
-/* Room that each of the two needs, whatever it writes: there may be bytes without meaning behind its text. */
-#define FORMAT_U64_BYTES 20
+/* Room that it needs, whatever it writes: there may be bytes without meaning behind its text. */
 #define FORMAT_SECONDS_BYTES 32
-uint8_t *format_u64(uint8_t *at, uint64_t value);
 uint8_t *format_seconds(uint8_t *at, int64_t ns); /* "1.25", "0.0": at most 9 decimals; ns >= 0 */
 
 /* Backslash, TAB, CR and LF escaped. At most 2 * len bytes. */

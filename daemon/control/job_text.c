@@ -73,7 +73,7 @@ static uint8_t *put_i64(uint8_t *at, int64_t value)
 {
 	if (value < 0)
 		*at++ = '-';
-	return format_u64(at, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+	return text_put_u64(at, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
 static uint8_t *put_bool(uint8_t *at, bool value)
@@ -113,7 +113,7 @@ static uint8_t *put_time(uint8_t *at, int64_t unix_us)
 static uint8_t *put_id(uint8_t *at, uint64_t id)
 {
 	*at++ = '"';
-	at = format_u64(at, id);
+	at = text_put_u64(at, id);
 	*at++ = '"';
 	return at;
 }
@@ -121,12 +121,12 @@ static uint8_t *put_id(uint8_t *at, uint64_t id)
 static uint8_t *put_tasks(uint8_t *at, const struct job_view *view)
 {
 	at = PUT(at, ",\"tasks\":{\"total\":");
-	at = view->open ? PUT(at, "null") : format_u64(at, view->total);
-	at = format_u64(KEY(at, "queued"), view->queued);
-	at = format_u64(KEY(at, "running"), view->running);
-	at = format_u64(KEY(at, "done"), view->done);
-	at = format_u64(KEY(at, "failed"), view->failed);
-	at = format_u64(KEY(at, "cancelled"), view->cancelled);
+	at = view->open ? PUT(at, "null") : text_put_u64(at, view->total);
+	at = text_put_u64(KEY(at, "queued"), view->queued);
+	at = text_put_u64(KEY(at, "running"), view->running);
+	at = text_put_u64(KEY(at, "done"), view->done);
+	at = text_put_u64(KEY(at, "failed"), view->failed);
+	at = text_put_u64(KEY(at, "cancelled"), view->cancelled);
 	*at++ = '}';
 	return at;
 }
@@ -150,12 +150,12 @@ static uint8_t *put_model(uint8_t *at, const struct job_view *view)
 
 static uint8_t *put_shape(uint8_t *at, const struct job_view *view)
 {
-	at = format_u64(PUT(at, ",\"shape\":\""), view->shape.processes);
+	at = text_put_u64(PUT(at, ",\"shape\":\""), view->shape.processes);
 	*at++ = 'x';
-	at = format_u64(at, view->shape.threads);
+	at = text_put_u64(at, view->shape.threads);
 	*at++ = 'x';
-	at = format_u64(at, view->shape.coroutines);
-	return format_u64(PUT(at, "\",\"workers\":"), view->workers);
+	at = text_put_u64(at, view->shape.coroutines);
+	return text_put_u64(PUT(at, "\",\"workers\":"), view->workers);
 }
 
 /* Where its time went. */
@@ -168,7 +168,7 @@ static uint8_t *put_times(uint8_t *at, const struct job_view *view)
 	at = KEY(at, "speedup");
 	at = view->wall_s > 0 ? put_number(at, (view->cpu_s + view->wait_s) / view->wall_s) : PUT(at, "null");
 	at = KEY(at, "peak_rss_bytes");
-	return view->peak_rss_bytes > 0 ? format_u64(at, view->peak_rss_bytes) : PUT(at, "null");
+	return view->peak_rss_bytes > 0 ? text_put_u64(at, view->peak_rss_bytes) : PUT(at, "null");
 }
 
 static uint8_t *put_params(uint8_t *at, const struct job_view *view)
@@ -194,7 +194,7 @@ static uint8_t *put_halt(uint8_t *at, const struct job_halt *halt)
 	if (halt->when == JOB_HALT_NEVER)
 		return PUT(at, "null");
 	at = put_word(PUT(at, "{\"when\":"), halt->when == JOB_HALT_NOW ? "now" : "soon");
-	at = halt->fail > 0 ? format_u64(KEY(at, "fail"), halt->fail) : format_u64(KEY(at, "percent"), halt->percent);
+	at = halt->fail > 0 ? text_put_u64(KEY(at, "fail"), halt->fail) : text_put_u64(KEY(at, "percent"), halt->percent);
 	*at++ = '}';
 	return at;
 }
@@ -205,10 +205,10 @@ static uint8_t *put_limits(uint8_t *at, const struct job_view *view)
 	at = put_duration(KEY(at, "timeout_s"), view->timeout_ns);
 	at = put_duration(KEY(at, "task_timeout_s"), view->task_timeout_ns);
 	at = format_seconds(KEY(at, "grace_s"), view->grace_ns);
-	at = format_u64(KEY(at, "retries"), view->retries);
+	at = text_put_u64(KEY(at, "retries"), view->retries);
 	at = format_seconds(KEY(at, "backoff_s"), view->backoff_ns);
 	at = put_halt(at, &view->halt);
-	return format_u64(KEY(at, "retrying"), view->retrying);
+	return text_put_u64(KEY(at, "retrying"), view->retrying);
 }
 
 /* When it may begin, and what it is. */
@@ -244,7 +244,7 @@ static uint8_t *put_job(uint8_t *at, const struct job_view *view, size_t service
 	at = put_text(KEY(at, "workload"), view->workload);
 	at = put_text(KEY(at, "label"), view->label && *view->label ? view->label : NULL);
 	at = put_text(KEY(at, "submission"), view->submission);
-	at = format_u64(KEY(at, "user"), view->uid);
+	at = text_put_u64(KEY(at, "user"), view->uid);
 	at = put_model(at, view);
 	at = put_text(KEY(at, "model_reason"), view->model_reason ? view->model_reason : "");
 	at = put_shape(at, view);

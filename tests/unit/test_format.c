@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 
+#include "base/text.h"
 #include "control/base64.h"
 #include "control/format.h"
 #include "store/segment.h"
@@ -17,13 +18,13 @@ static void numbers_are_those_of_printf(void **state)
 	for (int i = 0; i < 400; i++, value = value * 6364136223846793005u + 1442695040888963407u) {
 		uint64_t v = value >> (i % 64);
 
-		*format_u64(text, v) = 0;
+		*text_put_u64(text, v) = 0;
 		(void)snprintf(want, sizeof(want), "%llu", (unsigned long long)v);
 		assert_string_equal((char *)text, want);
 	}
-	*format_u64(text, 0) = 0;
+	*text_put_u64(text, 0) = 0;
 	assert_string_equal((char *)text, "0");
-	*format_u64(text, UINT64_MAX) = 0;
+	*text_put_u64(text, UINT64_MAX) = 0;
 	assert_string_equal((char *)text, "18446744073709551615");
 }
 

@@ -57,7 +57,7 @@ static void test_signed_numbers_reach_both_ends_of_64_bits(void **state)
 
 static void test_numbers_are_written_as_they_are_read(void **state)
 {
-	static const uint64_t values[] = { 0, 9, 10, 99, 100, 1234567890, INT64_MAX, UINT64_MAX };
+	static const uint64_t values[] = { 0, 9, 10, 99, 100, 99999999, 100000000, 1234567890, INT64_MAX, UINT64_MAX };
 	char text[TEXT_NUMBER_BYTES];
 
 	(void)state;
