@@ -7,11 +7,14 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "table.h"
 #include "talk.h"
 
 #define DRAW_EVERY_NS (100 * NS_PER_MS)
+#define MESSAGE_BYTES 1000 /* of a job's error */
 #define ERASE "\r\033[K"
 
 void progress_init(struct progress *p, bool shown)
@@ -98,6 +101,7 @@ void summary_print(FILE *file, const json_t *end, const char *reason)
 	const char *state = member_text(end, "state", "?");
 	uint64_t done = member_count(tasks, "done"), failed = member_count(tasks, "failed");
 	uint64_t cancelled = member_count(tasks, "cancelled"), total = member_count(tasks, "total");
+	_cleanup_free_ char *message = text_clean(member_text(error, "message", ""), MESSAGE_BYTES);
 	char time[TEXT_DURATION_BYTES];
 	double speedup = member_number(end, "speedup", 0);
 
@@ -119,6 +123,6 @@ void summary_print(FILE *file, const json_t *end, const char *reason)
 	if (speedup > 0)
 		(void)fprintf(file, speedup < 99.5 ? ", speed-up %.2g" : ", speed-up %.0f", speedup);
 	if (json_is_object(error))
-		(void)fprintf(file, ": %s: %s", member_text(error, "code", "?"), member_text(error, "message", ""));
+		(void)fprintf(file, ": %s: %s", member_text(error, "code", "?"), message ? message : "");
 	(void)fputc('\n', file);
 }

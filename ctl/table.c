@@ -37,8 +37,13 @@ char *text_clean(const char *text, size_t max)
 	copy = malloc(len + 4);
 	if (!copy)
 		return NULL;
-	for (size_t i = 0; i < len; i++)
+	for (size_t i = 0; i < len; i++) {
+		bool is_c1 = i > 0 && (unsigned char)text[i - 1] == 0xc2 && (unsigned char)text[i] < 0xa0; /* terminals obey these too */
+
 		copy[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i];
+		if (is_c1)
+			copy[i - 1] = copy[i] = '?';
+	}
 	strcpy(copy + len, cut ? "..." : "");
 	return copy;
 }

@@ -6,13 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "interrupt.h"
 #include "protocol.h"
 #include "rejoin.h"
 #include "select.h"
+#include "table.h"
 #include "talk.h"
+
+#define MESSAGE_BYTES 1000 /* of a job's error */
 
 static int tell_timed_out(const struct ctl *ctl, const json_t *line)
 {
@@ -30,13 +34,15 @@ static int tell_ended(void *arg, const json_t *line, struct error *err)
 	const json_t *tasks = json_object_get(line, "tasks"), *error = json_object_get(line, "error");
 	uint64_t done = member_count(tasks, "done"), failed = member_count(tasks, "failed"), cancelled = member_count(tasks, "cancelled");
 
+	_cleanup_free_ char *message = text_clean(member_text(error, "message", ""), MESSAGE_BYTES); /* perhaps a plugin's words: one line each */
+
 	(void)err; /* printing is looked at when the command ends */
 	if (member_true(line, "timeout"))
 		return tell_timed_out(ctl, line);
 	if (!ctl->json && !ctl->quiet) {
 		(void)printf("job %s: %s, %" PRIu64 " %s done, %" PRIu64 " failed, %" PRIu64 " cancelled%s%s\n",
 			     member_text(line, "job", "?"), state, done, done == 1 ? "task" : "tasks", failed, cancelled,
-			     json_is_object(error) ? ": " : "", member_text(error, "message", ""));
+			     json_is_object(error) ? ": " : "", message ? message : "");
 		(void)fflush(stdout); /* as above */
 	}
 	return strcmp(state, "done") == 0 && failed == 0 && cancelled == 0 ? EXIT_OK : EXIT_TASKS_FAILED;

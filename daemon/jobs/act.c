@@ -101,7 +101,7 @@ void outcome_check_halt(struct job *job)
 	if (halt->fail > 0 ? job->failed < halt->fail :
 			     ended < JOB_HALT_PERCENT_TASKS || job->failed * 100 < halt->percent * ended)
 		return;
-	(void)snprintf(text, sizeof(text), "halted: %" PRIu64 " of %" PRIu64 " tasks failed", job->failed, ended);
+	(void)snprintf(text, sizeof(text), "given up when %" PRIu64 " of %" PRIu64 " tasks had failed", job->failed, ended);
 	log_info("jobs: job %" PRIu64 ": %s", job->id, text);
 	job_fail_self(job, "halted", text);
 	job_end_early(job, JOB_ENDING_HALTED, halt->when == JOB_HALT_NOW ? JOB_ASK : JOB_LET_END);

@@ -69,6 +69,6 @@ ends_before_its_input() { # STATUS TEXT OPTION...
 cancel_it() { exits 0 ctl cancel -l early; }
 fail_one() { echo wrong >&7; }
 then=cancel_it ends_before_its_input 1 "cancelled: 1 of 1 tasks done"
-then=fail_one ends_before_its_input 1 "halted: 1 of 2 tasks failed" --halt now,fail=1
+then=fail_one ends_before_its_input 1 "halted: given up when 1 of 2 tasks had failed" --halt now,fail=1
 then=: ends_before_its_input 1 "timeout: the job's time limit passed" --timeout 300ms
 finish

@@ -99,6 +99,8 @@ exits 2 ctl set "$a" "label=$(printf '%0129d' 1)"
 says "at most 128 bytes"
 exits 2 ctl set "$a" label=$'caf\xe9' # a document could not have it
 says "UTF-8"
+exits 0 ctl set "$a" label=$'a\xc2\x9b1m\x1bb\tc\xc2\xa0d'
+check "what a terminal would obey is not printed" grep -qF $'a??1m?b?c\xc2\xa0d' <<<"$(ctl show "$a"; ctl list -n 1000)"
 exits 0 ctl set "$a" label=$'caf\xc3\xa9'
 equal "this one it can" "$(label_of "$a")" $'"caf\xc3\xa9"'
 ctl wait -w nap >/dev/null 2>&1
