@@ -1,9 +1,9 @@
 /* What a kill of the daemon must not take from a job that runs for long: when it began, how long it has run, and how much of its
  * time limit is used.
  *
- * A job's row says the first two, its specification the third, also of a job without a limit that was paused: it may be given one. Both are written when it has run for two seconds, then whenever it
- * has run an eighth longer, two seconds at least and a minute at most, and when the daemon stops. So most jobs cost nothing, and a
- * kill makes a job no more than that younger than it is.
+ * A job's row says the first two, its specification the third (also of a job without a limit that was paused: it may be given one).
+ * Both are written when it has run for two seconds, then whenever it has run an eighth longer, two seconds at least and a minute at
+ * most, and when the daemon stops. So most jobs cost nothing, and a kill makes a job no more than that younger than it is.
  */
 #include <errno.h>
 #include <inttypes.h>
