@@ -412,9 +412,13 @@ static void on_kick(evutil_socket_t fd, short what, void *arg)
 		go_on(arg);
 }
 
+/* Between turns others come first, however fast the client reads. */
 static void on_writable(struct http_request *req)
 {
-	go_on(req->user);
+	struct selection *s = req->user;
+
+	if (!event_pending(&s->kick, EV_TIMEOUT, NULL))
+		go_on(s);
 }
 
 static void on_timeout(evutil_socket_t fd, short what, void *arg)
