@@ -21,8 +21,9 @@
 #include "jobs/job.h"
 
 #define LOOK_FIRST_NS (2 * NS_PER_MS)
-#define LOOK_MAX_NS (250 * NS_PER_MS) /* between two looks; so late may a limit be */
-#define LOOK_PART 8 /* and a part of the limit */
+#define LOOK_MAX_NS (250 * NS_PER_MS) /* between two looks, and no more than a part of the limit: by so much it may be late */
+#define LOOK_PART 8
+#define LOOK_LATER_NS (10 * NS_PER_MS) /* but so much, however short it is: the job may wait for hours */
 
 static bool is_held(const struct job *job)
 {
@@ -70,6 +71,8 @@ static int64_t next_look_ns(struct job *job)
 	int64_t most_ns = job->timeout_ns / LOOK_PART < LOOK_MAX_NS ? job->timeout_ns / LOOK_PART : LOOK_MAX_NS;
 
 	job->look_ns = job->look_ns == 0 ? LOOK_FIRST_NS : 2 * job->look_ns;
+	if (most_ns < LOOK_LATER_NS)
+		most_ns = LOOK_LATER_NS;
 	if (job->look_ns > most_ns)
 		job->look_ns = most_ns;
 	return job->look_ns;

@@ -303,6 +303,26 @@ static void a_short_limit_is_not_late_by_more_than_a_part(void **state)
 	assert_true(over());
 }
 
+static void a_limit_of_nothing_is_not_looked_after_all_the_time(void **state)
+{
+	int64_t before_ns;
+
+	(void)state;
+	submit(1);
+	hand_out();
+	job_clock_review(&job);
+	let_pass(S);
+	for (int i = 0; i < 100; i++) {
+		before_ns = now_ns;
+		assert_true(armed && due_ns - before_ns <= 10 * MS);
+		let_pass(due_ns - now_ns);
+		assert_true(due_ns - now_ns >= 10 * MS);
+	}
+	begin_task();
+	let_pass(11 * MS);
+	assert_true(over());
+}
+
 static void what_it_ran_under_an_earlier_daemon_counts(void **state)
 {
 	(void)state;
@@ -369,6 +389,7 @@ int main(void)
 		cmocka_unit_test(what_waits_in_its_crew_does_not_count),
 		cmocka_unit_test(a_limit_set_while_nothing_has_begun_is_whole),
 		cmocka_unit_test(a_short_limit_is_not_late_by_more_than_a_part),
+		cmocka_unit_test(a_limit_of_nothing_is_not_looked_after_all_the_time),
 		cmocka_unit_test(what_it_ran_under_an_earlier_daemon_counts),
 		cmocka_unit_test(one_that_is_being_ended_is_not_paused),
 		cmocka_unit_test(steps_of_the_wall_clock_do_not_count),
