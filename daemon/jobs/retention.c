@@ -1,11 +1,11 @@
 /* Ended jobs are kept for a time and up to a number; then they go.
  *
  *	timer, or enough jobs have ended ──> page ──> remove what is due of it ──> next page ... ──> timer
- *	                                     newest first, counted
+ *	                                     newest first; those that ended last are remembered
  *
  * One page at a time and its removals before the next: a store with a million ended jobs is never held up. The rows of
- * removed jobs go in slices of the store's own. A job whose results somebody reads stays until he has them: one that began long
- * before the others may be due in the moment in which it ends.
+ * removed jobs go in slices of the store's own. What counts for the number is when they ended: a job that ran for days, and that many
+ * others have overtaken, is a new one when it ends. A job whose results somebody reads stays until he has them.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -20,6 +20,7 @@
 #include "base/loop.h"
 #include "config.h"
 #include "jobs/job.h"
+#include "jobs/latest.h"
 #include "store/store.h"
 
 #define PAGE 200 /* rows looked at in one go */
@@ -36,7 +37,8 @@ struct retention {
 	bool looking;
 
 	struct store_read read; /* of the page */
-	uint64_t below, seen, removed;
+	uint64_t below, removed;
+	struct latest kept; /* of the rows so far, by number alone */
 	uint32_t rows; /* of the last page */
 	uint32_t out; /* removals not reported */
 };
@@ -61,6 +63,7 @@ static void look_done(struct retention *r)
 	if (r->removed > 0)
 		log_info("jobs: %" PRIu64 " ended jobs removed: older or more than `keep` allows", r->removed);
 	r->looking = false;
+	latest_fini(&r->kept);
 	arm(r, r->interval_ns);
 }
 
@@ -85,15 +88,18 @@ static void on_removed(void *arg, int status)
 	go_on(r);
 }
 
-static bool is_due(struct retention *r, const struct store_recovered_job *row, int64_t now_us)
+/* Which job is due now that this row is known: its own, or one of a row before it. 0: none. */
+static uint64_t find_due(struct retention *r, const struct store_recovered_job *row, int64_t now_us)
 {
 	const struct config *config = r->jobs->config;
 	int64_t age_ns = age_limit_ns(config, row->job.workload);
+	uint64_t due;
 
-	r->seen++;
-	if (config->keep_jobs > 0 && r->seen > config->keep_jobs)
-		return true;
-	return age_ns > 0 && now_us - row->state.ended_unix_us > age_ns / NS_PER_US;
+	if (age_ns > 0 && now_us - row->state.ended_unix_us > age_ns / NS_PER_US)
+		return row->job.id;
+	if (config->keep_jobs == 0 || latest_add(&r->kept, row->state.ended_unix_us, row->job.id, &due) <= 0)
+		return 0; /* without memory none is due now */
+	return due;
 }
 
 static bool is_read(const struct jobs *jobs, uint64_t id)
@@ -115,11 +121,13 @@ static void on_page(struct store_read *read, int status)
 	r->rows = status == 0 ? (uint32_t)read->n_jobs : 0;
 	r->out = 1; /* until all are asked for */
 	for (size_t i = 0; i < r->rows && !jobs->stopping; i++) {
+		uint64_t due = find_due(r, &read->jobs[i], now_us);
+
 		r->below = read->jobs[i].job.id;
-		if (!is_due(r, &read->jobs[i], now_us) || is_read(jobs, r->below))
+		if (due == 0 || is_read(jobs, due))
 			continue;
 		r->out++;
-		if (jobs_remove_stored(jobs, r->below, on_removed, r) < 0)
+		if (jobs_remove_stored(jobs, due, on_removed, r) < 0)
 			r->out--; /* the next look tries again */
 	}
 	store_read_fini(read);
@@ -140,7 +148,8 @@ static void look(struct retention *r)
 	if (r->looking || r->jobs->stopping)
 		return;
 	r->looking = true;
-	r->ended_since = r->below = r->seen = r->removed = 0;
+	r->ended_since = r->below = r->removed = 0;
+	latest_init(&r->kept, (size_t)r->jobs->config->keep_jobs);
 	next_page(r);
 }
 
@@ -195,6 +204,7 @@ void retention_free(struct retention *r)
 	if (!r)
 		return;
 	event_free(r->timer);
+	latest_fini(&r->kept);
 	free(r);
 }
 

@@ -34,6 +34,8 @@ daemon_start
 check "a new limit holds after a restart" wait_for 20 counts 3 -w noop
 check "the running one still runs" wait_for 10 counts 1 --state running
 exits 0 ctl cancel "$running"
+check "it is the last to have ended: another one goes" wait_for 20 counts 2 -w noop
+exits 0 ctl show "$running"
 daemon_stop
 
 echo "== who reads"
