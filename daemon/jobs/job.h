@@ -225,6 +225,7 @@ struct jobs {
 	bool due_loading; /* some of them are being read */
 	bool due_failed; /* and could not be; lots_event tries again */
 	struct lot *lots;
+	uint32_t n_parkings; /* so far */
 	struct event *lots_event; /* looks after lots whose jobs could not be read */
 	struct lane *lanes;
 	struct throttle throttle; /* of all tasks */

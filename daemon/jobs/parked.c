@@ -189,7 +189,7 @@ static struct parked *record_add(struct jobs *jobs, struct lot *lot, const struc
 		free(parked);
 		return NULL;
 	}
-	*parked = (struct parked){ .turn = *turn, .lot = lot, .paused = paused, .wait = wait };
+	*parked = (struct parked){ .turn = *turn, .lot = lot, .paused = paused, .wait = wait, .number = ++jobs->n_parkings };
 	parked->turn.at = 0;
 	if (wait)
 		wait->parked = parked;
@@ -326,6 +326,11 @@ struct parked *parked_find(const struct jobs *jobs, uint64_t id)
 	return NULL;
 }
 
+bool parked_since(const struct parked *parked, uint32_t n_parkings)
+{
+	return (int32_t)(parked->number - n_parkings) > 0; /* the count may begin again at 0 */
+}
+
 struct job *parked_take(struct parked *parked, struct jobs *jobs, const struct store_recovered_job *row)
 {
 	const struct parked was = *parked; /* the truth where the row was read a moment too early */
@@ -372,6 +377,7 @@ struct lot_load {
 	struct store_read read;
 	struct jobs *jobs;
 	struct lot *lot;
+	uint32_t n_parkings; /* when its reading began */
 	uint64_t ids[PARK_WINDOW];
 };
 
@@ -384,7 +390,7 @@ static void load_failed(struct lot_load *load, int status)
 	for (uint32_t i = 0; i < load->read.n_ids; i++) {
 		struct parked *parked = parked_find(load->jobs, load->ids[i]);
 
-		if (!parked || !parked->loading)
+		if (!parked || !parked->loading || parked_since(parked, load->n_parkings))
 			continue;
 		parked->loading = false;
 		parked_lines_up(load->jobs, parked);
@@ -405,8 +411,8 @@ static void on_loaded(struct store_read *read, int status)
 	for (size_t i = 0; status == 0 && i < read->n_jobs; i++) {
 		struct parked *parked = parked_find(jobs, read->jobs[i].job.id);
 
-		/* One that is not being loaded was parked anew meanwhile. */
-		if (parked && parked->loading && !jobs->stopping)
+		/* One that was parked anew meanwhile may be another lot's by now, and its row older than it is. */
+		if (parked && parked->loading && !parked_since(parked, load->n_parkings) && !jobs->stopping)
 			job_unref(parked_take(parked, jobs, &read->jobs[i]));
 	}
 	if (!jobs->stopping)
@@ -428,6 +434,7 @@ static struct lot_load *load_new(struct jobs *jobs, struct lot *lot, uint32_t n)
 		return NULL;
 	load->jobs = jobs;
 	load->lot = lot;
+	load->n_parkings = jobs->n_parkings;
 	lot->next = *turns_first(&lot->waiting);
 	lot->next_priority = lot->next.priority;
 	while (load->read.n_ids < n && (turn = turns_first(&lot->waiting))) {

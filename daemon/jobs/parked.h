@@ -76,6 +76,7 @@ struct parked {
 	struct unique *unique; /* its key; owned; NULL: none */
 	bool paused;
 	bool loading; /* it was in line, and its row is being read */
+	uint32_t number; /* of its parking: what began to be read before is older than its row */
 };
 
 /* Of a job that may be parked one day, its lane as text (park_lane.h), to be kept in its row. "" else; malloc'ed; NULL: out of
@@ -94,6 +95,8 @@ void lot_seated(struct job *job, struct lane *lane); /* it has its seat, in this
 bool job_park(struct job *job, unsigned int n_own, bool is_new);
 /* The same for a row at recovery. true: it is parked. */
 bool park_row(struct jobs *jobs, const struct store_recovered_job *row);
+/* When jobs->n_parkings was that, it was not parked yet: a row whose reading began then may be older than what was set since. */
+bool parked_since(const struct parked *parked, uint32_t n_parkings);
 /* The record of a parked job is there: make it a live one of its row. NULL: it cannot be read, which was logged. The
  * caller has a reference. */
 struct parked *parked_find(const struct jobs *jobs, uint64_t id);

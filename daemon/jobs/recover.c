@@ -273,6 +273,7 @@ static void fill_ended(struct job *job, const struct store_job_state *state)
 struct get {
 	struct store_read read;
 	LIST_ENTRY(get) link; /* jobs->gets */
+	uint32_t n_parkings; /* when its reading began */
 	bool removed; /* whatever is read: it is being removed, or was */
 	struct jobs *jobs;
 	void (*on_opened)(void *arg, int status, struct job *job);
@@ -293,11 +294,33 @@ static struct job *open_row(struct jobs *jobs, const struct store_recovered_job 
 	return job;
 }
 
+static void on_job_read(struct store_read *read, int status);
+
+static void read_row(struct get *get, uint64_t id)
+{
+	get->n_parkings = get->jobs->n_parkings;
+	get->read = (struct store_read){ .type = STORE_READ_JOB, .job = id, .on_done = on_job_read };
+	store_read(get->jobs->store, &get->read);
+}
+
+/* It was loaded for somebody else, set, and parked again since: the row may be from before. */
+static bool is_outdated(const struct get *get)
+{
+	const struct parked *parked = parked_find(get->jobs, get->read.job);
+
+	return parked && parked_since(parked, get->n_parkings) && !get->jobs->stopping;
+}
+
 static void on_job_read(struct store_read *read, int status)
 {
 	struct get *get = container_of(read, struct get, read);
 	struct job *job = NULL;
 
+	if (status == 0 && is_outdated(get)) {
+		store_read_fini(read);
+		read_row(get, read->job);
+		return;
+	}
 	LIST_REMOVE(get, link);
 	if (status == 0 && (read->n_jobs == 0 || get->removed))
 		status = -ENOENT;
@@ -347,9 +370,8 @@ void jobs_get(struct jobs *jobs, uint64_t id, void (*on_opened)(void *arg, int s
 	get->arg = arg;
 	get->removed = remove_is_under_way(jobs, id);
 	LIST_INSERT_HEAD(&jobs->gets, get, link);
-	get->read = (struct store_read){ .type = STORE_READ_JOB, .job = id, .on_done = on_job_read };
 	jobs_op_submitted(jobs);
-	store_read(jobs->store, &get->read);
+	read_row(get, id);
 }
 
 #define ENDED_STATES (1u << JOB_DONE | 1u << JOB_FAILED | 1u << JOB_CANCELLED)
