@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +39,7 @@
 #define FIRST_PIECE_BYTES (128u << 10)
 #define KEPT_PIECE_BYTES (256u << 10)
 #define PAUSE_MS 200 /* inputs that came are not held back longer than this for those that have not */
-#define JOBLOG_MS 10000 /* what the rest of a job log gets to arrive when the results have */
+#define JOBLOG_MS 10000 /* what the rest of a job log gets to arrive when the results have, at least */
 #define LAST_WORDS_MS 5000 /* what a daemon gets to answer somebody who is leaving */
 
 struct run {
@@ -463,14 +464,22 @@ static int open_joblog(struct run *run, struct error *err)
 	return path ? joblog_open(run->ctl, path, run->ctl->args.words[0], &run->joblog, err) : 0;
 }
 
-/* Its last lines are on their way when the results have come. A job that goes on without us has more than these. */
+/* Its last lines are on their way when the results have come; a daemon that is lost by then is waited for as it is for these. A job
+ * that goes on without us has more lines. */
+static int joblog_wait_ms(const struct run *run, int status)
+{
+	int64_t patience_ms = run->rejoin.patience.ns / NS_PER_MS;
+
+	if (status == EXIT_INTERRUPTED)
+		return run->joined || interrupt_signal() == SIGTERM || interrupt_signal() == SIGHUP ? 0 : JOBLOG_MS;
+	return patience_ms < JOBLOG_MS ? JOBLOG_MS : patience_ms > INT_MAX ? INT_MAX : (int)patience_ms;
+}
+
 static int finish_joblog(struct run *run, int status)
 {
-	bool goes_on = status == EXIT_INTERRUPTED && (run->joined || interrupt_signal() == SIGTERM ||
-						       interrupt_signal() == SIGHUP);
 	struct error err = ERROR_INIT;
 
-	if (joblog_finish(run->joblog, goes_on ? 0 : JOBLOG_MS, &err) == 0)
+	if (joblog_finish(run->joblog, joblog_wait_ms(run, status), &err) == 0)
 		return status;
 	say("%s", err.text);
 	return status == EXIT_OK ? EXIT_TASKS_FAILED : status;
