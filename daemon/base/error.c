@@ -1,6 +1,7 @@
 /* Reasons that people read. */
 #include "error.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,4 +35,9 @@ void error_prefix(struct error *err, const char *format, ...)
 		return;
 	if (snprintf(err->text + n, sizeof(err->text) - (size_t)n, ": %s", old) < 0)
 		err->text[n] = '\0'; /* the context alone; cut text is fine */
+}
+
+bool error_is_shortage(int errnum)
+{
+	return errnum == -EAGAIN || errnum == -EMFILE || errnum == -ENFILE || errnum == -ENOMEM;
 }

@@ -7,6 +7,8 @@
 #ifndef CONCD_BASE_ERROR_H
 #define CONCD_BASE_ERROR_H
 
+#include <stdbool.h>
+
 #define ERROR_TEXT_BYTES 1024
 
 struct error {
@@ -23,5 +25,8 @@ int error_set(struct error *err, int errnum, const char *code, const char *forma
 
 /* Put "context: " in front of the recorded text. Does nothing where no error is recorded or err is NULL. */
 void error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Is this -errno for want of memory, processes or descriptors, which others may give back? Then it is no fault of what was tried. */
+bool error_is_shortage(int errnum);
 
 #endif

@@ -16,6 +16,7 @@
 #include <event2/event.h>
 
 #include "base/cleanup.h"
+#include "base/error.h"
 #include "base/log.h"
 #include "base/spawn.h"
 #include "config.h"
@@ -549,18 +550,13 @@ void crew_init_failed(struct crew *crew, const char *message)
 	start_failed(crew, message, any_ready(crew));
 }
 
-static bool is_shortage(int error)
-{
-	return error == -EAGAIN || error == -EMFILE || error == -ENFILE || error == -ENOMEM;
-}
-
 void crew_start_refused(struct crew *crew, const char *what, int error)
 {
 	static const struct timeval again = { .tv_sec = SHORTAGE_S };
 	char text[640];
 
 	(void)snprintf(text, sizeof(text), "%s: %s", what, strerror(-error)); /* fits */
-	if (!is_shortage(error)) {
+	if (!error_is_shortage(error)) {
 		crew_init_failed(crew, text);
 		return;
 	}

@@ -377,12 +377,6 @@ static int run(struct hook *hook)
 	return r;
 }
 
-/* What others may give back is lacking: no fault of the hook's. */
-static bool is_shortage(int error)
-{
-	return error == -EAGAIN || error == -EMFILE || error == -ENFILE || error == -ENOMEM;
-}
-
 static void on_later(evutil_socket_t fd, short what, void *arg)
 {
 	struct jobs *jobs = arg;
@@ -441,7 +435,7 @@ static void on_opened(void *arg, int status, struct job *job)
 		status = run(hook);
 	else if (status == 0)
 		status = -ENOENT;
-	if (status == 0 || (is_shortage(status) && try_later(hook, status)))
+	if (status == 0 || (error_is_shortage(status) && try_later(hook, status)))
 		return;
 	log_warning("jobs: hook '%s' of job %" PRIu64 " was not run: %s", hook->job && hook->job->on_done ?
 		    hook->job->on_done : "?", hook->id, status == -ESRCH ? "the configuration does not have it any more" :

@@ -134,7 +134,9 @@ check "the disk is full again" wait_for 30 refused
 ctl run sleeper -d -m async --no-durable 10ms >/dev/null 2>&1
 check "the daemon ends" daemon_stop
 make_room
+exits 0 "$concd" -c "$dir/concd.conf" --check-store # its log is there, or is not needed
 daemon_start
+equal "nor does the next daemon miss it" "$(ctl status | grep -c 'is missing')" 0
 exits 0 ctl run noop -q 1
 check "the daemon ends" daemon_stop
 exits 0 "$concd" -c "$dir/concd.conf" --check-store
